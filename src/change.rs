@@ -1,0 +1,303 @@
+//! The words all other modules speak: datum, row, key, change, version, position, tick.
+//!
+//! Nothing here reads a clock, a disk or a socket. Values are immutable and cheap to clone: text, bytes
+//! and vectors are reference counted, so a row's texts are held once by collapse, views and documents.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// One value of a row.
+///
+/// Dates and times are ISO 8601 [`Datum::Text`]: they order as text and print as they came. The order of
+/// variants and values is total and only for collections; SQL comparison is `definition::expression`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Datum {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(Float),
+    /// A number that neither `i64` nor `f64` holds exactly, as plain text: no exponent, no `+`, no superfluous leading zeros.
+    Decimal(Arc<str>),
+    Text(Arc<str>),
+    Bytes(Arc<[u8]>),
+    Vector(Vector),
+    /// An array or object, as compact JSON text.
+    Json(Arc<str>),
+    /// The source did not send the value; the row before it has it. Never leaves collapse.
+    Unavailable,
+}
+
+/// An `f64` with a total order (`f64::total_cmp`).
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Float(pub f64);
+
+/// A vector of finite components, compared by their bits.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Vector(pub Arc<[f32]>);
+
+impl Datum {
+    pub fn text(text: &str) -> Datum {
+        Datum::Text(Arc::from(text))
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Datum::Null)
+    }
+
+    /// Appends the value as JSON: decimals as exact text, bytes as base64, a float that is not finite as text.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        use base64::Engine;
+        match self {
+            Datum::Null | Datum::Unavailable => out.extend_from_slice(b"null"),
+            Datum::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Datum::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
+            Datum::Float(Float(value)) if value.is_finite() => write_serialized(value, out),
+            Datum::Float(Float(value)) => write_serialized(&value.to_string(), out),
+            Datum::Decimal(text) | Datum::Text(text) => write_serialized(text, out),
+            Datum::Bytes(bytes) => {
+                write_serialized(&base64::engine::general_purpose::STANDARD.encode(bytes), out);
+            }
+            Datum::Vector(Vector(values)) => write_serialized(values, out),
+            Datum::Json(text) => out.extend_from_slice(text.as_bytes()),
+        }
+    }
+}
+
+/// Serialises into memory, which cannot fail for the types used here.
+fn write_serialized<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("strings and finite numbers serialise into memory");
+}
+
+impl PartialEq for Float {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Float {}
+impl PartialOrd for Float {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Float {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+impl std::hash::Hash for Float {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.to_bits().hash(state);
+    }
+}
+
+impl Vector {
+    fn bits(&self) -> impl Iterator<Item = u32> {
+        self.0.iter().map(|value| value.to_bits())
+    }
+}
+impl PartialEq for Vector {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Vector {}
+impl PartialOrd for Vector {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Vector {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.bits().cmp(other.bits())
+    }
+}
+impl std::hash::Hash for Vector {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.bits().for_each(|bits| bits.hash(state));
+    }
+}
+
+/// The column names of a row, shared by all rows of the same shape.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Columns(Box<[Arc<str>]>);
+
+impl Columns {
+    pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Arc<Columns> {
+        Arc::new(Columns(names.into_iter().map(|name| Arc::from(name.as_ref())).collect()))
+    }
+
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.0
+    }
+
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|column| &**column == name)
+    }
+}
+
+/// One row: as many values as columns.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Row {
+    pub columns: Arc<Columns>,
+    pub values: Box<[Datum]>,
+}
+
+impl Row {
+    pub fn new(columns: Arc<Columns>, values: impl Into<Box<[Datum]>>) -> Row {
+        let values = values.into();
+        assert_eq!(columns.names().len(), values.len(), "a row has one value per column");
+        Row { columns, values }
+    }
+
+    /// The value of a column, or `None` where the row has no such column.
+    pub fn get(&self, name: &str) -> Option<&Datum> {
+        self.columns.position(name).map(|position| &self.values[position])
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
+        self.columns.names().iter().zip(self.values.iter())
+    }
+
+    /// Appends the row as a JSON object, columns in their order.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        write_json_object(self.iter().map(|(name, value)| (&**name, value)), out);
+    }
+}
+
+/// Appends names and values as one JSON object, in the order given.
+pub fn write_json_object<'a>(fields: impl Iterator<Item = (&'a str, &'a Datum)>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (i, (name, value)) in fields.enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        write_serialized(name, out);
+        out.push(b':');
+        value.write_json(out);
+    }
+    out.push(b'}');
+}
+
+/// The values of a row's key columns, in the order of the definition, in canonical form: equal keys are equal values.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Key(pub Arc<[Datum]>);
+
+impl Key {
+    pub fn new(parts: impl Into<Arc<[Datum]>>) -> Key {
+        Key(parts.into())
+    }
+
+    /// The key as a user writes it: `28`, or `acme/28` for a composite key.
+    ///
+    /// `%` and `/` inside the parts of a composite key are percent-escaped, so different keys have different texts.
+    pub fn to_text(&self) -> String {
+        match &*self.0 {
+            [part] => plain_text(part),
+            parts => parts
+                .iter()
+                .map(|part| plain_text(part).replace('%', "%25").replace('/', "%2F"))
+                .collect::<Vec<_>>()
+                .join("/"),
+        }
+    }
+}
+
+fn plain_text(datum: &Datum) -> String {
+    match datum {
+        Datum::Text(text) | Datum::Decimal(text) => text.to_string(),
+        other => {
+            let mut out = Vec::new();
+            other.write_json(&mut out);
+            String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+        }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_text())
+    }
+}
+
+/// A table of the definition, by its place there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableId(pub u16);
+
+/// A partition that a source reads, numbered by the node as it appears; unique over all tables of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PartitionId(pub u32);
+
+/// Where a message stands in its partition. Grows strictly; says nothing across partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Offset(pub u64);
+
+/// The order that the source database gives to its changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SourceOrder {
+    /// Who numbers: a hash of server id or timeline. Zero matches all (a snapshot's rows).
+    pub origin: u64,
+    /// TiCDC: (commitTs, 0, 0). Binlog: (file number, position, row). PostgreSQL: (LSN, 0, 0).
+    pub order: (u64, u64, u32),
+}
+
+/// Which of two rows of one key is the later one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version {
+    pub source: Option<SourceOrder>,
+    pub partition: PartitionId,
+    pub offset: Offset,
+}
+
+impl Version {
+    /// Whether this version, arriving after `other`, replaces it.
+    ///
+    /// By source order where both have one from the same source; else, or where those are equal, by offset
+    /// where they share a partition; else the later arrival wins, and that is `self`.
+    pub fn replaces(&self, other: &Version) -> bool {
+        if let (Some(mine), Some(theirs)) = (&self.source, &other.source) {
+            let comparable = mine.origin == theirs.origin || mine.origin == 0 || theirs.origin == 0;
+            if comparable && mine.order != theirs.order {
+                return mine.order > theirs.order;
+            }
+        }
+        self.partition != other.partition || self.offset >= other.offset
+    }
+}
+
+/// What happened to a key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Operation {
+    /// The whole row; it may hold [`Datum::Unavailable`].
+    Upsert(Arc<Row>),
+    Delete,
+    /// Every row of the table is gone. The change's key is empty.
+    Truncate,
+}
+
+/// One decoded change.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Change {
+    pub key: Key,
+    pub operation: Operation,
+    pub version: Version,
+    /// The former key of an upsert that moved and has unavailable values: the row under it has them.
+    pub moved_from: Option<Key>,
+    /// When the source committed it, in milliseconds since 1970, where the message says.
+    pub committed_ms: Option<i64>,
+}
+
+/// A moment of the dataflow: milliseconds of wall clock since 1970, strictly increasing. In a replay, a count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Tick(pub u64);
+
+impl fmt::Display for Tick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

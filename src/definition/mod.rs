@@ -1,0 +1,250 @@
+//! A dataflow file: as a person wrote it -> as the node needs it, with all its faults at once.
+//!
+//! [`load`] is the door. Behind it nobody asks again whether a column exists or a format is known:
+//! what a [`Definition`] holds can be built.
+
+mod file;
+mod fault;
+mod types;
+pub mod expression;
+pub mod plan;
+mod sql;
+pub mod template;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use expression::Expression;
+pub use fault::{Fault, Faults};
+pub use file::{load, parse};
+pub use plan::Plan;
+pub use sql::parse_filter;
+pub use template::Template;
+pub use types::ColumnType;
+
+use crate::change::TableId;
+
+/// One dataflow: what is read, and what is kept searchable.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Also the name of the index at the query port.
+    pub name: String,
+    /// In the order of the file; `TableId(n)` is the n-th.
+    pub tables: Vec<Table>,
+    pub index: Option<Index>,
+    pub checkpoint_interval: Duration,
+}
+
+impl Definition {
+    pub fn table(&self, name: &str) -> Option<(TableId, &Table)> {
+        let position = self.tables.iter().position(|table| table.name == name)?;
+        Some((TableId(position as u16), &self.tables[position]))
+    }
+}
+
+/// A table kept from one change stream.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub name: String,
+    pub source: SourceSettings,
+    pub format: Format,
+    /// Key columns, at least one.
+    pub key: Vec<String>,
+    /// `database.table` or `schema.table` as messages name it; empty takes everything.
+    pub select: Vec<String>,
+    /// Types that the messages do not carry.
+    pub columns: BTreeMap<String, ColumnType>,
+    /// Where TiCDC's claim-check files lie.
+    pub claim_check: Option<PathBuf>,
+    /// The column that the index takes ready-made vectors from: decoded as a vector and checked.
+    pub vector: Option<VectorColumn>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorColumn {
+    pub name: String,
+    /// 2 to 4,096.
+    pub dimensions: usize,
+    /// Under cosine a vector of zero length has no direction and is refused.
+    pub metric: Metric,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    CanalJson,
+    DebeziumJson,
+    MaxwellJson,
+    UpsertJson,
+    EmbeddingJson,
+}
+
+impl Format {
+    pub const ALL: [Format; 5] =
+        [Format::CanalJson, Format::DebeziumJson, Format::MaxwellJson, Format::UpsertJson, Format::EmbeddingJson];
+
+    /// The name in a dataflow file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Format::CanalJson => "canal-json",
+            Format::DebeziumJson => "debezium-json",
+            Format::MaxwellJson => "maxwell-json",
+            Format::UpsertJson => "upsert-json",
+            Format::EmbeddingJson => "embedding-json",
+        }
+    }
+}
+
+/// Where a table's messages come from.
+#[derive(Clone, Debug)]
+pub enum SourceSettings {
+    File(FileSettings),
+    Kafka(KafkaSettings),
+    /// Pushed to `POST /v1/tables/{table}/changes`.
+    Http,
+}
+
+#[derive(Clone, Debug)]
+pub struct FileSettings {
+    /// Relative paths are relative to the dataflow file. `.gz` and `.zst` are decompressed.
+    pub path: PathBuf,
+    pub framing: Framing,
+    /// Go on reading as the file grows.
+    pub follow: bool,
+    /// Messages a second, for demonstrations; unlimited without.
+    pub rate: Option<f64>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// A line is a message's value.
+    Values,
+    /// A line is `{"topic","partition","offset","key","value","headers","timestamp"}`.
+    Records,
+}
+
+#[derive(Clone)]
+pub struct KafkaSettings {
+    pub brokers: String,
+    pub topics: Vec<String>,
+    pub group: String,
+    pub start: KafkaStart,
+    /// librdkafka settings passed through, such as `security.protocol` or `sasl.password`. May hold secrets.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Shows the names of the options only: values may be secrets.
+impl std::fmt::Debug for KafkaSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaSettings")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("group", &self.group)
+            .field("start", &self.start)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// Where reading starts in a partition of which no position is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KafkaStart {
+    Earliest,
+    Latest,
+    /// The same offset in every partition, or one each: `{ 0 = 120, 1 = 80 }`, others from the earliest.
+    Offset(u64),
+    Offsets(BTreeMap<i32, u64>),
+}
+
+/// What is kept searchable.
+#[derive(Clone, Debug)]
+pub struct Index {
+    /// Yields the documents; the numbers below are places in its columns.
+    pub plan: Plan,
+    /// The columns that are the key of the plan's table, in the order of the file.
+    pub key: Vec<usize>,
+    pub text: Vec<TextField>,
+    pub fields: Vec<Field>,
+    pub vectors: VectorSource,
+    pub metric: Metric,
+    /// How the legs are fused where a query does not say.
+    pub fusion: Fusion,
+}
+
+/// A column searched by words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextField {
+    pub name: String,
+    pub column: usize,
+    pub boost: f32,
+    pub analyzer: Analyzer,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Analyzer {
+    /// Lower case, English stop words and stemming; the default.
+    English,
+    /// Lower case only.
+    Simple,
+}
+
+/// A column for filters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Field {
+    pub name: String,
+    pub column: usize,
+    pub kind: FieldKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    Keyword,
+    I64,
+    F64,
+    Bool,
+}
+
+/// Where a document's vector comes from.
+#[derive(Clone, Debug)]
+pub enum VectorSource {
+    /// The rendered template goes through the embedder.
+    Embed { template: Template, embedder: EmbedderSettings },
+    /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
+    Column { column: usize, dimensions: usize },
+    /// Keyword search only.
+    Absent,
+}
+
+/// The embedder, as the dataflow file names it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EmbedderSettings {
+    pub model: Model,
+    /// Texts given to the embedder at once.
+    pub batch: usize,
+    /// Threads that embed beside the dataflow.
+    pub parallel: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Model {
+    /// The model in the binary.
+    Default,
+    /// Deterministic pseudo-vectors, for tests: the same text has the same vector, nothing else is close.
+    Hash { dimensions: usize },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Metric {
+    Cosine,
+    Dot,
+    L2,
+}
+
+/// How the two legs' hits become one list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fusion {
+    /// `weight` times the vector leg's min-max-normalised score plus `1 - weight` times the keyword score over its maximum.
+    Relative { weight: f32 },
+    /// Reciprocal rank: sum of `weight / (k + rank)`.
+    Rrf { k: f32, keyword_weight: f32, vector_weight: f32 },
+}

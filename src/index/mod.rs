@@ -1,0 +1,11 @@
+//! The two legs and the documents behind them: a write side per shard, an immutable read side per tick.
+
+pub mod documents;
+pub mod keyword;
+pub mod shard;
+pub mod snapshot;
+pub mod vector;
+
+pub use documents::{Document, Slot};
+pub use shard::Shard;
+pub use snapshot::{Published, Snapshot};

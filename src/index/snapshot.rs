@@ -1,0 +1,123 @@
+//! What readers see: both legs and the documents of all shards at one tick, swapped in with one write.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::documents::Documents;
+use super::keyword::KeywordState;
+use super::vector::VectorState;
+use super::{Document, Slot};
+use crate::change::Tick;
+
+/// One cut of the stream, immutable. Everything an answer needs is read from one of these.
+pub struct Snapshot {
+    pub tick: Tick,
+    /// The last position read of each partition, as `table/partition`.
+    pub positions: Arc<BTreeMap<String, u64>>,
+    pub counters: Counters,
+    pub shards: Vec<Arc<ShardState>>,
+}
+
+/// What has been read and done up to a snapshot's tick since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    pub messages: u64,
+    /// Row changes decoded, before collapse.
+    pub changes: u64,
+    /// Row changes that led to no write: overtaken, repeated, or without effect.
+    pub collapsed: u64,
+    pub texts_embedded: u64,
+    /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
+    pub texts_saved: u64,
+    pub dead_letters: u64,
+}
+
+/// One shard at one tick.
+pub struct ShardState {
+    pub documents: Documents,
+    pub keyword: Arc<KeywordState>,
+    /// `None` where the index has no vectors.
+    pub vector: Option<Arc<VectorState>>,
+    /// Documents whose current vector is not searchable yet.
+    pub vectors_pending: usize,
+    /// The tick since which the longest-waiting of them waits.
+    pub pending_since: Option<Tick>,
+}
+
+impl Snapshot {
+    /// The document with this key text.
+    pub fn document(&self, key: &str) -> Option<&Arc<Document>> {
+        self.shards.iter().find_map(|shard| shard.documents.by_key(key)).map(|(_, document)| document)
+    }
+
+    /// The document in a slot of a shard.
+    pub fn document_at(&self, shard: usize, slot: Slot) -> Option<&Arc<Document>> {
+        self.shards.get(shard)?.documents.get(slot)
+    }
+
+    /// Visible documents.
+    pub fn documents(&self) -> usize {
+        self.shards.iter().map(|shard| shard.documents.len()).sum()
+    }
+
+    /// Searchable vectors.
+    pub fn vectors(&self) -> usize {
+        self.shards.iter().filter_map(|shard| shard.vector.as_ref()).map(|vector| vector.len()).sum()
+    }
+
+    /// Searchable vectors that are due for a graph and not in one yet.
+    pub fn vectors_unbuilt(&self) -> usize {
+        self.shards.iter().filter_map(|shard| shard.vector.as_ref()).map(|vector| vector.unbuilt()).sum()
+    }
+
+    /// Documents whose current vector is not searchable yet.
+    pub fn vectors_pending(&self) -> usize {
+        self.shards.iter().map(|shard| shard.vectors_pending).sum()
+    }
+
+    /// Whether both legs show what was read up to `tick`.
+    pub fn is_complete_through(&self, tick: Tick) -> bool {
+        self.tick >= tick && self.shards.iter().all(|shard| shard.pending_since.is_none_or(|since| since > tick))
+    }
+}
+
+/// The newest snapshot, and who waits for the next one. Readers never lock and never wait for writers.
+pub struct Published {
+    current: ArcSwap<Snapshot>,
+    ticks: watch::Sender<Tick>,
+}
+
+impl Published {
+    pub fn new(first: Snapshot) -> Published {
+        let ticks = watch::Sender::new(first.tick);
+        Published { current: ArcSwap::from_pointee(first), ticks }
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Makes a snapshot the newest. Ticks of successive snapshots grow.
+    pub fn publish(&self, snapshot: Snapshot) {
+        let tick = snapshot.tick;
+        self.current.store(Arc::new(snapshot));
+        self.ticks.send_replace(tick);
+    }
+
+    /// The first snapshot, from now on, that satisfies `condition`.
+    pub async fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let mut ticks = self.ticks.subscribe();
+        loop {
+            let snapshot = self.snapshot();
+            if condition(&snapshot) {
+                return snapshot;
+            }
+            // The sender lives in `self`, so the channel is open.
+            let _ = ticks.changed().await;
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! A search node fed by change streams: latest row per key, keyword and vector index, one snapshot.
+//!
+//! The modules stand in the order in which data moves; `ARCHITECTURE.md` walks through them.
+
+pub mod change;
+pub mod definition;
+pub mod metrics;
+pub mod source;
+pub mod decode;
+pub mod embed;
+pub mod index;
+pub mod intake;
+pub mod dataflow;
+pub mod query;
+pub mod server;
+pub mod node;
+pub mod cli;

@@ -1,0 +1,16 @@
+//! One binary for all tests: it links once.
+
+mod shared;
+
+mod dataflow;
+mod decode;
+mod definition;
+mod dataflows;
+mod http;
+mod kafka;
+mod keyword;
+mod query;
+mod scenarios;
+mod sources;
+mod tidy;
+mod vector;
