@@ -1,11 +1,109 @@
-//! What a search asks for, and what it answers, as JSON.
+//! What a search asks for, as JSON. Unknown keys are refused; `plan` checks the values.
 
-/// Placeholder shapes of the skeleton; see the design for the fields.
-pub struct AsOf;
-pub struct DocumentAnswer;
-pub struct Hit;
-pub struct LegHit;
-pub struct Mode;
-pub struct SearchAnswer;
-pub struct SearchRequest;
-pub struct Stats;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A search. At least one of `query` and `vector` is given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchRequest {
+    /// What a person typed. Never fails: what is not valid syntax is taken as words; the first 64 KiB count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// What the vector leg looks for; without it, the vector leg embeds `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vector: Option<Vec<f32>>,
+    pub mode: Mode,
+    /// A boolean SQL expression over the index's `fields`, such as `category = 'shoes' AND price < 50`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    /// How many hits to return. `offset + limit` is at most 10,000.
+    pub limit: usize,
+    /// How many of the best hits to skip.
+    pub offset: usize,
+    /// The columns of the hits' documents: all but ready-made vectors where left out, none where empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fields: Option<Vec<String>>,
+    /// How the legs' hits become one list; the index's own way where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fusion: Option<FusionRequest>,
+    /// Width of the graph search, 1 to 10,000: wider finds more of the nearest vectors, and takes longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ef: Option<usize>,
+}
+
+impl Default for SearchRequest {
+    fn default() -> SearchRequest {
+        SearchRequest {
+            query: None,
+            vector: None,
+            mode: Mode::default(),
+            filter: None,
+            limit: 10,
+            offset: 0,
+            fields: None,
+            fusion: None,
+            ef: None,
+        }
+    }
+}
+
+/// Which legs a search asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Both legs where the index has both and the request has something for both, else the one.
+    #[default]
+    Hybrid,
+    Keyword,
+    Vector,
+}
+
+impl Mode {
+    /// The name in requests and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mode::Hybrid => "hybrid",
+            Mode::Keyword => "keyword",
+            Mode::Vector => "vector",
+        }
+    }
+}
+
+/// How the two legs' hits become one list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "method", rename_all = "lowercase", deny_unknown_fields)]
+pub enum FusionRequest {
+    /// `weight` times the vector leg's min-max-normalised score plus `1 - weight` times the keyword score
+    /// over its maximum. `weight` is 0 to 1.
+    Relative { weight: f32 },
+    /// Reciprocal rank: the sum over the legs of `weight / (k + rank)`.
+    Rrf {
+        #[serde(default = "rrf_k")]
+        k: f32,
+        #[serde(default)]
+        weights: LegWeights,
+    },
+}
+
+/// The constant of the paper that introduced reciprocal rank fusion, and of everyone since.
+fn rrf_k() -> f32 {
+    60.0
+}
+
+/// What each leg counts in `rrf`; 1 where left out.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LegWeights {
+    pub keyword: f32,
+    pub vector: f32,
+}
+
+impl Default for LegWeights {
+    fn default() -> LegWeights {
+        LegWeights {
+            keyword: 1.0,
+            vector: 1.0,
+        }
+    }
+}

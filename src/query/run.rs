@@ -1,1 +1,202 @@
-//! One search over one snapshot.
+//! One search over one snapshot: filter, both legs, fusion, documents.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+
+use roaring::RoaringBitmap;
+
+use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer};
+use super::fuse::{Fused, Scored, fuse, keyword_alone, vector_alone};
+use super::plan::{Nearest, Search};
+use super::{QueryError, Searcher};
+use crate::definition::{Expression, Metric};
+use crate::index::keyword::{self, KeywordState};
+use crate::index::{Slot, Snapshot};
+
+/// A leg's hits, best first, or why it cannot answer.
+type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
+
+pub(super) fn run<'s>(
+    searcher: &Searcher,
+    snapshot: &'s Snapshot,
+    search: &Search,
+) -> Result<SearchAnswer, QueryError> {
+    let allowed = match &search.filter {
+        Some(filter) => Some(guard(|| allowed(snapshot, filter)).map_err(filter_failed)?),
+        None => None,
+    };
+    let (keyword, vector) = ask(searcher, snapshot, search, allowed.as_deref());
+
+    let mut failed = Vec::new();
+    let mut answered = |leg, answer: Option<LegAnswer<'s>>| {
+        answer?
+            .map_err(|reason| failed.push(FailedLeg { leg, reason }))
+            .ok()
+    };
+    let hits = match (answered(Leg::Keyword, keyword), answered(Leg::Vector, vector)) {
+        (Some(keyword), Some(vector)) => fuse(&search.fusion, &keyword, &vector),
+        (Some(keyword), None) => keyword_alone(&keyword),
+        (None, Some(vector)) => vector_alone(&vector),
+        (None, None) => return Err(unavailable(&failed)),
+    };
+
+    let page = hits.iter().skip(search.offset).take(search.limit);
+    Ok(SearchAnswer {
+        hits: page.map(|hit: &Fused| Hit::new(hit, &search.columns)).collect(),
+        as_of: AsOf::new(snapshot),
+        took_ms: None,
+        failed,
+    })
+}
+
+/// The slots of each shard that the filter lets through.
+fn allowed(snapshot: &Snapshot, filter: &Expression) -> Result<Vec<RoaringBitmap>, String> {
+    let shards = snapshot.shards.iter();
+    shards
+        .map(|shard| {
+            let bitmap = shard
+                .keyword
+                .filter(filter, &|slot| shard.documents.get(slot).cloned());
+            bitmap.map_err(|error| error.to_string())
+        })
+        .collect()
+}
+
+/// Asks the legs that the search needs; where it needs both, in parallel. `None`: not asked.
+///
+/// A thread costs 60 to 100 us. On 2 cores, two legs of 300 us each take 400 us together, against 600.
+fn ask<'s>(
+    searcher: &Searcher,
+    snapshot: &'s Snapshot,
+    search: &Search,
+    allowed: Option<&[RoaringBitmap]>,
+) -> (Option<LegAnswer<'s>>, Option<LegAnswer<'s>>) {
+    let by_words = |words| guard(|| keyword_leg(snapshot, words, allowed, search.depth()));
+    let by_vector = |nearest| guard(|| vector_leg(searcher, snapshot, nearest, allowed, search));
+    match (search.words, search.nearest) {
+        (Some(words), Some(nearest)) => thread::scope(|scope| {
+            let name = "vector-leg".to_owned();
+            let vector = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || by_vector(nearest));
+            let keyword = by_words(words);
+            let vector = match vector {
+                Ok(leg) => leg.join().unwrap_or_else(|_| Err(PANICKED.to_owned())),
+                Err(error) => Err(format!("no thread to run on: {error}")),
+            };
+            (Some(keyword), Some(vector))
+        }),
+        (words, nearest) => (words.map(by_words), nearest.map(by_vector)),
+    }
+}
+
+fn keyword_leg<'s>(
+    snapshot: &'s Snapshot,
+    words: &str,
+    allowed: Option<&[RoaringBitmap]>,
+    depth: usize,
+) -> LegAnswer<'s> {
+    let states: Vec<&KeywordState> = snapshot.shards.iter().map(|shard| &*shard.keyword).collect();
+    let key = |shard, slot| {
+        snapshot
+            .document_at(shard, slot)
+            .map(|document| document.key.clone())
+    };
+    let hits = keyword::search(&states, words, allowed, depth, &key).map_err(|error| error.to_string())?;
+    Ok(hits
+        .iter()
+        .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score))
+        .collect())
+}
+
+fn vector_leg<'s>(
+    searcher: &Searcher,
+    snapshot: &'s Snapshot,
+    nearest: Nearest,
+    allowed: Option<&[RoaringBitmap]>,
+    search: &Search,
+) -> LegAnswer<'s> {
+    let embedded;
+    let query = match nearest {
+        Nearest::Vector(vector) => vector,
+        // Nothing is near to nothing; as for documents, a text without words is not embedded.
+        Nearest::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
+        Nearest::Text(text) => {
+            embedded = embed(searcher, text)?;
+            &embedded
+        }
+    };
+    if searcher.index.metric == Metric::Cosine && query.iter().all(|&number| number == 0.0) {
+        // The model knows none of the words.
+        return Ok(Vec::new());
+    }
+    let mut hits = Vec::new();
+    for (number, shard) in snapshot.shards.iter().enumerate() {
+        let Some(vectors) = &shard.vector else { continue };
+        let allowed = allowed.and_then(|allowed| allowed.get(number));
+        let found = vectors.search(query, search.depth(), search.ef, allowed, false);
+        hits.extend(
+            found
+                .iter()
+                .filter_map(|hit| scored(snapshot, number, hit.slot, hit.score)),
+        );
+    }
+    hits.sort_unstable_by(|a, b| {
+        b.score
+            .total_cmp(&a.score)
+            .then_with(|| a.document.key.cmp(&b.document.key))
+    });
+    hits.truncate(search.depth());
+    Ok(hits)
+}
+
+/// The vector of a query's text.
+fn embed(searcher: &Searcher, text: &str) -> Result<Vec<f32>, String> {
+    let embedder = searcher
+        .embedder
+        .as_ref()
+        .ok_or("the index has ready-made vectors, and no model that embeds `query`: give `vector`")?;
+    let vectors = embedder.embed(&[text]).map_err(|error| error.to_string())?;
+    match <[Vec<f32>; 1]>::try_from(vectors) {
+        Ok([vector])
+            if Some(vector.len()) == searcher.dimensions
+                && vector.iter().all(|number| number.is_finite()) =>
+        {
+            Ok(vector)
+        }
+        _ => Err(format!(
+            "model {} did not give one vector of the index's dimensions",
+            embedder.model()
+        )),
+    }
+}
+
+/// A leg's hit with its document. The snapshot holds one for every slot that its legs know.
+fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32) -> Option<Scored<'_>> {
+    let document = snapshot.document_at(shard, slot).map(Arc::as_ref);
+    debug_assert!(
+        document.is_some(),
+        "{slot:?} of shard {shard} was found and has no document"
+    );
+    document.map(|document| Scored { document, score })
+}
+
+const PANICKED: &str = "it panicked; the log says where";
+
+/// Runs `part` so that its panic is its failure, not the node's. What it reads is immutable, so nothing is left half done.
+fn guard<T>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(part)).unwrap_or_else(|_| Err(PANICKED.to_owned()))
+}
+
+fn filter_failed(reason: String) -> QueryError {
+    QueryError::internal("filter_failed", format!("the filter could not be run: {reason}"))
+}
+
+fn unavailable(failed: &[FailedLeg]) -> QueryError {
+    let legs: Vec<String> = failed
+        .iter()
+        .map(|failed| format!("{} leg: {}", failed.leg.name(), failed.reason))
+        .collect();
+    QueryError::internal("unavailable", format!("no leg could answer: {}", legs.join("; ")))
+}

@@ -1,0 +1,291 @@
+//! What a search answers, as JSON: hits with their documents, and the cut of the stream they belong to.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use utoipa::ToSchema;
+
+use super::fuse::Fused;
+use crate::change::{Row, Tick, write_json_object};
+use crate::index::{Document, Snapshot};
+
+/// The hits of a search, best first.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct SearchAnswer {
+    pub hits: Vec<Hit>,
+    pub as_of: AsOf,
+    /// Milliseconds that the search took; absent in a replay, whose output must not depend on time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<f64>,
+    /// The legs that were asked and could not answer; absent where none failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedLeg>,
+}
+
+/// A document that was found.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Hit {
+    #[schema(value_type = String)]
+    pub key: Arc<str>,
+    /// The fused score where both legs answered, else the score of the one that did.
+    pub score: f32,
+    /// Absent where the keyword leg did not find the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<LegHit>,
+    /// Absent where the vector leg did not find the document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector: Option<LegHit>,
+    /// The columns asked for by `fields`, in the order of the index's query.
+    #[schema(value_type = Object)]
+    pub document: Box<RawValue>,
+}
+
+impl Hit {
+    /// `columns` are places in the rows of the index, in ascending order.
+    pub(super) fn new(fused: &Fused, columns: &[usize]) -> Hit {
+        Hit {
+            key: fused.document.key.clone(),
+            score: fused.score,
+            keyword: fused.keyword,
+            vector: fused.vector,
+            document: write_columns(&fused.document.row, columns),
+        }
+    }
+}
+
+/// How one leg saw a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct LegHit {
+    /// 1 is the best.
+    pub rank: usize,
+    /// Keyword: BM25. Vector: cosine, dot product, or minus the squared L2 distance.
+    pub score: f32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Leg {
+    Keyword,
+    Vector,
+}
+
+impl Leg {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Leg::Keyword => "keyword",
+            Leg::Vector => "vector",
+        }
+    }
+}
+
+/// A leg that was asked and could not answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailedLeg {
+    pub leg: Leg,
+    pub reason: String,
+}
+
+/// The cut of the stream that an answer was read from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AsOf {
+    #[schema(value_type = u64)]
+    pub tick: Tick,
+    /// The last position read of each partition, as `table/partition`.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub positions: Arc<BTreeMap<String, u64>>,
+}
+
+impl AsOf {
+    pub(super) fn new(snapshot: &Snapshot) -> AsOf {
+        AsOf {
+            tick: snapshot.tick,
+            positions: snapshot.positions.clone(),
+        }
+    }
+}
+
+/// One document, by its key.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct DocumentAnswer {
+    #[schema(value_type = String)]
+    pub key: Arc<str>,
+    /// Every column of the index's query, in its order, ready-made vectors too.
+    #[schema(value_type = Object)]
+    pub document: Box<RawValue>,
+    pub as_of: AsOf,
+}
+
+impl DocumentAnswer {
+    pub(super) fn new(document: &Document, snapshot: &Snapshot) -> DocumentAnswer {
+        let columns: Vec<usize> = (0..document.row.values.len()).collect();
+        DocumentAnswer {
+            key: document.key.clone(),
+            document: write_columns(&document.row, &columns),
+            as_of: AsOf::new(snapshot),
+        }
+    }
+}
+
+/// What an index holds and what was done for it, all at one tick. Counts begin with the start of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Stats {
+    /// Visible documents.
+    pub documents: usize,
+    /// Searchable vectors.
+    pub vectors: usize,
+    /// Documents whose current vector is not searchable yet.
+    pub vectors_pending: usize,
+    /// Searchable vectors that are not in a graph yet and due to be.
+    pub vectors_unbuilt: usize,
+    #[schema(value_type = u64)]
+    pub tick: Tick,
+    /// The last position read of each partition, as `table/partition`.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub positions: Arc<BTreeMap<String, u64>>,
+    pub messages: u64,
+    /// Row changes decoded, upserts and deletes, before collapse.
+    pub changes: u64,
+    /// Row changes that led to no write: overtaken, repeated, or without effect.
+    pub collapsed: u64,
+    pub texts_embedded: u64,
+    /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
+    pub texts_saved: u64,
+    pub dead_letters: u64,
+}
+
+impl Stats {
+    pub(super) fn new(snapshot: &Snapshot) -> Stats {
+        let counters = snapshot.counters;
+        Stats {
+            documents: snapshot.documents(),
+            vectors: snapshot.vectors(),
+            vectors_pending: snapshot.vectors_pending(),
+            vectors_unbuilt: snapshot.vectors_unbuilt(),
+            tick: snapshot.tick,
+            positions: snapshot.positions.clone(),
+            messages: counters.messages,
+            changes: counters.changes,
+            collapsed: counters.collapsed,
+            texts_embedded: counters.texts_embedded,
+            texts_saved: counters.texts_saved,
+            dead_letters: counters.dead_letters,
+        }
+    }
+}
+
+/// Columns of a row as a JSON object. Written by hand, so that they keep their order and decimals their digits.
+fn write_columns(row: &Row, columns: &[usize]) -> Box<RawValue> {
+    let names = row.columns.names();
+    let fields = columns
+        .iter()
+        .filter_map(|&column| Some((&**names.get(column)?, row.values.get(column)?)));
+    let mut json = Vec::new();
+    write_json_object(fields, &mut json);
+    let raw = String::from_utf8(json)
+        .ok()
+        .and_then(|json| RawValue::from_string(json).ok());
+    debug_assert!(raw.is_some(), "a row is written as valid JSON: {row:?}");
+    raw.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::super::fuse::Fused;
+    use super::*;
+    use crate::change::{Columns, Datum, Vector};
+
+    fn document() -> Document {
+        let row = Row::new(
+            Columns::new(["name", "id", "price", "embedding"]),
+            vec![
+                Datum::text("red \"shoe\""),
+                Datum::Int(28),
+                Datum::Decimal("19.90".into()),
+                Datum::Vector(Vector([0.5, -1.0].into())),
+            ],
+        );
+        Document {
+            key: "28".into(),
+            row: row.into(),
+        }
+    }
+
+    fn as_of() -> AsOf {
+        let positions = BTreeMap::from([("products/1".to_owned(), 7), ("products/0".to_owned(), 120)]);
+        AsOf {
+            tick: Tick(9),
+            positions: positions.into(),
+        }
+    }
+
+    fn check(answer: &SearchAnswer, expected: Expect) {
+        let json = serde_json::to_string(answer).unwrap();
+        expected.assert_eq(&json);
+        let read: SearchAnswer = serde_json::from_str(&json).unwrap();
+        assert_eq!(
+            serde_json::to_string(&read).unwrap(),
+            json,
+            "a client reads back what was written"
+        );
+    }
+
+    #[test]
+    fn a_hit_names_its_legs_and_the_columns_asked_for() {
+        let document = document();
+        let leg = |rank, score| Some(LegHit { rank, score });
+        let fused = Fused {
+            document: &document,
+            score: 0.92,
+            keyword: leg(1, 7.5),
+            vector: leg(12, 0.31),
+        };
+        let keyword_only = Fused {
+            document: &document,
+            score: 7.5,
+            keyword: leg(1, 7.5),
+            vector: None,
+        };
+        let answer = SearchAnswer {
+            hits: vec![Hit::new(&fused, &[0, 1, 2]), Hit::new(&keyword_only, &[])],
+            as_of: as_of(),
+            took_ms: Some(0.412),
+            failed: vec![],
+        };
+        check(
+            &answer,
+            expect![[
+                r#"{"hits":[{"key":"28","score":0.92,"keyword":{"rank":1,"score":7.5},"vector":{"rank":12,"score":0.31},"document":{"name":"red \"shoe\"","id":28,"price":"19.90"}},{"key":"28","score":7.5,"keyword":{"rank":1,"score":7.5},"document":{}}],"as_of":{"tick":9,"positions":{"products/0":120,"products/1":7}},"took_ms":0.412}"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn an_answer_names_the_leg_that_failed_and_may_leave_out_its_time() {
+        let failed = vec![FailedLeg {
+            leg: Leg::Vector,
+            reason: "embed with model m: refused".to_owned(),
+        }];
+        let answer = SearchAnswer {
+            hits: vec![],
+            as_of: as_of(),
+            took_ms: None,
+            failed,
+        };
+        check(
+            &answer,
+            expect![[
+                r#"{"hits":[],"as_of":{"tick":9,"positions":{"products/0":120,"products/1":7}},"failed":[{"leg":"vector","reason":"embed with model m: refused"}]}"#
+            ]],
+        );
+    }
+
+    #[test]
+    fn all_columns_of_a_row_are_written_in_their_order() {
+        let expected = r#"{"name":"red \"shoe\"","id":28,"price":"19.90","embedding":[0.5,-1.0]}"#;
+        assert_eq!(write_columns(&document().row, &[0, 1, 2, 3]).get(), expected);
+    }
+}

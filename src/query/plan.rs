@@ -1,0 +1,357 @@
+//! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
+
+use super::fuse::LEG_DEPTH_MIN;
+use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
+use super::{QueryError, Searcher};
+use crate::definition::{Expression, Fusion, Index, Metric, VectorSource, parse_filter};
+
+/// How deep a search may page. Both legs rank this many hits for the deepest page: some milliseconds.
+const HITS_MAX: usize = 10_000;
+
+/// The widest graph search. Wider than the deepest page needs, it would be a scan by other means.
+const EF_MAX: usize = 10_000;
+
+/// How much of a query's text is searched: some ten thousand words, which take the keyword leg tens of
+/// milliseconds. `query` never fails, so a longer one is cut.
+const QUERY_BYTES_MAX: usize = 64 << 10;
+
+/// The longest filter: room for a list of thousands of values.
+const FILTER_BYTES_MAX: usize = 64 << 10;
+
+/// A search that can be run. At least one leg is asked.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    /// What the keyword leg looks for, where it is asked.
+    pub words: Option<&'a str>,
+    /// What the vector leg looks for, where it is asked.
+    pub nearest: Option<Nearest<'a>>,
+    /// Over fields of the index only.
+    pub filter: Option<Expression>,
+    pub fusion: Fusion,
+    pub ef: Option<usize>,
+    pub offset: usize,
+    pub limit: usize,
+    /// The columns of the hits' documents: places in the rows of the index, ascending.
+    pub columns: Vec<usize>,
+}
+
+/// What the vector leg looks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Nearest<'a> {
+    /// Of the index's dimensions and finite.
+    Vector(&'a [f32]),
+    /// To be embedded. The index may be one of ready-made vectors, where no embedder is there for it.
+    Text(&'a str),
+}
+
+impl Search<'_> {
+    /// How many hits each leg is asked for.
+    pub fn depth(&self) -> usize {
+        LEG_DEPTH_MIN.max(self.offset + self.limit)
+    }
+}
+
+/// # Errors
+///
+/// | code               | what is wrong                                                             |
+/// |--------------------|---------------------------------------------------------------------------|
+/// | `missing_query`    | the legs asked need `query`, or `query` or `vector`                       |
+/// | `missing_vector`   | ready-made vectors are searched, and nothing embeds `query`               |
+/// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
+/// | `no_vectors`       | the index has no vectors, and the vector leg is asked, or `vector` given  |
+/// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
+/// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
+/// | `bad_filter`       | `filter` is not an expression, or too long                                |
+/// | `unknown_field`    | `filter` names what is not in the index's `fields`                        |
+/// | `unknown_column`   | `fields` names what the index's query does not select                     |
+/// | `bad_fusion`       | a weight or `k` out of range                                              |
+/// | `bad_limit`        | `offset + limit` is too large                                             |
+/// | `bad_ef`           | `ef` is zero or too large                                                 |
+pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Result<Search<'a>, QueryError> {
+    let index = &*searcher.index;
+    let (words, nearest) = legs(searcher, request)?;
+    Ok(Search {
+        words,
+        nearest,
+        filter: request
+            .filter
+            .as_deref()
+            .map(|text| filter(index, text))
+            .transpose()?,
+        fusion: request
+            .fusion
+            .as_ref()
+            .map_or_else(|| Ok(index.fusion.clone()), fusion)?,
+        ef: request.ef.map(ef).transpose()?,
+        offset: request.offset,
+        limit: limit(request.offset, request.limit)?,
+        columns: request
+            .fields
+            .as_ref()
+            .map_or_else(|| Ok(usual_columns(index)), |f| columns(index, f))?,
+    })
+}
+
+/// Which legs are asked, and for what. `hybrid` asks those that the index has and the request can use.
+fn legs<'a>(
+    searcher: &Searcher,
+    request: &'a SearchRequest,
+) -> Result<(Option<&'a str>, Option<Nearest<'a>>), QueryError> {
+    let query = request.query.as_deref().map(cut);
+    let nearest = match &request.vector {
+        Some(vector) => Some(Nearest::Vector(checked(searcher, vector)?)),
+        None => query.map(Nearest::Text),
+    };
+    let has_text = !searcher.index.text.is_empty();
+    let has_vectors = searcher.dimensions.is_some();
+    match request.mode {
+        Mode::Keyword if query.is_none() => Err(QueryError::new(
+            "missing_query",
+            "mode `keyword` searches for words",
+            "give `query`",
+        )),
+        Mode::Keyword if !has_text => Err(QueryError::new(
+            "no_text",
+            "the index has no text columns to search for words",
+            "use mode `vector`, or name columns in `[index] text`",
+        )),
+        Mode::Keyword => Ok((query, None)),
+        Mode::Vector if !has_vectors => Err(no_vectors()),
+        Mode::Vector | Mode::Hybrid if nearest.is_none() => Err(QueryError::new(
+            "missing_query",
+            format!("mode `{}` has nothing to search for", request.mode.name()),
+            "give `query`, `vector` or both",
+        )),
+        Mode::Vector => Ok((None, Some(answerable(searcher, nearest)?))),
+        Mode::Hybrid => match (query.filter(|_| has_text), nearest.filter(|_| has_vectors)) {
+            (None, nearest) => Ok((None, Some(answerable(searcher, nearest)?))),
+            legs => Ok(legs),
+        },
+    }
+}
+
+/// Where the vector leg is the only one, it must not depend on an embedder that is not there.
+fn answerable<'a>(searcher: &Searcher, nearest: Option<Nearest<'a>>) -> Result<Nearest<'a>, QueryError> {
+    match nearest {
+        Some(Nearest::Text(_)) if searcher.embedder.is_none() => Err(QueryError::new(
+            "missing_vector",
+            "the index has ready-made vectors, and no model that embeds `query`",
+            format!(
+                "give `vector`, {} numbers",
+                searcher.dimensions.unwrap_or_default()
+            ),
+        )),
+        Some(nearest) => Ok(nearest),
+        None => Err(no_vectors()),
+    }
+}
+
+fn no_vectors() -> QueryError {
+    QueryError::new(
+        "no_vectors",
+        "the index has no vectors",
+        "search by `query` with mode `keyword` or `hybrid`, or give the index `embed` or `vector`",
+    )
+}
+
+/// The first part of a query's text that is searched.
+fn cut(query: &str) -> &str {
+    let mut end = query.len().min(QUERY_BYTES_MAX);
+    while !query.is_char_boundary(end) {
+        end -= 1;
+    }
+    &query[..end]
+}
+
+fn checked<'a>(searcher: &Searcher, vector: &'a [f32]) -> Result<&'a [f32], QueryError> {
+    let dimensions = searcher.dimensions.ok_or_else(no_vectors)?;
+    if vector.len() != dimensions {
+        return Err(QueryError::new(
+            "wrong_dimensions",
+            format!(
+                "`vector` has {} numbers, the vectors of the index have {dimensions}",
+                vector.len()
+            ),
+            "embed queries with the model that embedded the documents",
+        ));
+    }
+    if let Some(place) = vector.iter().position(|number| !number.is_finite()) {
+        return Err(QueryError::new(
+            "bad_vector",
+            format!("`vector[{place}]` is out of the range of a 32-bit float"),
+            "give finite numbers",
+        ));
+    }
+    if searcher.index.metric == Metric::Cosine && vector.iter().all(|&number| number == 0.0) {
+        return Err(QueryError::new(
+            "bad_vector",
+            "`vector` is all zeros: it has no direction, and the index compares directions",
+            "give a vector with a number that is not zero",
+        ));
+    }
+    Ok(vector)
+}
+
+fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
+    if text.len() > FILTER_BYTES_MAX {
+        return Err(QueryError::new(
+            "bad_filter",
+            format!("`filter` has {} bytes, more than {FILTER_BYTES_MAX}", text.len()),
+            "select the documents by fewer values",
+        ));
+    }
+    let filter = parse_filter(text).map_err(|fault| QueryError {
+        code: "bad_filter",
+        message: fault.message,
+        hint: fault.hint,
+        internal: false,
+    })?;
+    let mut unknown = None;
+    filter.visit_columns(&mut |name| {
+        if !index.fields.iter().any(|field| field.name == name) {
+            unknown.get_or_insert_with(|| name.to_owned());
+        }
+    });
+    match unknown {
+        None => Ok(filter),
+        Some(name) => Err(QueryError::new(
+            "unknown_field",
+            format!("`filter` names `{name}`, which is not a field of the index"),
+            among("the fields are", index.fields.iter().map(|field| &field.name)),
+        )),
+    }
+}
+
+fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
+    let is_amount = |number: f32| number.is_finite() && number >= 0.0;
+    let wrong = |message: String, hint: &str| Err(QueryError::new("bad_fusion", message, hint));
+    match *request {
+        FusionRequest::Relative { weight } if !(0.0..=1.0).contains(&weight) => wrong(
+            format!("`fusion.weight` is {weight}"),
+            "give 0 (keyword leg only) to 1 (vector leg only)",
+        ),
+        FusionRequest::Relative { weight } => Ok(Fusion::Relative { weight }),
+        FusionRequest::Rrf { k, .. } if !is_amount(k) => {
+            wrong(format!("`fusion.k` is {k}"), "give 0 or more; 60 is usual")
+        }
+        FusionRequest::Rrf {
+            k,
+            weights: LegWeights { keyword, vector },
+        } => {
+            if !is_amount(keyword) || !is_amount(vector) || keyword + vector == 0.0 {
+                return wrong(
+                    format!("`fusion.weights` are {keyword} for `keyword` and {vector} for `vector`"),
+                    "give 0 or more, and more than 0 for one of them",
+                );
+            }
+            Ok(Fusion::Rrf {
+                k,
+                keyword_weight: keyword,
+                vector_weight: vector,
+            })
+        }
+    }
+}
+
+fn limit(offset: usize, limit: usize) -> Result<usize, QueryError> {
+    if offset.saturating_add(limit) > HITS_MAX {
+        return Err(QueryError::new(
+            "bad_limit",
+            format!("`offset` {offset} and `limit` {limit} add up to more than {HITS_MAX}"),
+            "narrow the search by a `filter` instead of paging that far",
+        ));
+    }
+    Ok(limit)
+}
+
+fn ef(ef: usize) -> Result<usize, QueryError> {
+    if (1..=EF_MAX).contains(&ef) {
+        return Ok(ef);
+    }
+    Err(QueryError::new(
+        "bad_ef",
+        format!("`ef` is {ef}"),
+        format!("give 1 to {EF_MAX}, or leave it out"),
+    ))
+}
+
+/// All columns but the ready-made vectors: a hit's answer would be mostly vector.
+fn usual_columns(index: &Index) -> Vec<usize> {
+    let vector = match index.vectors {
+        VectorSource::Column { column, .. } => Some(column),
+        VectorSource::Embed { .. } | VectorSource::Absent => None,
+    };
+    (0..index.plan.columns.len())
+        .filter(|&column| Some(column) != vector)
+        .collect()
+}
+
+fn columns(index: &Index, names: &[String]) -> Result<Vec<usize>, QueryError> {
+    let known = &index.plan.columns;
+    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
+        return Err(QueryError::new(
+            "unknown_column",
+            format!("`fields` names `{name}`, which is not a column of the index"),
+            among("the columns are", known),
+        ));
+    }
+    Ok((0..known.len())
+        .filter(|&column| names.contains(&known[column]))
+        .collect())
+}
+
+fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
+    let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
+    match names.is_empty() {
+        true => "there are none: name some in the dataflow file".to_owned(),
+        false => format!("{what} {}", names.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::TableId;
+    use crate::definition::{Plan, plan::Node};
+
+    fn index(vectors: VectorSource) -> Index {
+        let columns = ["name", "embedding", "id"].map(str::to_owned).to_vec();
+        Index {
+            plan: Plan {
+                root: Node::Table(TableId(0)),
+                columns,
+            },
+            key: vec![2],
+            text: vec![],
+            fields: vec![],
+            vectors,
+            metric: Metric::Cosine,
+            fusion: Fusion::Relative { weight: 0.2 },
+        }
+    }
+
+    #[test]
+    fn hits_show_ready_made_vectors_only_when_asked() {
+        let ready_made = index(VectorSource::Column {
+            column: 1,
+            dimensions: 2,
+        });
+        assert_eq!(usual_columns(&ready_made), [0, 2]);
+        assert_eq!(usual_columns(&index(VectorSource::Absent)), [0, 1, 2]);
+        assert_eq!(columns(&ready_made, &["embedding".to_owned()]), Ok(vec![1]));
+    }
+
+    #[test]
+    fn columns_keep_the_order_of_the_query_whatever_that_of_fields() {
+        let names = ["id", "name", "id"].map(str::to_owned);
+        assert_eq!(columns(&index(VectorSource::Absent), &names), Ok(vec![0, 2]));
+        assert_eq!(columns(&index(VectorSource::Absent), &[]), Ok(vec![]));
+    }
+
+    #[test]
+    fn a_query_of_any_length_is_cut_between_characters() {
+        assert_eq!(cut("shoe"), "shoe");
+        let long = format!("x{}", "é".repeat(QUERY_BYTES_MAX));
+        assert_eq!(cut(&long), &long[..QUERY_BYTES_MAX - 1]);
+    }
+}
