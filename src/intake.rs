@@ -1,1 +1,224 @@
-//! .
+//! From a source's thread into the dataflow: decode, keep what cannot be decoded, hand on in bounded batches.
+//!
+//! Decoding runs on the thread that reads. The queue behind it is bounded by bytes and by batches; a source
+//! whose batch finds no room waits, and reads no more: that is the back-pressure.
+
+mod budget;
+mod dead_letters;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
+
+use budget::Budget;
+pub use dead_letters::{DeadLetter, DeadLetters};
+
+use crate::change::{Change, Offset, PartitionId, TableId};
+use crate::decode::{Decoded, Decoder, Message};
+use crate::definition::{Definition, Table};
+use crate::metrics::Metrics;
+use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Taken};
+
+/// Bytes of messages between sources and workers. More would only make a tick wait behind older ones.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+
+/// Batches between sources and workers.
+const QUEUE_BATCHES_MAX: usize = 1024;
+
+/// Decoded messages of one partition, in order.
+#[derive(Debug)]
+pub struct Batch {
+    pub table: TableId,
+    /// `table/partition`.
+    pub partition: Arc<str>,
+    /// The position of the last message.
+    pub last: Offset,
+    pub messages: u64,
+    pub dead_letters: u64,
+    /// When the source committed the oldest change, or else when it arrived: milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
+    pub bytes: usize,
+    pub changes: Vec<Change>,
+}
+
+/// The door into the dataflow, shared by all sources of a node.
+pub struct Intake {
+    definition: Arc<Definition>,
+    batches: Sender<Batch>,
+    budget: Budget,
+    dead_letters: DeadLetters,
+    metrics: Metrics,
+    wake: Arc<dyn Fn() + Send + Sync>,
+    partitions: Mutex<BTreeMap<String, PartitionId>>,
+    next_partition: AtomicU32,
+}
+
+impl Intake {
+    /// The intake, and the queue that the workers drain with [`Intake::taken`].
+    pub fn new(
+        definition: Arc<Definition>,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> (Arc<Intake>, Queue<Batch>) {
+        let (batches, queue) = crossbeam_channel::bounded(QUEUE_BATCHES_MAX);
+        let intake = Intake {
+            definition,
+            batches,
+            budget: Budget::new(QUEUE_BYTES_MAX),
+            dead_letters,
+            metrics,
+            wake,
+            partitions: Mutex::default(),
+            next_partition: AtomicU32::new(0),
+        };
+        (Arc::new(intake), queue)
+    }
+
+    /// What the source of a table gives its messages to.
+    pub fn receivers(self: &Arc<Intake>, table: TableId) -> Arc<dyn Receivers> {
+        Arc::new(TableReceivers { intake: self.clone(), table })
+    }
+
+    /// Notes that a worker has taken a batch: there is room for others.
+    pub fn taken(&self, batch: &Batch) {
+        self.budget.release(batch.bytes);
+        self.metrics.set_queue(self.batches.len(), self.budget.used());
+    }
+
+    /// Lets no more messages in; who waits for room is told so.
+    pub fn close(&self) {
+        self.budget.close();
+    }
+
+    fn table(&self, table: TableId) -> &Table {
+        &self.definition.tables[usize::from(table.0)]
+    }
+}
+
+struct TableReceivers {
+    intake: Arc<Intake>,
+    table: TableId,
+}
+
+impl Receivers for TableReceivers {
+    fn partition(&self, name: &str) -> Partition {
+        let table = self.intake.table(self.table);
+        let name = format!("{}/{name}", table.name);
+        let mut partitions = self.intake.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let id = *partitions
+            .entry(name.clone())
+            .or_insert_with(|| PartitionId(self.intake.next_partition.fetch_add(1, Ordering::Relaxed)));
+        let receiver = PartitionReceiver {
+            intake: self.intake.clone(),
+            decoder: Decoder::new(table),
+            table: self.table,
+            partition: Arc::from(name),
+        };
+        // Positions survive a restart with the checkpoint; until then every start reads from the beginning.
+        Partition { id, resume_after: None, receiver: Box::new(receiver) }
+    }
+}
+
+/// Decodes one partition on its source's thread.
+struct PartitionReceiver {
+    intake: Arc<Intake>,
+    decoder: Decoder,
+    table: TableId,
+    partition: Arc<str>,
+}
+
+impl Receiver for PartitionReceiver {
+    fn receive(&mut self, messages: &[Message<'_>]) -> Result<(), Closed> {
+        let Some((batch, dead)) = self.decode(messages) else { return Ok(()) };
+        self.intake.budget.acquire(batch.bytes).map_err(|_| Closed)?;
+        // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
+        self.intake.dead_letters.keep(&dead);
+        self.count(&batch);
+        self.intake.batches.send(batch).map_err(|_| Closed)?;
+        (self.intake.wake)();
+        Ok(())
+    }
+
+    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
+        let Some((batch, dead)) = self.decode(messages) else { return Ok(Taken::default()) };
+        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
+        let bytes = batch.bytes;
+        self.intake.budget.try_acquire(bytes)?;
+        let counts = (batch.messages, batch.changes.len() as u64, batch.dead_letters);
+        if let Err(error) = self.intake.batches.try_send(batch) {
+            self.intake.budget.release(bytes);
+            return Err(match error {
+                TrySendError::Full(_) => NotTaken::Full,
+                TrySendError::Disconnected(_) => NotTaken::Closed,
+            });
+        }
+        self.intake.dead_letters.keep(&dead);
+        self.intake.metrics.read(&self.intake.table(self.table).name, counts.0, counts.1, counts.2);
+        (self.intake.wake)();
+        Ok(taken)
+    }
+}
+
+impl PartitionReceiver {
+    fn decode<'m>(&mut self, messages: &[Message<'m>]) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
+        decode_batch(&mut self.decoder, self.intake.table(self.table), self.table, &self.partition, messages)
+    }
+
+    fn count(&self, batch: &Batch) {
+        let table = &self.intake.table(self.table).name;
+        self.intake.metrics.read(table, batch.messages, batch.changes.len() as u64, batch.dead_letters);
+    }
+}
+
+/// Decodes messages of one partition into a batch; `None` where there are none.
+pub fn decode_batch<'m>(
+    decoder: &mut Decoder,
+    table: &Table,
+    id: TableId,
+    partition: &Arc<str>,
+    messages: &[Message<'m>],
+) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
+    let last = messages.last()?.offset;
+    let mut decoded = Decoded::default();
+    for message in messages {
+        decoder.decode(message, &mut decoded);
+    }
+    let dead: Vec<DeadLetter<'m>> = decoded
+        .refusals
+        .into_iter()
+        .filter_map(|refusal| {
+            // Offsets grow, so the message is found by bisection.
+            let place = messages.binary_search_by_key(&refusal.offset, |message| message.offset).ok()?;
+            Some(DeadLetter {
+                reason: refusal.reason,
+                table: table.name.clone(),
+                partition: partition.clone(),
+                message: messages[place],
+            })
+        })
+        .collect();
+    let oldest_ms = decoded.changes.iter().filter_map(|change| change.committed_ms).min().or_else(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        (!decoded.changes.is_empty()).then_some(now.as_millis() as i64)
+    });
+    let bytes = messages.iter().map(|message| size(message.key) + size(message.value)).sum();
+    let batch = Batch {
+        table: id,
+        partition: partition.clone(),
+        last,
+        messages: messages.len() as u64,
+        dead_letters: dead.len() as u64,
+        oldest_ms,
+        bytes,
+        changes: decoded.changes,
+    };
+    Some((batch, dead))
+}
+
+fn size(part: Option<&[u8]>) -> usize {
+    part.map_or(0, <[u8]>::len)
+}

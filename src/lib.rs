@@ -12,6 +12,7 @@ pub mod index;
 pub mod intake;
 pub mod dataflow;
 pub mod query;
+pub mod replay;
 pub mod server;
 pub mod node;
 pub mod cli;

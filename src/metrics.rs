@@ -1,5 +1,360 @@
 //! Every metric of the node: name, unit, meaning.
+//!
+//! [`Metrics::default`] is the table. All names begin with `millpond_`; counters end in `_total`, and a unit
+//! follows the name: `millpond_tick_seconds`. A call takes a lock or an atomic, and allocates nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry, Unit};
+
+/// The media type of [`Metrics::encode`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// The metrics of one node; clones share the same numbers.
-#[derive(Clone, Debug, Default)]
-pub struct Metrics {}
+#[derive(Clone, Debug)]
+pub struct Metrics(Arc<Table>);
+
+/// One of the two ways to find a document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[label_value(rename_all = "lowercase")]
+pub enum Leg {
+    Keyword,
+    Vector,
+}
+
+/// How a query was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[label_value(rename_all = "lowercase")]
+pub enum QueryMode {
+    Keyword,
+    Vector,
+    Hybrid,
+}
+
+type Gauge = prometheus_client::metrics::gauge::Gauge<u64, AtomicU64>;
+type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfTable {
+    table: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfPartition {
+    table: String,
+    partition: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfLeg {
+    leg: Leg,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfMode {
+    mode: QueryMode,
+}
+
+#[derive(Debug)]
+struct Table {
+    messages: Family<OfTable, Counter>,
+    changes: Family<OfTable, Counter>,
+    dead_letters: Family<OfTable, Counter>,
+    source_up: Family<OfTable, Gauge>,
+    source_lag: Family<OfPartition, Gauge>,
+    push_rejected: Counter,
+    queue_intake_batches: Gauge,
+    queue_intake: Gauge,
+    queue_embed_texts: Gauge,
+    collapsed: Counter,
+    texts_embedded: Counter,
+    texts_saved: Counter,
+    tick: Histogram,
+    freshness: Histograms<OfLeg>,
+    searchable: Histograms<OfLeg>,
+    documents: Gauge,
+    vectors: Gauge,
+    vectors_pending: Gauge,
+    vectors_unbuilt: Gauge,
+    query: Histograms<OfMode>,
+    query_errors: Counter,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    #[rustfmt::skip] // A table, one metric a line.
+    fn default() -> Metrics {
+        let mut book = Book(Registry::with_prefix("millpond"));
+        let table = Table {
+            messages: book.family("messages", "Messages read"),
+            changes: book.family("changes", "Row changes decoded, before collapse"),
+            dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
+            source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
+            source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
+            push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
+            queue_intake_batches: book.plain("queue_intake_batches", "Decoded batches waiting for the dataflow"),
+            queue_intake: book.bytes("queue_intake", "Size of the decoded batches waiting for the dataflow"),
+            queue_embed_texts: book.plain("queue_embed_texts", "Texts waiting for the embedder"),
+            collapsed: book.plain("collapsed", "Row changes that led to no write: overtaken, repeated or without effect"),
+            texts_embedded: book.plain("texts_embedded", "Texts turned into vectors"),
+            texts_saved: book.plain("texts_saved", "Documents whose text needed no embedding: shared, unchanged or known"),
+            tick: book.seconds("tick", "From the start of a tick to its publication", tick_buckets()),
+            freshness: book.histograms("freshness", "From the commit at the source, or the arrival where the message has none, to searchable", fresh_buckets),
+            searchable: book.histograms("searchable", "From the arrival at the node to searchable", fresh_buckets),
+            documents: book.plain("documents", "Visible documents"),
+            vectors: book.plain("vectors", "Searchable vectors"),
+            vectors_pending: book.plain("vectors_pending", "Documents whose current vector is not searchable yet"),
+            vectors_unbuilt: book.plain("vectors_unbuilt", "Searchable vectors due for a graph and not in one yet"),
+            query: book.histograms("query", "Time to answer a search, without the network", query_buckets),
+            query_errors: book.plain("query_errors", "Searches answered with an error"),
+            registry: book.0,
+        };
+        // Known labels are there from the start: a rate needs a zero to begin from.
+        for leg in [Leg::Keyword, Leg::Vector] {
+            drop(table.freshness.get_or_create(&OfLeg { leg }));
+            drop(table.searchable.get_or_create(&OfLeg { leg }));
+        }
+        for mode in [QueryMode::Keyword, QueryMode::Vector, QueryMode::Hybrid] {
+            drop(table.query.get_or_create(&OfMode { mode }));
+        }
+        Metrics(Arc::new(table))
+    }
+}
+
+/// A tick of one change takes a fraction of a millisecond, one under load some tens.
+fn tick_buckets() -> Histogram {
+    Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+}
+
+/// 1 ms to 1 h: from a calm stream to a node that catches up.
+fn fresh_buckets() -> Histogram {
+    Histogram::new([
+        0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0, 300.0, 900.0, 3600.0,
+    ])
+}
+
+fn query_buckets() -> Histogram {
+    Histogram::new([
+        0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5,
+        1.0, 5.0,
+    ])
+}
+
+/// Registers metrics, and hands them back.
+struct Book(Registry);
+
+impl Book {
+    fn plain<M: Metric + Clone + Default>(&mut self, name: &str, meaning: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, meaning, metric.clone());
+        metric
+    }
+
+    fn bytes(&mut self, name: &str, meaning: &str) -> Gauge {
+        let gauge = Gauge::default();
+        self.0.register_with_unit(name, meaning, Unit::Bytes, gauge.clone());
+        gauge
+    }
+
+    fn seconds(&mut self, name: &str, meaning: &str, histogram: Histogram) -> Histogram {
+        self.0.register_with_unit(name, meaning, Unit::Seconds, histogram.clone());
+        histogram
+    }
+
+    fn family<L, M>(&mut self, name: &str, meaning: &str) -> Family<L, M>
+    where
+        L: Clone + std::hash::Hash + Eq,
+        M: Default,
+        Family<L, M>: Metric,
+    {
+        self.plain(name, meaning)
+    }
+
+    fn histograms<L>(&mut self, name: &str, meaning: &str, buckets: fn() -> Histogram) -> Histograms<L>
+    where
+        L: Clone + std::hash::Hash + Eq,
+        Histograms<L>: Metric,
+    {
+        let family = Family::new_with_constructor(buckets);
+        self.0.register_with_unit(name, meaning, Unit::Seconds, family.clone());
+        family
+    }
+}
+
+/// The counters of one table, to be held by whoever reads it.
+#[derive(Clone, Debug)]
+pub struct TableMetrics {
+    messages: Counter,
+    changes: Counter,
+    dead_letters: Counter,
+}
+
+impl TableMetrics {
+    pub fn read(&self, messages: u64, changes: u64) {
+        self.messages.inc_by(messages);
+        self.changes.inc_by(changes);
+    }
+
+    pub fn dead_letters(&self, count: u64) {
+        self.dead_letters.inc_by(count);
+    }
+}
+
+impl Metrics {
+    /// The counters of a table, by its name.
+    pub fn table(&self, table: &str) -> TableMetrics {
+        let label = OfTable { table: table.to_owned() };
+        TableMetrics {
+            messages: self.0.messages.get_or_create_owned(&label),
+            changes: self.0.changes.get_or_create_owned(&label),
+            dead_letters: self.0.dead_letters.get_or_create_owned(&label),
+        }
+    }
+
+    /// How a table's source is doing; `lag` is messages waiting, by partition name.
+    pub fn set_source<'a>(&self, table: &str, up: bool, lag: impl IntoIterator<Item = (&'a str, u64)>) {
+        self.0.source_up.get_or_create(&OfTable { table: table.to_owned() }).set(up.into());
+        for (partition, messages) in lag {
+            let label = OfPartition { table: table.to_owned(), partition: partition.to_owned() };
+            self.0.source_lag.get_or_create(&label).set(messages);
+        }
+    }
+
+    /// A push was answered with 429.
+    pub fn push_rejected(&self) {
+        self.0.push_rejected.inc();
+    }
+
+    /// What waits between the sources and the dataflow.
+    pub fn set_intake(&self, batches: usize, bytes: usize) {
+        self.0.queue_intake_batches.set(batches as u64);
+        self.0.queue_intake.set(bytes as u64);
+    }
+
+    /// What waits for the embedder.
+    pub fn set_embed_texts(&self, texts: usize) {
+        self.0.queue_embed_texts.set(texts as u64);
+    }
+
+    pub fn collapsed(&self, changes: u64) {
+        self.0.collapsed.inc_by(changes);
+    }
+
+    pub fn texts_embedded(&self, texts: u64) {
+        self.0.texts_embedded.inc_by(texts);
+    }
+
+    pub fn texts_saved(&self, documents: u64) {
+        self.0.texts_saved.inc_by(documents);
+    }
+
+    /// A tick was published, so long after it started.
+    pub fn tick(&self, duration: Duration) {
+        self.0.tick.observe(duration.as_secs_f64());
+    }
+
+    /// A change became searchable, in seconds since its commit at the source (or its arrival, if that is unknown).
+    ///
+    /// Below zero, where clocks differ, counts as zero.
+    pub fn fresh(&self, leg: Leg, seconds: f64) {
+        self.0.freshness.get_or_create(&OfLeg { leg }).observe(seconds.max(0.0));
+    }
+
+    /// A change became searchable, so long after it arrived.
+    pub fn searchable(&self, leg: Leg, since_arrival: Duration) {
+        self.0.searchable.get_or_create(&OfLeg { leg }).observe(since_arrival.as_secs_f64());
+    }
+
+    pub fn set_documents(&self, documents: usize) {
+        self.0.documents.set(documents as u64);
+    }
+
+    pub fn set_vectors(&self, searchable: usize, pending: usize, unbuilt: usize) {
+        self.0.vectors.set(searchable as u64);
+        self.0.vectors_pending.set(pending as u64);
+        self.0.vectors_unbuilt.set(unbuilt as u64);
+    }
+
+    /// A search was answered.
+    pub fn query(&self, mode: QueryMode, duration: Duration) {
+        self.0.query.get_or_create(&OfMode { mode }).observe(duration.as_secs_f64());
+    }
+
+    /// A search was answered with an error.
+    pub fn query_failed(&self) {
+        self.0.query_errors.inc();
+    }
+
+    /// All metrics as OpenMetrics text, which Prometheus reads; see [`CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.0.registry).expect("writing to a string cannot fail");
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_shows_in_the_text_under_its_name_and_labels() {
+        let metrics = Metrics::default();
+        let table = metrics.table("products");
+        table.read(3, 5);
+        metrics.table("products").read(1, 1);
+        table.dead_letters(2);
+        metrics.set_source("products", false, [("topic:0", 17)]);
+        metrics.push_rejected();
+        metrics.set_intake(2, 300);
+        metrics.set_embed_texts(4);
+        metrics.collapsed(6);
+        metrics.texts_embedded(7);
+        metrics.texts_saved(8);
+        metrics.tick(Duration::from_micros(1500));
+        metrics.fresh(Leg::Vector, -0.5);
+        metrics.fresh(Leg::Vector, 0.003);
+        metrics.searchable(Leg::Keyword, Duration::from_millis(7));
+        metrics.set_documents(9);
+        metrics.set_vectors(10, 11, 12);
+        metrics.query(QueryMode::Hybrid, Duration::from_micros(400));
+        metrics.query_failed();
+
+        let text = metrics.encode();
+        for line in [
+            "millpond_messages_total{table=\"products\"} 4",
+            "millpond_changes_total{table=\"products\"} 6",
+            "millpond_dead_letters_total{table=\"products\"} 2",
+            "millpond_source_up{table=\"products\"} 0",
+            "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
+            "millpond_push_rejected_total 1",
+            "millpond_queue_intake_batches 2",
+            "millpond_queue_intake_bytes 300",
+            "millpond_queue_embed_texts 4",
+            "millpond_collapsed_total 6",
+            "millpond_texts_embedded_total 7",
+            "millpond_texts_saved_total 8",
+            "millpond_tick_seconds_bucket{le=\"0.001\"} 0",
+            "millpond_tick_seconds_bucket{le=\"0.002\"} 1",
+            "millpond_freshness_seconds_bucket{le=\"0.001\",leg=\"vector\"} 1",
+            "millpond_freshness_seconds_count{leg=\"vector\"} 2",
+            "millpond_freshness_seconds_count{leg=\"keyword\"} 0",
+            "millpond_searchable_seconds_bucket{le=\"0.008\",leg=\"keyword\"} 1",
+            "millpond_documents 9",
+            "millpond_vectors 10",
+            "millpond_vectors_pending 11",
+            "millpond_vectors_unbuilt 12",
+            "millpond_query_seconds_bucket{le=\"0.0005\",mode=\"hybrid\"} 1",
+            "millpond_query_errors_total 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "`{line}` is not in\n{text}");
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! The documents by slot.
+//! The documents by slot and by key.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub struct Document {
     pub row: Arc<Row>,
 }
 
-/// The documents of a shard at one tick. A clone shares its structure.
+/// The documents of a shard at one tick. A clone shares its structure, and costs the same for any size.
 #[derive(Clone, Default)]
 pub struct Documents {
     slots: imbl::Vector<Option<Arc<Document>>>,
@@ -35,6 +35,11 @@ impl Documents {
         Some((slot, self.get(slot)?))
     }
 
+    /// All documents, by slot.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &Arc<Document>)> {
+        self.slots.iter().enumerate().filter_map(|(n, entry)| Some((Slot(n as u32), entry.as_ref()?)))
+    }
+
     pub fn len(&self) -> usize {
         self.by_key.len()
     }
@@ -43,8 +48,33 @@ impl Documents {
         self.by_key.is_empty()
     }
 
-    /// One more than the highest slot in use.
+    /// One more than the highest slot ever in use.
     pub fn slots(&self) -> usize {
         self.slots.len()
+    }
+
+    /// Puts a document into a slot that is free, holds an older form of it, or is the next new one.
+    pub(super) fn put(&mut self, slot: Slot, document: Arc<Document>) {
+        let place = slot.0 as usize;
+        if place == self.slots.len() {
+            self.by_key.insert(document.key.clone(), slot);
+            self.slots.push_back(Some(document));
+            return;
+        }
+        // An update keeps the key that the map already shares.
+        let document = match self.slots[place].take() {
+            Some(old) => Arc::new(Document { key: old.key.clone(), row: document.row.clone() }),
+            None => {
+                self.by_key.insert(document.key.clone(), slot);
+                document
+            }
+        };
+        self.slots[place] = Some(document);
+    }
+
+    pub(super) fn remove(&mut self, slot: Slot) {
+        if let Some(document) = self.slots[slot.0 as usize].take() {
+            self.by_key.remove(&document.key);
+        }
     }
 }

@@ -49,6 +49,11 @@ pub struct ShardState {
 }
 
 impl Snapshot {
+    /// Before the first tick.
+    pub fn empty() -> Snapshot {
+        Snapshot { tick: Tick(0), positions: Arc::default(), counters: Counters::default(), shards: Vec::new() }
+    }
+
     /// The document with this key text.
     pub fn document(&self, key: &str) -> Option<&Arc<Document>> {
         self.shards.iter().find_map(|shard| shard.documents.by_key(key)).map(|(_, document)| document)

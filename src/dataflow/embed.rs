@@ -1,0 +1,135 @@
+//! Joins documents with the vectors of their texts.
+//!
+//! Vectors are a collection keyed by the hash of (model, text). What documents need and vectors lack is asked of
+//! the embedder by the [`Lane`], the only producer of that collection; documents left-join it. So duplicate texts
+//! are embedded once, an unchanged text is not embedded again, and a text that nobody needs any more is withdrawn.
+//! Vectors travel as `Arc`s: arrangements copy a pointer, never the numbers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use differential_dataflow::{AsCollection, VecCollection};
+use serde::{Deserialize, Serialize};
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::generic::Operator;
+
+use super::collapse::Rows;
+use super::lane::{Answer, Arrivals, Lane, TextHash};
+use super::publish::Publisher;
+use crate::change::{Datum, Key, Row, Tick, Vector};
+use crate::definition::VectorSource;
+
+/// What is known of a document's vector at a tick.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Embedding {
+    /// There is nothing to embed.
+    Absent,
+    Pending,
+    Failed,
+    Known(Vector),
+}
+
+/// Documents with what is known of their vectors.
+pub type Embedded<'scope> = VecCollection<'scope, Tick, (Key, (Arc<Row>, Embedding)), isize>;
+
+/// Documents whose vectors come ready-made in a column, or that have none.
+pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Embedded<'scope> {
+    let column = match source {
+        VectorSource::Column { column, .. } => Some(*column),
+        VectorSource::Embed { .. } | VectorSource::Absent => None,
+    };
+    documents.map(move |(key, row)| {
+        let embedding = match column.and_then(|column| row.values.get(column)) {
+            Some(Datum::Vector(vector)) => Embedding::Known(vector.clone()),
+            _ => Embedding::Absent,
+        };
+        (key, (row, embedding))
+    })
+}
+
+/// Documents joined with the vectors of their texts.
+///
+/// `answers` are what the embedder's threads have computed for the lane; they may come to any worker.
+pub fn embed<'scope>(
+    documents: Rows<'scope>,
+    answers: Stream<'scope, Tick, Vec<Answer>>,
+    lane: Lane,
+    publisher: Arc<Publisher>,
+) -> Embedded<'scope> {
+    let hashing = lane.texts().clone();
+    let hashed = documents.map(move |(key, row)| (hashing.hash(&row), (key, row)));
+    let nothing_to_embed = hashed
+        .clone()
+        .filter(|(hash, _)| hash.is_none())
+        .map(|(_, (key, row))| (key, (row, Embedding::Absent)));
+    let documents = hashed.flat_map(|(hash, document)| hash.map(|hash| (hash, document)));
+
+    let vectors = vectors(documents.clone(), answers, lane, publisher).arrange_by_key();
+    let known = documents
+        .clone()
+        .arrange_by_key()
+        .join_core(vectors, |_, (key, row), embedding| Some((key.clone(), (row.clone(), embedding.clone()))));
+    // A text has one vector at most, so what the join leaves over is the documents less those it found.
+    let pending = |(key, (row, _)): (Key, (Arc<Row>, Embedding))| (key, (row, Embedding::Pending));
+    let all = documents.map(|(_, (key, row))| (key, (row, Embedding::Pending)));
+    let left_over = all.concat(known.clone().map(pending).negate());
+    nothing_to_embed.concat(known).concat(left_over)
+}
+
+/// The collection of vectors: of each text that a document needs and the lane has.
+fn vectors<'scope>(
+    documents: VecCollection<'scope, Tick, (TextHash, (Key, Arc<Row>)), isize>,
+    answers: Stream<'scope, Tick, Vec<Answer>>,
+    mut lane: Lane,
+    publisher: Arc<Publisher>,
+) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
+    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Arc<Row>)), Tick, isize)| hash.0 as u64);
+    let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
+    documents
+        .inner
+        .binary_frontier::<_, CapacityContainerBuilder<Vec<((TextHash, Embedding), Tick, isize)>>, _, _, _, _>(
+            answers,
+            by_text,
+            by_answered,
+            "Vectors",
+            move |_capability, _info| {
+                let mut waiting: BTreeMap<Tick, (Capability<Tick>, Arrivals)> = BTreeMap::new();
+                move |(documents, documents_frontier), (answers, answers_frontier), output| {
+                    documents.for_each(|capability, data| {
+                        for ((hash, (_, row)), tick, diff) in data.drain(..) {
+                            waiting
+                                .entry(tick)
+                                .or_insert_with(|| (capability.delayed(&tick, 0), Arrivals::default()))
+                                .1
+                                .document(hash, row, diff);
+                        }
+                    });
+                    answers.for_each(|capability, data| {
+                        waiting
+                            .entry(*capability.time())
+                            .or_insert_with(|| (capability.retain(0), Arrivals::default()))
+                            .1
+                            .answers(data.drain(..));
+                    });
+                    while let Some(entry) = waiting.first_entry() {
+                        if documents_frontier.less_equal(entry.key()) || answers_frontier.less_equal(entry.key()) {
+                            break;
+                        }
+                        let (tick, (capability, arrivals)) = entry.remove_entry();
+                        let mut session = output.session(&capability);
+                        let counted = lane.settle(arrivals, &mut |hash, embedding, diff| {
+                            session.give(((hash, embedding), tick, diff));
+                        });
+                        publisher.count(tick, |counts| {
+                            counts.texts_embedded += counted.embedded;
+                            counts.texts_saved += counted.saved;
+                        });
+                    }
+                }
+            },
+        )
+        .as_collection()
+}

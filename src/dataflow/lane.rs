@@ -1,0 +1,376 @@
+//! The embedding lane of one worker: which texts are needed, which vectors are there, what is asked for.
+//!
+//! A fast embedder answers inside the tick, up to some hundred texts; everything else waits in a backlog, from
+//! which it can be withdrawn, and goes through a short bounded channel to the embedder's threads.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use super::embed::Embedding;
+use crate::change::{Row, Vector};
+use crate::definition::Template;
+use crate::embed::{EmbedError, Embedder};
+
+/// Texts that a fast embedder computes inside one tick: about 3 ms of the built-in model.
+const INLINE_TEXTS_MAX: usize = 256;
+
+/// Vectors of texts that no document needs any more, kept in case one comes back.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+
+/// The 128-bit hash of a model's name and a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TextHash(pub u128);
+
+/// How documents become texts and texts become hashes.
+#[derive(Clone, Debug)]
+pub struct Texts {
+    template: Arc<Template>,
+    /// Separates the models' texts.
+    seed: u64,
+}
+
+/// One text to embed, by a document that has it.
+pub struct Request {
+    pub hash: TextHash,
+    pub row: Arc<Row>,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Answer {
+    pub hash: TextHash,
+    /// `None`: this text will never be embedded.
+    pub vector: Option<Vector>,
+}
+
+/// What a tick brings to the lane.
+#[derive(Default)]
+pub struct Arrivals {
+    texts: FxHashMap<TextHash, Need>,
+    answers: Vec<Answer>,
+}
+
+/// How a tick changes the number of documents with one text.
+struct Need {
+    change: isize,
+    /// Documents that came with this text, new or changed.
+    arrived: u64,
+    row: Arc<Row>,
+}
+
+/// What a tick cost, and what it did not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counted {
+    pub embedded: u64,
+    pub saved: u64,
+}
+
+/// Where requests beyond a tick's own go.
+pub enum Beside {
+    /// Batches of up to so many texts for the embedder's threads.
+    Threads { requests: Sender<Vec<Request>>, batch: usize },
+    /// There are no threads: each tick waits for its texts. For replays.
+    Nothing,
+}
+
+/// The state of the lane.
+pub struct Lane {
+    embedder: Arc<dyn Embedder>,
+    texts: Texts,
+    beside: Beside,
+    needed: FxHashMap<TextHash, Needed>,
+    backlog: BTreeMap<u64, Request>,
+    next_place: u64,
+    cache: Cache,
+}
+
+struct Needed {
+    documents: isize,
+    state: State,
+}
+
+enum State {
+    /// In the backlog, at this place.
+    Waiting(u64),
+    /// With the embedder's threads.
+    Asked,
+    Answered(Option<Vector>),
+}
+
+impl Texts {
+    pub fn new(template: Template, embedder: &dyn Embedder) -> Texts {
+        Texts { template: Arc::new(template), seed: xxhash_rust::xxh3::xxh3_64(embedder.model().as_bytes()) }
+    }
+
+    pub fn render(&self, row: &Row) -> Option<String> {
+        self.template.render(&row.values)
+    }
+
+    /// The hash of the row's text, or `None` where there is nothing to embed.
+    pub fn hash(&self, row: &Row) -> Option<TextHash> {
+        let text = self.render(row)?;
+        Some(TextHash(xxhash_rust::xxh3::xxh3_128_with_seed(text.as_bytes(), self.seed)))
+    }
+}
+
+impl Arrivals {
+    /// A document that has this text came (`diff` > 0) or went.
+    pub fn document(&mut self, hash: TextHash, row: Arc<Row>, diff: isize) {
+        let need = self.texts.entry(hash).or_insert_with(|| Need { change: 0, arrived: 0, row: row.clone() });
+        need.change += diff;
+        if diff > 0 {
+            need.arrived += diff as u64;
+            need.row = row;
+        }
+    }
+
+    pub fn answers(&mut self, answers: impl Iterator<Item = Answer>) {
+        self.answers.extend(answers);
+    }
+}
+
+impl Lane {
+    pub fn new(embedder: Arc<dyn Embedder>, texts: Texts, beside: Beside) -> Lane {
+        Lane {
+            embedder,
+            texts,
+            beside,
+            needed: FxHashMap::default(),
+            backlog: BTreeMap::new(),
+            next_place: 0,
+            cache: Cache::default(),
+        }
+    }
+
+    pub fn texts(&self) -> &Texts {
+        &self.texts
+    }
+
+    /// Takes in a tick's answers and needs; `emit` gets the differences of the collection of vectors.
+    pub fn settle(&mut self, arrivals: Arrivals, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> Counted {
+        let mut counted = Counted::default();
+        for answer in arrivals.answers {
+            counted.embedded += u64::from(answer.vector.is_some());
+            self.answer(answer, emit);
+        }
+        let mut new = Vec::new();
+        for (hash, need) in arrivals.texts {
+            counted.saved += need.arrived;
+            if self.change_need(hash, &need, emit) {
+                counted.saved -= need.arrived.min(1);
+                new.push(Request { hash, row: need.row });
+            }
+        }
+        // The order of a hash map depends on nothing that a replay repeats.
+        new.sort_by_key(|request| request.hash);
+        counted.embedded += self.embed_inline(&mut new, emit);
+        for request in new {
+            self.wait(request);
+        }
+        self.ask();
+        counted
+    }
+
+    /// Notes how many documents need a text now, and says whether its vector must be computed.
+    fn change_need(&mut self, hash: TextHash, need: &Need, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> bool {
+        if let Some(needed) = self.needed.get_mut(&hash) {
+            let before = needed.documents;
+            needed.documents += need.change;
+            match (&needed.state, before > 0, needed.documents > 0) {
+                (State::Answered(vector), true, false) => {
+                    emit(hash, embedding(vector), -1);
+                    if let Some(vector) = vector {
+                        self.cache.put(hash, vector.clone());
+                    }
+                    self.needed.remove(&hash);
+                }
+                // Nobody has begun to compute it: the request is withdrawn.
+                (State::Waiting(place), true, false) => {
+                    self.backlog.remove(place);
+                    self.needed.remove(&hash);
+                }
+                _ => {}
+            }
+            return false;
+        }
+        if need.change <= 0 {
+            return false;
+        }
+        if let Some(vector) = self.cache.take(hash) {
+            emit(hash, Embedding::Known(vector.clone()), 1);
+            self.needed.insert(hash, Needed { documents: need.change, state: State::Answered(Some(vector)) });
+            return false;
+        }
+        self.needed.insert(hash, Needed { documents: need.change, state: State::Asked });
+        true
+    }
+
+    fn answer(&mut self, answer: Answer, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
+        match self.needed.get_mut(&answer.hash) {
+            Some(needed) if needed.documents > 0 => {
+                emit(answer.hash, embedding(&answer.vector), 1);
+                needed.state = State::Answered(answer.vector);
+            }
+            _ => {
+                self.needed.remove(&answer.hash);
+                if let Some(vector) = answer.vector {
+                    self.cache.put(answer.hash, vector);
+                }
+            }
+        }
+    }
+
+    /// Computes what belongs into this tick, takes it out of `new`, and counts what was embedded.
+    fn embed_inline(&mut self, new: &mut Vec<Request>, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> u64 {
+        let inline = match self.beside {
+            Beside::Nothing => new.len(),
+            Beside::Threads { .. } if self.embedder.is_fast() => new.len().min(INLINE_TEXTS_MAX),
+            Beside::Threads { .. } => 0,
+        };
+        let rest = new.split_off(inline);
+        let mut embedded = 0;
+        for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
+            match embed_batch(&*self.embedder, &self.texts, batch) {
+                Ok(answers) => {
+                    for answer in answers {
+                        embedded += u64::from(answer.vector.is_some());
+                        self.answer(answer, emit);
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, texts = batch.len(), "embedding inside the tick failed");
+                    new.extend(batch.iter().map(|request| Request { hash: request.hash, row: request.row.clone() }));
+                }
+            }
+        }
+        embedded
+    }
+
+    fn wait(&mut self, request: Request) {
+        let place = self.next_place;
+        self.next_place += 1;
+        if let Some(needed) = self.needed.get_mut(&request.hash) {
+            needed.state = State::Waiting(place);
+        }
+        self.backlog.insert(place, request);
+    }
+
+    /// Gives the threads what they have room for.
+    fn ask(&mut self) {
+        let Beside::Threads { requests, batch } = &self.beside else { return };
+        while !self.backlog.is_empty() && !requests.is_full() {
+            let mut texts = Vec::with_capacity(*batch);
+            while texts.len() < *batch
+                && let Some((_, request)) = self.backlog.pop_first()
+            {
+                if let Some(needed) = self.needed.get_mut(&request.hash) {
+                    needed.state = State::Asked;
+                }
+                texts.push(request);
+            }
+            if let Err(error) = requests.try_send(texts) {
+                for request in error.into_inner() {
+                    self.wait(request);
+                }
+                return;
+            }
+        }
+    }
+}
+
+fn embedding(vector: &Option<Vector>) -> Embedding {
+    vector.clone().map_or(Embedding::Failed, Embedding::Known)
+}
+
+/// One answer per request, in order; a text that fails for good is answered with none.
+///
+/// # Errors
+/// The embedder asks to try again later.
+pub fn embed_batch(embedder: &dyn Embedder, texts: &Texts, batch: &[Request]) -> Result<Vec<Answer>, EmbedError> {
+    let rendered: Vec<String> = batch.iter().map(|request| texts.render(&request.row).unwrap_or_default()).collect();
+    let borrowed: Vec<&str> = rendered.iter().map(String::as_str).collect();
+    match embedder.embed(&borrowed) {
+        Ok(vectors) if vectors.len() == batch.len() => Ok(batch
+            .iter()
+            .zip(vectors)
+            .map(|(request, vector)| Answer { hash: request.hash, vector: checked(embedder, vector) })
+            .collect()),
+        Ok(vectors) => Err(EmbedError {
+            model: embedder.model().to_owned(),
+            reason: format!("{} vectors for {} texts", vectors.len(), batch.len()),
+            retry: true,
+        }),
+        Err(error) if error.retry => Err(error),
+        Err(error) if batch.len() == 1 => {
+            tracing::warn!(%error, "a text cannot be embedded");
+            Ok(vec![Answer { hash: batch[0].hash, vector: None }])
+        }
+        // One of them is at fault; the others need not share its fate.
+        Err(_) => {
+            let (left, right) = batch.split_at(batch.len() / 2);
+            let mut answers = embed_batch(embedder, texts, left)?;
+            answers.extend(embed_batch(embedder, texts, right)?);
+            Ok(answers)
+        }
+    }
+}
+
+/// The vector, if the embedder has kept its contract.
+fn checked(embedder: &dyn Embedder, vector: Vec<f32>) -> Option<Vector> {
+    if vector.len() == embedder.dimensions() && vector.iter().all(|value| value.is_finite()) {
+        return Some(Vector(vector.into()));
+    }
+    tracing::warn!(
+        model = embedder.model(),
+        dimensions = vector.len(),
+        expected = embedder.dimensions(),
+        "a vector of wrong dimension or with numbers that are not finite is not used"
+    );
+    None
+}
+
+/// Vectors of texts out of use, the oldest dropped first, bounded by bytes.
+#[derive(Default)]
+struct Cache {
+    vectors: FxHashMap<TextHash, (u64, Vector)>,
+    order: VecDeque<(u64, TextHash)>,
+    next: u64,
+    bytes: usize,
+}
+
+impl Cache {
+    fn put(&mut self, hash: TextHash, vector: Vector) {
+        self.bytes += size(&vector);
+        self.order.push_back((self.next, hash));
+        if let Some((_, old)) = self.vectors.insert(hash, (self.next, vector)) {
+            self.bytes -= size(&old);
+        }
+        self.next += 1;
+        // Places of vectors taken out count too, so the order is bounded with the vectors.
+        while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.vectors.len() + 16 {
+            let Some((place, oldest)) = self.order.pop_front() else { break };
+            match self.vectors.get(&oldest) {
+                Some((at, vector)) if *at == place && self.bytes > CACHE_BYTES_MAX => {
+                    self.bytes -= size(vector);
+                    self.vectors.remove(&oldest);
+                }
+                Some((at, _)) if *at == place => self.order.push_back((place, oldest)),
+                _ => {}
+            }
+        }
+    }
+
+    fn take(&mut self, hash: TextHash) -> Option<Vector> {
+        let (_, vector) = self.vectors.remove(&hash)?;
+        self.bytes -= size(&vector);
+        Some(vector)
+    }
+}
+
+fn size(vector: &Vector) -> usize {
+    std::mem::size_of_val(&*vector.0) + 64
+}

@@ -1,0 +1,91 @@
+//! Applies each tick's documents to this worker's shard and hands its state to the publisher.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::ProbeHandle;
+use timely::dataflow::channels::pact::Exchange;
+use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::{Capability, Probe};
+
+use super::collapse::key_hash;
+use super::embed::{Embedded, Embedding};
+use super::publish::Publisher;
+use crate::change::{Key, Row, Tick};
+use crate::index::Shard;
+use crate::index::shard::{DocumentVector, Update};
+
+type DocumentUpdate = ((Key, (Arc<Row>, Embedding)), isize);
+
+/// Keeps the shard of this worker up to date with the documents whose keys it owns.
+///
+/// When the probe has passed a tick on all workers, every shard's state of that tick is registered.
+pub fn maintain<'scope>(
+    documents: Embedded<'scope>,
+    shard: Rc<RefCell<Shard>>,
+    publisher: Arc<Publisher>,
+    probe: &ProbeHandle<Tick>,
+) {
+    let worker = documents.inner.scope().index();
+    let by_owner =
+        Exchange::new(|update: &((Key, (Arc<Row>, Embedding)), Tick, isize)| key_hash(&update.0.0));
+    documents
+        .inner
+        .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(by_owner, "Maintain", move |_capability, _info| {
+            let mut waiting: BTreeMap<Tick, (Capability<Tick>, Vec<DocumentUpdate>)> = BTreeMap::new();
+            move |(input, frontier), _output| {
+                input.for_each(|capability, data| {
+                    for (document, tick, diff) in data.drain(..) {
+                        waiting.entry(tick).or_insert_with(|| (capability.delayed(&tick, 0), Vec::new())).1.push((document, diff));
+                    }
+                });
+                while let Some(entry) = waiting.first_entry() {
+                    if frontier.less_equal(entry.key()) {
+                        break;
+                    }
+                    let (tick, (_capability, updates)) = entry.remove_entry();
+                    let mut shard = shard.borrow_mut();
+                    if let Err(error) = shard.apply(tick, by_key(updates)) {
+                        // Without its keyword leg a worker cannot keep the promise of one cut.
+                        panic!("tick {tick}: {error}");
+                    }
+                    publisher.register(tick, worker, shard.state());
+                }
+            }
+        })
+        .probe_with(probe);
+}
+
+/// Consolidates a tick's differences: for each key, in key order, the document that there is now, or none.
+fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
+    differential_dataflow::consolidation::consolidate(&mut updates);
+    let mut by_key: Vec<Update> = Vec::with_capacity(updates.len());
+    let mut last: Option<Key> = None;
+    for ((key, (row, embedding)), diff) in updates {
+        // Consolidated updates are sorted by key, so those of one key are neighbours.
+        if last.as_ref() != Some(&key) {
+            by_key.push(Update { key: Arc::from(key.to_text()), document: None });
+            last = Some(key);
+        }
+        if diff > 0
+            && let Some(update) = by_key.last_mut()
+        {
+            update.document = Some((row, embedding.into()));
+        }
+    }
+    by_key
+}
+
+impl From<Embedding> for DocumentVector {
+    fn from(embedding: Embedding) -> DocumentVector {
+        match embedding {
+            Embedding::Absent => DocumentVector::Absent,
+            Embedding::Pending => DocumentVector::Pending,
+            Embedding::Failed => DocumentVector::Failed,
+            Embedding::Known(vector) => DocumentVector::Known(vector.0),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Puts a tick's parts together and publishes them with one write.
+//!
+//! Workers hand in what belongs to a tick while it runs: positions read, counts, shard states. When every worker
+//! has let go of the tick, [`Publisher::publish`] composes all of it, up to that tick, into one snapshot.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::change::{Offset, Tick};
+use crate::index::snapshot::{Counters, ShardState};
+use crate::index::{Published, Snapshot};
+use crate::metrics::{Leg, Metrics};
+
+/// Batches whose vectors are awaited to measure their freshness; of more than these the oldest go unmeasured.
+const AWAITED_MAX: usize = 10_000;
+
+/// Collects what belongs to each tick; shared by the workers of a node.
+pub struct Publisher {
+    published: Arc<Published>,
+    metrics: Metrics,
+    ledger: Mutex<Ledger>,
+}
+
+/// What one worker did within one tick.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub messages: u64,
+    pub changes: u64,
+    /// Keys whose row is another one than before.
+    pub writes: u64,
+    pub texts_embedded: u64,
+    pub texts_saved: u64,
+    pub dead_letters: u64,
+}
+
+/// How far a partition was read into a tick.
+pub struct Reading {
+    /// `table/partition`.
+    pub partition: Arc<str>,
+    pub last: Offset,
+    /// When the source committed the oldest of the changes, or else when it arrived: milliseconds since 1970.
+    pub oldest_ms: Option<i64>,
+}
+
+#[derive(Default)]
+struct Ledger {
+    /// Not yet published.
+    ticks: BTreeMap<Tick, Entry>,
+    total: Counts,
+    positions: Arc<BTreeMap<String, u64>>,
+    shards: BTreeMap<usize, Arc<ShardState>>,
+    /// Readings that the keyword leg shows and the vector leg may not yet.
+    awaited: VecDeque<(Tick, i64)>,
+}
+
+#[derive(Default)]
+struct Entry {
+    counts: Counts,
+    readings: Vec<Reading>,
+    shards: Vec<(usize, Arc<ShardState>)>,
+}
+
+impl Publisher {
+    pub fn new(published: Arc<Published>, metrics: Metrics) -> Publisher {
+        Publisher { published, metrics, ledger: Mutex::default() }
+    }
+
+    pub fn published(&self) -> &Arc<Published> {
+        &self.published
+    }
+
+    /// Adds to the counts of a tick.
+    pub fn count(&self, tick: Tick, add: impl FnOnce(&mut Counts)) {
+        add(&mut self.ledger().ticks.entry(tick).or_default().counts);
+    }
+
+    /// Notes that a tick covers a partition up to a position.
+    pub fn read(&self, tick: Tick, reading: Reading) {
+        self.ledger().ticks.entry(tick).or_default().readings.push(reading);
+    }
+
+    /// Hands in a shard's state as of a tick, before the worker lets go of it.
+    pub fn register(&self, tick: Tick, shard: usize, state: Arc<ShardState>) {
+        self.ledger().ticks.entry(tick).or_default().shards.push((shard, state));
+    }
+
+    /// Publishes everything up to `tick`, which all workers have let go of.
+    pub fn publish(&self, tick: Tick) {
+        let mut ledger = self.ledger();
+        let later = ledger.ticks.split_off(&Tick(tick.0 + 1));
+        let mut measured = Vec::new();
+        for (at, entry) in std::mem::replace(&mut ledger.ticks, later) {
+            ledger.total.add(&entry.counts);
+            ledger.shards.extend(entry.shards);
+            for reading in entry.readings {
+                Arc::make_mut(&mut ledger.positions).insert(reading.partition.to_string(), reading.last.0);
+                measured.extend(reading.oldest_ms.map(|oldest_ms| (at, oldest_ms)));
+            }
+        }
+        let snapshot = Snapshot {
+            tick,
+            positions: ledger.positions.clone(),
+            counters: ledger.total.counters(),
+            shards: ledger.shards.values().cloned().collect(),
+        };
+        let vectors_since = snapshot.shards.iter().filter_map(|shard| shard.pending_since).min();
+        self.metrics.set_sizes(&snapshot);
+        self.published.publish(snapshot);
+        self.measure(&mut ledger, measured, vectors_since);
+    }
+
+    /// Notes how old what has just become searchable is: once per batch of changes and leg, by its oldest.
+    fn measure(&self, ledger: &mut Ledger, measured: Vec<(Tick, i64)>, vectors_since: Option<Tick>) {
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let age = |oldest_ms: i64| (now_ms - oldest_ms).max(0) as f64 / 1000.0;
+        for (tick, oldest_ms) in measured {
+            self.metrics.fresh(Leg::Keyword, age(oldest_ms));
+            ledger.awaited.push_back((tick, oldest_ms));
+        }
+        let complete = |tick: Tick| vectors_since.is_none_or(|since| since > tick);
+        while let Some((_, oldest_ms)) = ledger.awaited.pop_front_if(|(tick, _)| complete(*tick)) {
+            self.metrics.fresh(Leg::Vector, age(oldest_ms));
+        }
+        let excess = ledger.awaited.len().saturating_sub(AWAITED_MAX);
+        ledger.awaited.drain(..excess);
+    }
+
+    /// The ledger is whole even after a panic elsewhere: each method leaves it so.
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.messages += other.messages;
+        self.changes += other.changes;
+        self.writes += other.writes;
+        self.texts_embedded += other.texts_embedded;
+        self.texts_saved += other.texts_saved;
+        self.dead_letters += other.dead_letters;
+    }
+
+    fn counters(&self) -> Counters {
+        Counters {
+            messages: self.messages,
+            changes: self.changes,
+            collapsed: self.changes.saturating_sub(self.writes),
+            texts_embedded: self.texts_embedded,
+            texts_saved: self.texts_saved,
+            dead_letters: self.dead_letters,
+        }
+    }
+}

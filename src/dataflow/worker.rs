@@ -1,0 +1,159 @@
+//! A worker's loop: when to tick, what to drain, when to sleep.
+//!
+//! Worker 0 decides. When the last tick is published and input waits, it sets the next tick; every worker drains
+//! its share into that tick and lets go of it. At low load a change goes through alone; under load ticks grow by
+//! themselves and collapse more.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::Thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use crossbeam_channel::Receiver;
+use timely::worker::Worker;
+
+use super::lane::Answer;
+use super::publish::Publisher;
+use super::{Job, Parts};
+use crate::change::Tick;
+use crate::intake::{Batch, Intake};
+use crate::metrics::Metrics;
+
+/// A tick starts no sooner than this after the last one started: 500 ticks a second would cost twice the
+/// processor time of 100 for the same changes.
+const TICK_MIN: Duration = Duration::from_millis(5);
+
+/// Bytes of messages that one worker takes into one tick. More would delay its publication.
+const TICK_BYTES_MAX: usize = 8 << 20;
+
+/// How long a worker sleeps when nobody wakes it.
+const SLEEP_MAX: Duration = Duration::from_millis(100);
+
+/// What the workers of a node share: the tick they are at, and how to wake them.
+#[derive(Default)]
+pub struct Pace {
+    tick: AtomicU64,
+    stopping: AtomicBool,
+    threads: Mutex<Vec<Thread>>,
+}
+
+impl Pace {
+    /// Wakes the workers: something waits for a tick.
+    pub fn wake(&self) {
+        for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            thread.unpark();
+        }
+    }
+
+    /// Ends the workers after the tick they are at.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn enlist(&self) {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
+    }
+
+    fn tick(&self) -> Tick {
+        Tick(self.tick.load(Ordering::Acquire))
+    }
+
+    fn set_tick(&self, tick: Tick) {
+        self.tick.store(tick.0, Ordering::Release);
+        self.wake();
+    }
+}
+
+/// What a worker takes from.
+#[derive(Clone)]
+pub struct Feeds {
+    pub intake: Arc<Intake>,
+    pub batches: Receiver<Batch>,
+    pub answers: Receiver<Vec<Answer>>,
+    pub metrics: Metrics,
+}
+
+/// Runs the flow on one worker until [`Pace::stop`].
+pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
+    pace.enlist();
+    let publisher = parts.publisher.clone();
+    let mut job = Job::build(worker, parts);
+    let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
+    while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
+        let sleep = match &mut leader {
+            Some(leader) => leader.lead(&job, pace, feeds),
+            None => SLEEP_MAX,
+        };
+        let tick = pace.tick();
+        if tick > job.tick() {
+            job.begin(tick);
+            drain(&mut job, feeds);
+            job.end();
+            worker.step();
+        } else {
+            worker.step_or_park(Some(sleep));
+        }
+    }
+    if let Some(leader) = &mut leader {
+        leader.publish(&job);
+    }
+}
+
+/// Takes what waits, up to the bounds of a tick.
+fn drain(job: &mut Job, feeds: &Feeds) {
+    let mut bytes = 0;
+    while bytes < TICK_BYTES_MAX
+        && let Ok(batch) = feeds.batches.try_recv()
+    {
+        bytes += batch.bytes;
+        feeds.intake.taken(&batch);
+        job.give(batch);
+    }
+    for answers in feeds.answers.try_iter().take(feeds.answers.len()) {
+        job.give_answers(answers);
+    }
+}
+
+/// What worker 0 does besides.
+struct Leader {
+    publisher: Arc<Publisher>,
+    metrics: Metrics,
+    published: Option<Tick>,
+    started: Instant,
+}
+
+impl Leader {
+    fn new(publisher: Arc<Publisher>, metrics: Metrics) -> Leader {
+        Leader { publisher, metrics, published: None, started: Instant::now() }
+    }
+
+    /// Publishes the tick that is done and sets the next one if anything waits for it; says how long to sleep.
+    fn lead(&mut self, job: &Job, pace: &Pace, feeds: &Feeds) -> Duration {
+        if !job.is_done() || job.tick() < pace.tick() {
+            return SLEEP_MAX;
+        }
+        self.publish(job);
+        // Other workers' finished work enters with the next tick that there is.
+        let waiting = !feeds.batches.is_empty() || !feeds.answers.is_empty() || job.has_finished_work();
+        if !waiting || pace.stopping.load(Ordering::Acquire) {
+            return SLEEP_MAX;
+        }
+        let since = self.started.elapsed();
+        if since < TICK_MIN {
+            return TICK_MIN - since;
+        }
+        self.started = Instant::now();
+        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        pace.set_tick(Tick(clock.max(job.tick().0 + 1)));
+        SLEEP_MAX
+    }
+
+    fn publish(&mut self, job: &Job) {
+        if self.published != Some(job.tick()) {
+            self.published = Some(job.tick());
+            self.publisher.publish(job.tick());
+            self.metrics.tick(self.started.elapsed());
+        }
+    }
+}
