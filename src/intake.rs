@@ -9,7 +9,7 @@ mod dead_letters;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
 
@@ -19,7 +19,7 @@ pub use dead_letters::{DeadLetter, DeadLetters};
 use crate::change::{Change, Offset, PartitionId, TableId};
 use crate::decode::{Decoded, Decoder, Message};
 use crate::definition::{Definition, Table};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TableMetrics};
 use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Taken};
 
 /// Bytes of messages between sources and workers. More would only make a tick wait behind older ones.
@@ -38,8 +38,9 @@ pub struct Batch {
     pub last: Offset,
     pub messages: u64,
     pub dead_letters: u64,
-    /// When the source committed the oldest change, or else when it arrived: milliseconds since 1970.
-    pub oldest_ms: Option<i64>,
+    /// When the source committed the oldest change, in milliseconds since 1970, where messages say.
+    pub committed_ms: Option<i64>,
+    pub arrived: Instant,
     pub bytes: usize,
     pub changes: Vec<Change>,
 }
@@ -86,7 +87,7 @@ impl Intake {
     /// Notes that a worker has taken a batch: there is room for others.
     pub fn taken(&self, batch: &Batch) {
         self.budget.release(batch.bytes);
-        self.metrics.set_queue(self.batches.len(), self.budget.used());
+        self.metrics.set_intake(self.batches.len(), self.budget.used());
     }
 
     /// Lets no more messages in; who waits for room is told so.
@@ -117,6 +118,7 @@ impl Receivers for TableReceivers {
             decoder: Decoder::new(table),
             table: self.table,
             partition: Arc::from(name),
+            metrics: self.intake.metrics.table(&table.name),
         };
         // Positions survive a restart with the checkpoint; until then every start reads from the beginning.
         Partition { id, resume_after: None, receiver: Box::new(receiver) }
@@ -129,6 +131,7 @@ struct PartitionReceiver {
     decoder: Decoder,
     table: TableId,
     partition: Arc<str>,
+    metrics: TableMetrics,
 }
 
 impl Receiver for PartitionReceiver {
@@ -137,18 +140,17 @@ impl Receiver for PartitionReceiver {
         self.intake.budget.acquire(batch.bytes).map_err(|_| Closed)?;
         // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
         self.intake.dead_letters.keep(&dead);
-        self.count(&batch);
+        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
         self.intake.batches.send(batch).map_err(|_| Closed)?;
-        (self.intake.wake)();
+        self.sent(messages.len(), taken);
         Ok(())
     }
 
     fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
         let Some((batch, dead)) = self.decode(messages) else { return Ok(Taken::default()) };
-        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
         let bytes = batch.bytes;
         self.intake.budget.try_acquire(bytes)?;
-        let counts = (batch.messages, batch.changes.len() as u64, batch.dead_letters);
+        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
         if let Err(error) = self.intake.batches.try_send(batch) {
             self.intake.budget.release(bytes);
             return Err(match error {
@@ -157,20 +159,19 @@ impl Receiver for PartitionReceiver {
             });
         }
         self.intake.dead_letters.keep(&dead);
-        self.intake.metrics.read(&self.intake.table(self.table).name, counts.0, counts.1, counts.2);
-        (self.intake.wake)();
+        self.sent(messages.len(), taken);
         Ok(taken)
     }
 }
-
 impl PartitionReceiver {
     fn decode<'m>(&mut self, messages: &[Message<'m>]) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
         decode_batch(&mut self.decoder, self.intake.table(self.table), self.table, &self.partition, messages)
     }
 
-    fn count(&self, batch: &Batch) {
-        let table = &self.intake.table(self.table).name;
-        self.intake.metrics.read(table, batch.messages, batch.changes.len() as u64, batch.dead_letters);
+    fn sent(&self, messages: usize, taken: Taken) {
+        self.metrics.read(messages as u64, taken.changes);
+        self.metrics.dead_letters(taken.dead_letters);
+        (self.intake.wake)();
     }
 }
 
@@ -201,10 +202,6 @@ pub fn decode_batch<'m>(
             })
         })
         .collect();
-    let oldest_ms = decoded.changes.iter().filter_map(|change| change.committed_ms).min().or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
-        (!decoded.changes.is_empty()).then_some(now.as_millis() as i64)
-    });
     let bytes = messages.iter().map(|message| size(message.key) + size(message.value)).sum();
     let batch = Batch {
         table: id,
@@ -212,7 +209,8 @@ pub fn decode_batch<'m>(
         last,
         messages: messages.len() as u64,
         dead_letters: dead.len() as u64,
-        oldest_ms,
+        committed_ms: decoded.changes.iter().filter_map(|change| change.committed_ms).min(),
+        arrived: Instant::now(),
         bytes,
         changes: decoded.changes,
     };

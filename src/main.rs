@@ -1,1 +1,11 @@
-fn main() {}
+//! Arguments to exit code.
+
+use std::process::ExitCode;
+
+/// Rows are allocated on the sources' threads and freed on the workers'.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    millpond::cli::run()
+}

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, text};
+use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
@@ -21,16 +21,14 @@ pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; cha
 pub struct Metrics(Arc<Table>);
 
 /// One of the two ways to find a document.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[label_value(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leg {
     Keyword,
     Vector,
 }
 
 /// How a query was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[label_value(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueryMode {
     Keyword,
     Vector,
@@ -53,12 +51,12 @@ struct OfPartition {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfLeg {
-    leg: Leg,
+    leg: &'static str,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfMode {
-    mode: QueryMode,
+    mode: &'static str,
 }
 
 #[derive(Debug)]
@@ -85,6 +83,27 @@ struct Table {
     query: Histograms<OfMode>,
     query_errors: Counter,
     registry: Registry,
+}
+
+impl From<Leg> for OfLeg {
+    fn from(leg: Leg) -> OfLeg {
+        let leg = match leg {
+            Leg::Keyword => "keyword",
+            Leg::Vector => "vector",
+        };
+        OfLeg { leg }
+    }
+}
+
+impl From<QueryMode> for OfMode {
+    fn from(mode: QueryMode) -> OfMode {
+        let mode = match mode {
+            QueryMode::Keyword => "keyword",
+            QueryMode::Vector => "vector",
+            QueryMode::Hybrid => "hybrid",
+        };
+        OfMode { mode }
+    }
 }
 
 impl Default for Metrics {
@@ -117,11 +136,11 @@ impl Default for Metrics {
         };
         // Known labels are there from the start: a rate needs a zero to begin from.
         for leg in [Leg::Keyword, Leg::Vector] {
-            drop(table.freshness.get_or_create(&OfLeg { leg }));
-            drop(table.searchable.get_or_create(&OfLeg { leg }));
+            drop(table.freshness.get_or_create(&leg.into()));
+            drop(table.searchable.get_or_create(&leg.into()));
         }
         for mode in [QueryMode::Keyword, QueryMode::Vector, QueryMode::Hybrid] {
-            drop(table.query.get_or_create(&OfMode { mode }));
+            drop(table.query.get_or_create(&mode.into()));
         }
         Metrics(Arc::new(table))
     }
@@ -264,12 +283,12 @@ impl Metrics {
     ///
     /// Below zero, where clocks differ, counts as zero.
     pub fn fresh(&self, leg: Leg, seconds: f64) {
-        self.0.freshness.get_or_create(&OfLeg { leg }).observe(seconds.max(0.0));
+        self.0.freshness.get_or_create(&leg.into()).observe(seconds.max(0.0));
     }
 
     /// A change became searchable, so long after it arrived.
     pub fn searchable(&self, leg: Leg, since_arrival: Duration) {
-        self.0.searchable.get_or_create(&OfLeg { leg }).observe(since_arrival.as_secs_f64());
+        self.0.searchable.get_or_create(&leg.into()).observe(since_arrival.as_secs_f64());
     }
 
     pub fn set_documents(&self, documents: usize) {
@@ -284,7 +303,7 @@ impl Metrics {
 
     /// A search was answered.
     pub fn query(&self, mode: QueryMode, duration: Duration) {
-        self.0.query.get_or_create(&OfMode { mode }).observe(duration.as_secs_f64());
+        self.0.query.get_or_create(&mode.into()).observe(duration.as_secs_f64());
     }
 
     /// A search was answered with an error.

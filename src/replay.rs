@@ -33,7 +33,7 @@ pub struct Replay {
     publisher: Arc<Publisher>,
     searcher: Option<Searcher>,
     partitions: BTreeMap<(TableId, String), PartitionState>,
-    watched: Watched,
+    tables: Vec<Watched>,
     dead_letters: DeadLetters,
 }
 
@@ -44,23 +44,18 @@ struct PartitionState {
 }
 
 impl Replay {
-    /// A flow without messages. The rows of `watched` can be read with [`Replay::rows`].
-    pub fn new(
-        definition: Arc<Definition>,
-        embedder: Option<Arc<dyn Embedder>>,
-        watched: Option<TableId>,
-        dead_letters: DeadLetters,
-    ) -> Replay {
+    /// A flow without messages. `embedder` is needed where the index embeds texts.
+    pub fn new(definition: Arc<Definition>, embedder: Option<Arc<dyn Embedder>>, dead_letters: DeadLetters) -> Replay {
         let published = Arc::new(Published::new(Snapshot::empty()));
         let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
-        let rows = Watched::default();
+        let tables: Vec<Watched> = definition.tables.iter().map(|_| Watched::default()).collect();
         let parts = Parts {
             definition: definition.clone(),
             embedder: embedder.clone(),
             beside: Beside::Nothing,
             shard: ShardSettings { repeatable: true, wake: Arc::new(|| {}) },
             publisher: publisher.clone(),
-            watched: watched.map(|table| (table, rows.clone())),
+            watched: tables.clone(),
         };
         let allocator = Allocator::Thread(Thread::default());
         let mut worker = Worker::new(WorkerConfig::default(), allocator, None);
@@ -78,7 +73,7 @@ impl Replay {
             publisher,
             searcher,
             partitions: BTreeMap::new(),
-            watched: rows,
+            tables,
             dead_letters,
         }
     }
@@ -141,8 +136,14 @@ impl Replay {
         self.searcher.as_ref()
     }
 
-    /// The rows of the watched table after the last tick, by key.
-    pub fn rows(&self) -> Vec<(Key, Arc<Row>)> {
-        self.watched.borrow().iter().map(|(key, row)| (key.clone(), row.clone())).collect()
+    /// The rows of a table after the last tick, by key.
+    pub fn rows(&self, table: TableId) -> Vec<(Key, Arc<Row>)> {
+        let rows = self.tables[usize::from(table.0)].borrow();
+        rows.iter().map(|(key, row)| (key.clone(), row.clone())).collect()
+    }
+
+    /// The rows of all tables after the last tick.
+    pub fn row_count(&self) -> usize {
+        self.tables.iter().map(|table| table.borrow().len()).sum()
     }
 }

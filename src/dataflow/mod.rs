@@ -20,7 +20,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use timely::dataflow::operators::vec::Input;
-use timely::dataflow::{InputHandle, ProbeHandle, Scope, Stream};
+use timely::dataflow::{InputHandle, ProbeHandle, Stream};
 use timely::worker::Worker;
 
 use collapse::{Rows, collapse};
@@ -31,7 +31,7 @@ use maintain::maintain;
 use publish::{Publisher, Reading};
 use view::view;
 
-use crate::change::{Change, Key, Row, TableId, Tick};
+use crate::change::{Change, Key, Row, Tick};
 use crate::definition::{Definition, Format, Index, VectorSource};
 use crate::embed::Embedder;
 use crate::index::Shard;
@@ -47,8 +47,8 @@ pub struct Parts {
     pub beside: Beside,
     pub shard: ShardSettings,
     pub publisher: Arc<Publisher>,
-    /// A table whose rows shall be readable from outside.
-    pub watched: Option<(TableId, Watched)>,
+    /// Makes the rows of the first tables readable from outside, one for each entry.
+    pub watched: Vec<Watched>,
 }
 
 /// The rows of a table as they stand: what [`Parts::watched`] fills.
@@ -84,7 +84,7 @@ impl Job {
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = tables.iter_mut().map(|table| scope.input_from(table)).collect();
             let answers = scope.input_from(&mut answers);
-            flow(scope, changes, answers, parts, shard.clone(), &probe);
+            flow(changes, answers, parts, shard.clone(), &probe);
         });
         Job { tick: Tick(0), tables, answers, probe, shard, number, publisher }
     }
@@ -116,7 +116,12 @@ impl Job {
             counts.changes += batch.changes.len() as u64;
             counts.dead_letters += batch.dead_letters;
         });
-        let reading = Reading { partition: batch.partition, last: batch.last, oldest_ms: batch.oldest_ms };
+        let reading = Reading {
+            partition: batch.partition,
+            last: batch.last,
+            committed_ms: batch.committed_ms,
+            arrived: batch.arrived,
+        };
         self.publisher.read(self.tick, reading);
         self.tables[usize::from(batch.table.0)].send_batch(&mut batch.changes);
     }
@@ -152,7 +157,6 @@ impl Job {
 
 /// The flow, in the order in which data moves.
 fn flow<'scope>(
-    scope: Scope<'scope, Tick>,
     changes: Vec<Stream<'scope, Tick, Vec<Change>>>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     parts: Parts,
@@ -171,8 +175,8 @@ fn flow<'scope>(
             collapse(changes, keep, publisher.clone()).probe_with(probe)
         })
         .collect();
-    if let Some((table, watched)) = parts.watched {
-        watch(&rows[usize::from(table.0)], watched);
+    for (rows, watched) in rows.iter().zip(parts.watched) {
+        watch(rows, watched);
     }
     let (Some(index), Some(shard)) = (&parts.definition.index, shard) else { return };
     let documents = view(&rows, &index.plan);

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::change::{Offset, Tick};
 use crate::index::snapshot::{Counters, ShardState};
@@ -39,8 +39,9 @@ pub struct Reading {
     /// `table/partition`.
     pub partition: Arc<str>,
     pub last: Offset,
-    /// When the source committed the oldest of the changes, or else when it arrived: milliseconds since 1970.
-    pub oldest_ms: Option<i64>,
+    /// When the source committed the oldest of the changes, in milliseconds since 1970, where messages say.
+    pub committed_ms: Option<i64>,
+    pub arrived: Instant,
 }
 
 #[derive(Default)]
@@ -51,7 +52,7 @@ struct Ledger {
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
     /// Readings that the keyword leg shows and the vector leg may not yet.
-    awaited: VecDeque<(Tick, i64)>,
+    awaited: VecDeque<(Tick, Reading)>,
 }
 
 #[derive(Default)]
@@ -89,13 +90,16 @@ impl Publisher {
     pub fn publish(&self, tick: Tick) {
         let mut ledger = self.ledger();
         let later = ledger.ticks.split_off(&Tick(tick.0 + 1));
-        let mut measured = Vec::new();
+        let mut readings = Vec::new();
         for (at, entry) in std::mem::replace(&mut ledger.ticks, later) {
             ledger.total.add(&entry.counts);
             ledger.shards.extend(entry.shards);
+            self.metrics.collapsed(entry.counts.changes.saturating_sub(entry.counts.writes));
+            self.metrics.texts_embedded(entry.counts.texts_embedded);
+            self.metrics.texts_saved(entry.counts.texts_saved);
             for reading in entry.readings {
                 Arc::make_mut(&mut ledger.positions).insert(reading.partition.to_string(), reading.last.0);
-                measured.extend(reading.oldest_ms.map(|oldest_ms| (at, oldest_ms)));
+                readings.push((at, reading));
             }
         }
         let snapshot = Snapshot {
@@ -105,22 +109,28 @@ impl Publisher {
             shards: ledger.shards.values().cloned().collect(),
         };
         let vectors_since = snapshot.shards.iter().filter_map(|shard| shard.pending_since).min();
-        self.metrics.set_sizes(&snapshot);
+        self.metrics.set_documents(snapshot.documents());
+        self.metrics.set_vectors(snapshot.vectors(), snapshot.vectors_pending(), snapshot.vectors_unbuilt());
         self.published.publish(snapshot);
-        self.measure(&mut ledger, measured, vectors_since);
+        self.measure(&mut ledger, readings, vectors_since);
     }
 
     /// Notes how old what has just become searchable is: once per batch of changes and leg, by its oldest.
-    fn measure(&self, ledger: &mut Ledger, measured: Vec<(Tick, i64)>, vectors_since: Option<Tick>) {
+    fn measure(&self, ledger: &mut Ledger, readings: Vec<(Tick, Reading)>, vectors_since: Option<Tick>) {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
-        let age = |oldest_ms: i64| (now_ms - oldest_ms).max(0) as f64 / 1000.0;
-        for (tick, oldest_ms) in measured {
-            self.metrics.fresh(Leg::Keyword, age(oldest_ms));
-            ledger.awaited.push_back((tick, oldest_ms));
+        let note = |leg: Leg, reading: &Reading| {
+            let here = reading.arrived.elapsed();
+            let committed = reading.committed_ms.map(|committed_ms| (now_ms - committed_ms) as f64 / 1000.0);
+            self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
+            self.metrics.searchable(leg, here);
+        };
+        for (tick, reading) in readings {
+            note(Leg::Keyword, &reading);
+            ledger.awaited.push_back((tick, reading));
         }
         let complete = |tick: Tick| vectors_since.is_none_or(|since| since > tick);
-        while let Some((_, oldest_ms)) = ledger.awaited.pop_front_if(|(tick, _)| complete(*tick)) {
-            self.metrics.fresh(Leg::Vector, age(oldest_ms));
+        while let Some((_, reading)) = ledger.awaited.pop_front_if(|(tick, _)| complete(*tick)) {
+            note(Leg::Vector, &reading);
         }
         let excess = ledger.awaited.len().saturating_sub(AWAITED_MAX);
         ledger.awaited.drain(..excess);

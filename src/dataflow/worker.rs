@@ -74,11 +74,22 @@ pub struct Feeds {
     pub metrics: Metrics,
 }
 
-/// Runs the flow on one worker until [`Pace::stop`].
-pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
+/// Runs `work` on as many workers of this process and waits for all of them.
+///
+/// # Errors
+/// A worker panicked: what it said.
+pub fn execute(workers: usize, work: impl Fn(&mut Worker) + Send + Sync + 'static) -> Result<(), String> {
+    let config = if workers <= 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let guards = timely::execute(config, move |worker| work(worker))?;
+    guards.join().into_iter().collect()
+}
+
+/// Runs the flow on one worker until [`Pace::stop`]; sets `ready` when the flow is built.
+pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds, ready: &AtomicBool) {
     pace.enlist();
     let publisher = parts.publisher.clone();
     let mut job = Job::build(worker, parts);
+    ready.store(true, Ordering::Release);
     let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
     while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
         let sleep = match &mut leader {

@@ -1,0 +1,65 @@
+//! The commands: what a person types, and what comes back.
+
+mod replay;
+mod search;
+mod serve;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::definition::{self, Definition};
+
+/// A search node fed by change streams.
+///
+/// Reads a database's changes, keeps the latest row per key, embeds only what is new, and answers keyword,
+/// vector and hybrid searches from one snapshot.
+#[derive(Parser)]
+#[command(name = "millpond", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Follow the change streams of a dataflow file and answer searches.
+    Serve(serve::ServeArgs),
+    /// Read inputs to their end without a server, and print what came of them.
+    Replay(replay::ReplayArgs),
+    /// Say everything that is wrong with a dataflow file, or show its plan.
+    Check {
+        /// The dataflow file.
+        dataflow: PathBuf,
+    },
+    /// Search a running node.
+    Search(search::SearchArgs),
+}
+
+/// What ends a command early: printed once, in full.
+type Failure = Box<dyn std::error::Error>;
+
+/// Runs the command that the process was started with.
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.command {
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
+        Command::Check { dataflow } => check(&dataflow),
+        Command::Search(arguments) => search::run(arguments).map(|()| ExitCode::SUCCESS).map_err(Failure::from),
+    };
+    outcome.unwrap_or_else(|failure| {
+        eprintln!("error: {failure}");
+        ExitCode::FAILURE
+    })
+}
+
+fn load(dataflow: &Path) -> Result<Definition, Failure> {
+    Ok(definition::load(dataflow)?)
+}
+
+fn check(dataflow: &Path) -> Result<ExitCode, Failure> {
+    println!("{}", load(dataflow)?.picture());
+    Ok(ExitCode::SUCCESS)
+}
