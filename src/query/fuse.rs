@@ -3,6 +3,8 @@
 //! Ranks compare what scores cannot, but they treat both legs as equally good; normalised scores with a
 //! weight that fits the model were better on every set measured, so they are the default.
 
+use std::cmp::Ordering;
+
 use rustc_hash::FxHashMap;
 
 use super::answer::LegHit;
@@ -58,12 +60,13 @@ pub(super) fn fuse<'a>(fusion: &Fusion, keyword: &[Scored<'a>], vector: &[Scored
             }
         }
     }
-    fused.sort_unstable_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then_with(|| a.document.key.cmp(&b.document.key))
-    });
+    fused.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
     fused
+}
+
+/// The order of hits: the greater score first, ties by key.
+pub(super) fn best_first(a: (f32, &Document), b: (f32, &Document)) -> Ordering {
+    b.0.total_cmp(&a.0).then_with(|| a.1.key.cmp(&b.1.key))
 }
 
 /// The hits of the keyword leg where it answers alone: its order, its scores.

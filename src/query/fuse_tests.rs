@@ -139,7 +139,7 @@ fn scores_beyond_a_float_order_the_hits_without_a_panic() {
     }
 }
 
-/// `fuse.py`, which measured the default weights, line by line: dictionaries and one pass per leg.
+/// The script that measured the default weights, line by line: a dictionary, and one pass per leg.
 fn reference(fusion: &Fusion, keyword: &[(String, f32)], vector: &[(String, f32)]) -> BTreeMap<String, f64> {
     let mut scores = BTreeMap::new();
     let mut add = |key: &str, score: f64| *scores.entry(key.to_owned()).or_insert(0.0) += score;
@@ -179,7 +179,7 @@ fn reference(fusion: &Fusion, keyword: &[(String, f32)], vector: &[(String, f32)
 
 /// A leg's hits: distinct keys out of few, so that the legs overlap; coarse scores, so that ties occur.
 fn leg(scores: std::ops::Range<i32>) -> impl Strategy<Value = Vec<(String, f32)>> {
-    proptest::collection::btree_map(0..160_u32, scores, 0..140).prop_map(|hits| {
+    proptest::collection::btree_map(0..400_u32, scores, 0..160).prop_map(|hits| {
         let mut hits: Vec<(String, f32)> = hits
             .into_iter()
             .map(|(key, score)| (key.to_string(), score as f32 / 4.0))

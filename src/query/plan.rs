@@ -5,14 +5,14 @@ use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
 use super::{QueryError, Searcher};
 use crate::definition::{Expression, Fusion, Index, Metric, VectorSource, parse_filter};
 
-/// How deep a search may page. Both legs rank this many hits for the deepest page: some milliseconds.
+/// How deep a search may page: both legs rank this many hits for the deepest page.
 const HITS_MAX: usize = 10_000;
 
 /// The widest graph search. Wider than the deepest page needs, it would be a scan by other means.
 const EF_MAX: usize = 10_000;
 
-/// How much of a query's text is searched: some ten thousand words, which take the keyword leg tens of
-/// milliseconds. `query` never fails, so a longer one is cut.
+/// How much of a query's text is searched: some ten thousand words, each looked up in every segment.
+/// `query` never fails, so a longer one is cut.
 const QUERY_BYTES_MAX: usize = 64 << 10;
 
 /// The longest filter: room for a list of thousands of values.
@@ -73,22 +73,21 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
     Ok(Search {
         words,
         nearest,
-        filter: request
-            .filter
-            .as_deref()
-            .map(|text| filter(index, text))
-            .transpose()?,
-        fusion: request
-            .fusion
-            .as_ref()
-            .map_or_else(|| Ok(index.fusion.clone()), fusion)?,
+        filter: match &request.filter {
+            Some(text) => Some(filter(index, text)?),
+            None => None,
+        },
+        fusion: match &request.fusion {
+            Some(asked) => fusion(asked)?,
+            None => index.fusion.clone(),
+        },
         ef: request.ef.map(ef).transpose()?,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
-        columns: request
-            .fields
-            .as_ref()
-            .map_or_else(|| Ok(usual_columns(index)), |f| columns(index, f))?,
+        columns: match &request.fields {
+            Some(names) => columns(index, names)?,
+            None => usual_columns(index),
+        },
     })
 }
 
