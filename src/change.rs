@@ -268,6 +268,14 @@ impl Version {
         }
         self.partition != other.partition || self.offset >= other.offset
     }
+
+    /// Whether both stand for one change of the source, delivered twice.
+    pub fn is_same_change(&self, other: &Version) -> bool {
+        match (&self.source, &other.source) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => self.partition == other.partition && self.offset == other.offset,
+        }
+    }
 }
 
 /// What happened to a key.
@@ -286,7 +294,7 @@ pub struct Change {
     pub key: Key,
     pub operation: Operation,
     pub version: Version,
-    /// The former key of an upsert that moved and has unavailable values: the row under it has them.
+    /// The former key of an upsert that moved and has unavailable values, which the row under it has.
     pub moved_from: Option<Key>,
     /// When the source committed it, in milliseconds since 1970, where the message says.
     pub committed_ms: Option<i64>,

@@ -127,7 +127,9 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
                     }
                 });
                 while let Some(entry) = waiting.first_entry() {
-                    if frontier.less_equal(entry.key()) {
+                    // A tick's last round comes before the next tick's first.
+                    let earlier_tick = |time: &T| time.tick() < entry.key().tick();
+                    if frontier.less_equal(entry.key()) || frontier.frontier().iter().any(earlier_tick) {
                         break;
                     }
                     let (time, (capability, arrived)) = entry.remove_entry();

@@ -17,8 +17,9 @@ const TOMBSTONE_MS: u64 = 24 * 3600 * 1000;
 /// How long a deleted row is kept for an upsert that moved from its key and needs its values, in milliseconds.
 const MOVED_ROW_MS: u64 = 10 * 60 * 1000;
 
-/// Rounds in which a moved row waits for the row that it moved from, which may itself be on the move.
-pub const MOVE_ROUNDS_MAX: u32 = 8;
+/// Rounds in which a row without all its values waits for the row that has them, which may itself be on the move:
+/// the longest chain of moves within one tick.
+const MOVE_ROUNDS_MAX: u32 = 64;
 
 /// What a table's stream asks of its state.
 #[derive(Clone, Copy, Debug)]
@@ -53,13 +54,22 @@ pub struct Latest {
     truncated: Option<Version>,
     moved_rows: VecDeque<(Tick, Key)>,
     tombstones: VecDeque<(Tick, Key)>,
+    /// What the keys of the current tick held before it, and the changes that its rounds have brought so far.
+    history: (Tick, FxHashMap<Key, History>),
 }
 
+struct History {
+    before: Option<Kept>,
+    steps: Vec<Change>,
+}
+
+#[derive(Clone)]
 struct Kept {
     version: Version,
     state: State,
 }
 
+#[derive(Clone)]
 enum State {
     Row(Arc<Row>),
     /// `before` is the row that was deleted, as long as one that moved may ask for it.
@@ -106,6 +116,7 @@ impl Latest {
             truncated: None,
             moved_rows: VecDeque::new(),
             tombstones: VecDeque::new(),
+            history: Default::default(),
         }
     }
 
@@ -119,15 +130,13 @@ impl Latest {
             self.truncate(version, &mut arrived);
         }
         for (key, steps) in arrived.keys {
-            let mut kept = self.rows.remove(&key);
-            let old = kept.as_ref().and_then(Kept::row).cloned();
-            for step in steps {
-                if step.moved_from.as_ref() == Some(&key) {
-                    effect(Effect::Forward(complete(step, kept.as_ref(), round)));
-                } else {
-                    self.fold(tick, &mut kept, step);
-                }
-            }
+            let old = self.rows.get(&key).and_then(Kept::row).cloned();
+            let kept = if self.keep.unavailable_values {
+                self.refold(tick, round, &key, steps, effect)
+            } else {
+                let kept = self.rows.remove(&key);
+                steps.into_iter().fold(kept, |kept, step| self.fold(tick, kept, step))
+            };
             let new = kept.as_ref().and_then(Kept::row).cloned();
             if old != new {
                 writes += 1;
@@ -138,18 +147,7 @@ impl Latest {
                     effect(Effect::Insert(key.clone(), row));
                 }
             }
-            // The table-wide tombstone stands for all keys that it emptied.
-            let kept = kept.filter(|kept| kept.row().is_some() || Some(kept.version) != self.truncated);
-            if let Some(kept) = kept {
-                if let State::Deleted { since, before } = &kept.state
-                    && *since == tick
-                    && self.keep.forget_tombstones
-                {
-                    let queue = if before.is_some() { &mut self.moved_rows } else { &mut self.tombstones };
-                    queue.push_back((tick, key.clone()));
-                }
-                self.rows.insert(key, kept);
-            }
+            self.store(tick, key, kept);
         }
         writes
     }
@@ -163,26 +161,87 @@ impl Latest {
         self.rows.is_empty()
     }
 
-    fn fold(&self, tick: Tick, kept: &mut Option<Kept>, change: Change) {
-        let known = kept.as_ref().map(|kept| kept.version).or(self.truncated);
-        if known.is_some_and(|known| !change.version.replaces(&known)) {
-            // Overtaken, but it may be the row that a tombstone of the same tick has deleted.
-            if let (Some(Kept { state: State::Deleted { before: before @ None, .. }, .. }), Operation::Upsert(row)) =
-                (kept, change.operation)
-                && self.keep.unavailable_values
-            {
-                *before = Some(row);
+    /// Folds all that the tick's rounds have brought for a key, from what the key held before the tick.
+    ///
+    /// Rows that move arrive a round later than what follows them, so the whole tick is folded again in order.
+    fn refold(
+        &mut self,
+        tick: Tick,
+        round: u32,
+        key: &Key,
+        arrived: Vec<Change>,
+        effect: &mut impl FnMut(Effect),
+    ) -> Option<Kept> {
+        if self.history.0 != tick {
+            self.history = (tick, FxHashMap::default());
+        }
+        let mut history = self.history.1.remove(key).unwrap_or_else(|| {
+            let before = self.rows.get(key).cloned();
+            History { before, steps: Vec::new() }
+        });
+        for step in arrived {
+            insert(&mut history.steps, step);
+        }
+        let mut kept = history.before.clone();
+        for step in std::mem::take(&mut history.steps) {
+            // Waits a round for the row that has its values; if none comes they are null.
+            let waits = round < MOVE_ROUNDS_MAX;
+            if asks_old_key(&step) {
+                match kept.as_ref().and_then(Kept::row_or_before) {
+                    None if waits => effect(Effect::Forward(step)),
+                    base => effect(Effect::Forward(complete(step, base))),
+                }
+            } else if waits && is_early(&step, kept.as_ref()) {
+                effect(Effect::Forward(step));
+            } else {
+                kept = self.fold(tick, kept, step.clone());
+                history.steps.push(step);
             }
-            return;
+        }
+        self.history.1.insert(key.clone(), history);
+        kept
+    }
+
+    /// What is kept of a key after one more change.
+    fn fold(&self, tick: Tick, kept: Option<Kept>, change: Change) -> Option<Kept> {
+        let known = kept.as_ref().map(|kept| kept.version).or(self.truncated);
+        // What an incomplete row lacked was there when it first came; now something newer may stand in its place.
+        let is_repeated = |known: Version| is_incomplete(&change) && change.version.is_same_change(&known);
+        if known.is_some_and(|known| is_repeated(known) || !change.version.replaces(&known)) {
+            return kept;
         }
         let state = match change.operation {
-            Operation::Upsert(row) => State::Row(fill(row, kept.as_ref().and_then(Kept::row_or_before))),
+            Operation::Upsert(row) => State::Row(fill(row, kept.as_ref().and_then(Kept::row))),
             Operation::Delete | Operation::Truncate => {
-                let before = kept.as_ref().and_then(Kept::row_or_before).cloned();
+                let before = match kept {
+                    Some(Kept { state: State::Row(row), .. }) => Some(row),
+                    // The same delete again. Another one deletes a row that has not come by yet.
+                    Some(Kept { version, state: State::Deleted { before, .. } }) => {
+                        before.filter(|_| change.version.is_same_change(&version))
+                    }
+                    None => None,
+                };
                 State::Deleted { since: tick, before: before.filter(|_| self.keep.unavailable_values) }
             }
         };
-        *kept = Some(Kept { version: change.version, state });
+        Some(Kept { version: change.version, state })
+    }
+
+    fn store(&mut self, tick: Tick, key: Key, kept: Option<Kept>) {
+        // The table-wide tombstone stands for all keys that it emptied.
+        let kept = kept.filter(|kept| kept.row().is_some() || Some(kept.version) != self.truncated);
+        let Some(kept) = kept else {
+            self.rows.remove(&key);
+            return;
+        };
+        if let State::Deleted { since, before } = &kept.state
+            && *since == tick
+            && self.keep.forget_tombstones
+        {
+            let queue = if before.is_some() { &mut self.moved_rows } else { &mut self.tombstones };
+            queue.push_back((tick, key.clone()));
+        }
+        self.rows.insert(key, kept);
     }
 
     /// Every key of the table gets a delete of this version, in its place among the tick's changes.
@@ -241,23 +300,42 @@ impl Kept {
     }
 }
 
-/// A moved change with the values of the row under its old key, or unchanged if that may still come.
-fn complete(mut change: Change, kept: Option<&Kept>, round: u32) -> Change {
-    let base = kept.and_then(Kept::row_or_before);
-    if let Operation::Upsert(row) = change.operation {
-        if base.is_none() && round < MOVE_ROUNDS_MAX {
-            change.operation = Operation::Upsert(row);
-        } else {
-            change.operation = Operation::Upsert(fill(row, base));
-            change.moved_from = None;
-        }
+/// Whether a moved row still lacks the values that its old key has. A completed one has moved from its own key.
+fn asks_old_key(change: &Change) -> bool {
+    change.moved_from.as_ref().is_some_and(|old_key| *old_key != change.key)
+}
+
+/// Whether the source left values out of the row, even if they have been filled in since.
+fn is_incomplete(change: &Change) -> bool {
+    match &change.operation {
+        Operation::Upsert(row) => change.moved_from.is_some() || lacks_values(row),
+        Operation::Delete | Operation::Truncate => false,
     }
-    change
+}
+
+fn lacks_values(row: &Row) -> bool {
+    row.values.contains(&Datum::Unavailable)
+}
+
+/// Whether a change is an update without all its values, of a row that is not there: one that is still on its way
+/// from another key.
+fn is_early(change: &Change, kept: Option<&Kept>) -> bool {
+    matches!(&change.operation, Operation::Upsert(row) if change.moved_from.is_none() && lacks_values(row))
+        && kept.is_none_or(|kept| kept.row().is_none() && change.version.replaces(&kept.version))
+}
+
+/// A moved change with the values of the row under its old key.
+fn complete(change: Change, base: Option<&Arc<Row>>) -> Change {
+    let operation = match change.operation {
+        Operation::Upsert(row) => Operation::Upsert(fill(row, base)),
+        other => other,
+    };
+    Change { operation, moved_from: Some(change.key.clone()), ..change }
 }
 
 /// The row with its unavailable values taken from `base`; null where that has none.
 fn fill(row: Arc<Row>, base: Option<&Arc<Row>>) -> Arc<Row> {
-    if !row.values.contains(&Datum::Unavailable) {
+    if !lacks_values(&row) {
         return row;
     }
     let values = row.iter().map(|(name, value)| match value {
