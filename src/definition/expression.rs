@@ -1,8 +1,22 @@
 //! The one expression language of `WHERE`, `SELECT` and the query port's `filter`.
+//!
+//! Nothing here fails: what has no value is null. Numbers compare and add up as numbers whichever type holds
+//! them (see [`number`]); text beside a number or a boolean counts as one if it reads as one, else the result
+//! is null; dates are ISO 8601 text and compare as text, by code points.
 
+mod display;
+mod like;
+mod number;
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use self::number::Number;
 use crate::change::{Datum, Row};
 
 /// An expression over the columns of a row. Null propagates as in SQL; `AND`, `OR`, `NOT` know three values.
+///
+/// `Display` writes it as SQL that parses to the same expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     Column(String),
@@ -12,19 +26,46 @@ pub enum Expression {
     IsNull(Box<Expression>),
     And(Box<Expression>, Box<Expression>),
     Or(Box<Expression>, Box<Expression>),
-    Compare { op: Comparison, left: Box<Expression>, right: Box<Expression> },
-    Arithmetic { op: Arithmetic, left: Box<Expression>, right: Box<Expression> },
+    Compare {
+        op: Comparison,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
+    Arithmetic {
+        op: Arithmetic,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
     /// `||`
     Concat(Box<Expression>, Box<Expression>),
-    In { value: Box<Expression>, list: Vec<Expression> },
+    In {
+        value: Box<Expression>,
+        list: Vec<Expression>,
+    },
     /// SQL `LIKE`: `%` any text, `_` one character, `\` or the given character escapes.
-    Like { value: Box<Expression>, pattern: Box<Expression>, escape: Option<char>, ignore_case: bool },
-    Between { value: Box<Expression>, low: Box<Expression>, high: Box<Expression> },
+    Like {
+        value: Box<Expression>,
+        pattern: Box<Expression>,
+        escape: Option<char>,
+        ignore_case: bool,
+    },
+    Between {
+        value: Box<Expression>,
+        low: Box<Expression>,
+        high: Box<Expression>,
+    },
     Coalesce(Vec<Expression>),
     Lower(Box<Expression>),
     Upper(Box<Expression>),
-    Cast { value: Box<Expression>, to: CastType },
-    Case { operand: Option<Box<Expression>>, branches: Vec<(Expression, Expression)>, otherwise: Option<Box<Expression>> },
+    Cast {
+        value: Box<Expression>,
+        to: CastType,
+    },
+    Case {
+        operand: Option<Box<Expression>>,
+        branches: Vec<(Expression, Expression)>,
+        otherwise: Option<Box<Expression>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +78,8 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
+/// Of two integers an integer, wider than `i64` where it must be; beside a float a float; else an exact decimal.
+/// A quotient is always a float. Division by zero is null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arithmetic {
     Add,
@@ -46,30 +89,275 @@ pub enum Arithmetic {
     Modulo,
 }
 
+/// What `CAST` makes of a value, or null where it cannot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CastType {
     Text,
+    /// Rounded half away from zero; an exact decimal where `i64` is too narrow.
     Int,
     Float,
-    Decimal { scale: Option<u32> },
+    /// Rounded half away from zero to the scale, if one is given.
+    Decimal {
+        scale: Option<u32>,
+    },
+    /// Numbers: whether not zero. Text: `true`, `t`, `1`, `false`, `f`, `0`, or another number.
     Bool,
+}
+
+impl Comparison {
+    fn holds(self, ordering: Ordering) -> bool {
+        match self {
+            Comparison::Equal => ordering.is_eq(),
+            Comparison::NotEqual => ordering.is_ne(),
+            Comparison::Less => ordering.is_lt(),
+            Comparison::LessOrEqual => ordering.is_le(),
+            Comparison::Greater => ordering.is_gt(),
+            Comparison::GreaterOrEqual => ordering.is_ge(),
+        }
+    }
 }
 
 impl Expression {
     /// The value for a row; a column that the row lacks is null. Never panics: what has no value is null.
+    ///
+    /// Recurses as deeply as the expression nests, which parsing bounds.
     pub fn evaluate(&self, row: &Row) -> Datum {
-        let _ = row;
-        todo!()
+        match self {
+            Expression::Column(name) => match row.get(name) {
+                None | Some(Datum::Unavailable) => Datum::Null,
+                Some(value) => value.clone(),
+            },
+            Expression::Literal(value) => value.clone(),
+            Expression::Negate(value) => number::negate(&value.evaluate(row)),
+            Expression::Arithmetic { op, left, right } => {
+                number::arithmetic(*op, &left.evaluate(row), &right.evaluate(row))
+            }
+            Expression::Concat(left, right) => {
+                match (text_of(&left.evaluate(row)), text_of(&right.evaluate(row))) {
+                    (Some(left), Some(right)) => Datum::text(&[&*left, &*right].concat()),
+                    _ => Datum::Null,
+                }
+            }
+            Expression::Coalesce(list) => list
+                .iter()
+                .map(|expression| expression.evaluate(row))
+                .find(|value| !value.is_null())
+                .unwrap_or(Datum::Null),
+            Expression::Lower(value) => changed_text(&value.evaluate(row), str::to_lowercase),
+            Expression::Upper(value) => changed_text(&value.evaluate(row), str::to_uppercase),
+            Expression::Cast { value, to } => cast(&value.evaluate(row), *to),
+            Expression::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
+                let operand = operand.as_ref().map(|operand| operand.evaluate(row));
+                let taken = branches.iter().find(|(condition, _)| match &operand {
+                    Some(operand) => compare(operand, &condition.evaluate(row)) == Some(Ordering::Equal),
+                    None => condition.is_true(row),
+                });
+                match (taken, otherwise) {
+                    (Some((_, result)), _) => result.evaluate(row),
+                    (None, Some(otherwise)) => otherwise.evaluate(row),
+                    (None, None) => Datum::Null,
+                }
+            }
+            Expression::IsNull(_)
+            | Expression::Not(_)
+            | Expression::And(..)
+            | Expression::Or(..)
+            | Expression::Compare { .. }
+            | Expression::In { .. }
+            | Expression::Like { .. }
+            | Expression::Between { .. } => self.truth(row).map_or(Datum::Null, Datum::Bool),
+        }
     }
 
-    /// Whether the value for a row is true: neither false nor null.
+    /// Whether the value for a row is true: neither false nor null. A number is true unless it is zero.
     pub fn is_true(&self, row: &Row) -> bool {
-        matches!(self.evaluate(row), Datum::Bool(true))
+        self.truth(row) == Some(true)
+    }
+
+    /// The value for a row as a truth value; `None` is SQL's unknown.
+    fn truth(&self, row: &Row) -> Option<bool> {
+        match self {
+            Expression::IsNull(value) => Some(value.evaluate(row).is_null()),
+            Expression::Not(value) => value.truth(row).map(|truth| !truth),
+            Expression::And(left, right) => match left.truth(row) {
+                Some(false) => Some(false),
+                left => and(left, right.truth(row)),
+            },
+            Expression::Or(left, right) => match left.truth(row) {
+                Some(true) => Some(true),
+                left => or(left, right.truth(row)),
+            },
+            Expression::Compare { op, left, right } => {
+                Some(op.holds(compare(&left.evaluate(row), &right.evaluate(row))?))
+            }
+            Expression::In { value, list } => {
+                let value = value.evaluate(row);
+                let mut found = Some(false);
+                for other in list {
+                    found = or(found, compare(&value, &other.evaluate(row)).map(Ordering::is_eq));
+                    if found == Some(true) {
+                        break;
+                    }
+                }
+                found
+            }
+            Expression::Like {
+                value,
+                pattern,
+                escape,
+                ignore_case,
+            } => {
+                let (value, pattern) = (text_of(&value.evaluate(row))?, text_of(&pattern.evaluate(row))?);
+                Some(like::matches(
+                    &value,
+                    &pattern,
+                    escape.unwrap_or('\\'),
+                    *ignore_case,
+                ))
+            }
+            Expression::Between { value, low, high } => {
+                let value = value.evaluate(row);
+                and(
+                    compare(&value, &low.evaluate(row)).map(Ordering::is_ge),
+                    compare(&value, &high.evaluate(row)).map(Ordering::is_le),
+                )
+            }
+            Expression::Column(_)
+            | Expression::Literal(_)
+            | Expression::Negate(_)
+            | Expression::Arithmetic { .. }
+            | Expression::Concat(..)
+            | Expression::Coalesce(_)
+            | Expression::Lower(_)
+            | Expression::Upper(_)
+            | Expression::Cast { .. }
+            | Expression::Case { .. } => truth_of(&self.evaluate(row)),
+        }
     }
 
     /// Calls `visit` with every column name in the expression.
     pub fn visit_columns<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
-        let _ = visit;
-        todo!()
+        match self {
+            Expression::Column(name) => visit(name),
+            Expression::Literal(_) => {}
+            Expression::Negate(value)
+            | Expression::Not(value)
+            | Expression::IsNull(value)
+            | Expression::Lower(value)
+            | Expression::Upper(value)
+            | Expression::Cast { value, .. } => value.visit_columns(visit),
+            Expression::And(left, right)
+            | Expression::Or(left, right)
+            | Expression::Concat(left, right)
+            | Expression::Compare { left, right, .. }
+            | Expression::Arithmetic { left, right, .. }
+            | Expression::Like {
+                value: left,
+                pattern: right,
+                ..
+            } => {
+                left.visit_columns(visit);
+                right.visit_columns(visit);
+            }
+            Expression::In { value, list } => {
+                value.visit_columns(visit);
+                list.iter().for_each(|item| item.visit_columns(visit));
+            }
+            Expression::Between { value, low, high } => {
+                for part in [value, low, high] {
+                    part.visit_columns(visit);
+                }
+            }
+            Expression::Coalesce(list) => list.iter().for_each(|item| item.visit_columns(visit)),
+            Expression::Case {
+                operand,
+                branches,
+                otherwise,
+            } => {
+                if let Some(operand) = operand {
+                    operand.visit_columns(visit);
+                }
+                for (condition, result) in branches {
+                    condition.visit_columns(visit);
+                    result.visit_columns(visit);
+                }
+                if let Some(otherwise) = otherwise {
+                    otherwise.visit_columns(visit);
+                }
+            }
+        }
+    }
+}
+
+/// How two values compare in SQL, or `None` where that is unknown: beside null, and where types have nothing in common.
+pub fn compare(left: &Datum, right: &Datum) -> Option<Ordering> {
+    match (left, right) {
+        (Datum::Text(left) | Datum::Json(left), Datum::Text(right) | Datum::Json(right)) => {
+            Some(left.cmp(right))
+        }
+        (Datum::Bytes(left), Datum::Bytes(right)) => Some(left.cmp(right)),
+        (Datum::Bool(left), Datum::Text(_)) => Some(left.cmp(&truth_of(right)?)),
+        (Datum::Text(_), Datum::Bool(right)) => Some(truth_of(left)?.cmp(right)),
+        _ => Some(Number::of(left)?.compare(&Number::of(right)?)),
+    }
+}
+
+/// The value as plain text, or `None` for null and what is not text: vectors, and bytes that are not UTF-8.
+pub(super) fn text_of(value: &Datum) -> Option<Arc<str>> {
+    match value {
+        Datum::Null | Datum::Unavailable | Datum::Vector(_) => None,
+        Datum::Bool(value) => Some(Arc::from(if *value { "true" } else { "false" })),
+        Datum::Int(value) => Some(Arc::from(value.to_string())),
+        Datum::Float(value) => Some(Arc::from(value.0.to_string())),
+        Datum::Decimal(text) | Datum::Text(text) | Datum::Json(text) => Some(Arc::clone(text)),
+        Datum::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Arc::from),
+    }
+}
+
+fn changed_text(value: &Datum, change: fn(&str) -> String) -> Datum {
+    text_of(value).map_or(Datum::Null, |text| Datum::Text(Arc::from(change(&text))))
+}
+
+fn truth_of(value: &Datum) -> Option<bool> {
+    match value {
+        Datum::Bool(value) => Some(*value),
+        Datum::Text(text) if matches_any(text, &["true", "t"]) => Some(true),
+        Datum::Text(text) if matches_any(text, &["false", "f"]) => Some(false),
+        value => Some(!Number::of(value)?.is_zero()),
+    }
+}
+
+fn matches_any(text: &str, words: &[&str]) -> bool {
+    words.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+fn cast(value: &Datum, to: CastType) -> Datum {
+    let number = || Number::of(value);
+    match to {
+        CastType::Text => text_of(value).map_or(Datum::Null, Datum::Text),
+        CastType::Bool => truth_of(value).map_or(Datum::Null, Datum::Bool),
+        CastType::Int => number().map_or(Datum::Null, Number::into_int),
+        CastType::Float => number().map_or(Datum::Null, Number::into_float),
+        CastType::Decimal { scale } => number().map_or(Datum::Null, |number| number.into_decimal(scale)),
+    }
+}
+
+fn and(left: Option<bool>, right: Option<bool>) -> Option<bool> {
+    match (left, right) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        _ => None,
+    }
+}
+
+fn or(left: Option<bool>, right: Option<bool>) -> Option<bool> {
+    match (left, right) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        _ => None,
     }
 }

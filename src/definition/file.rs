@@ -1,17 +1,230 @@
 //! The dataflow file as written: TOML -> [`Definition`].
+//!
+//! Every part is read as far as it can be, and what is wrong is noted on the way: a user sees all faults at once.
 
+mod embedder;
+mod index;
+mod source;
+mod table;
+mod written;
+
+use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
-use super::{Definition, Faults};
+use toml::de::DeTable;
+
+use self::embedder::Embedder;
+use self::written::{Entry, Report, Section};
+use super::fault::{Fault, Faults, quoted};
+use super::{Definition, Table};
+
+/// Far more than a person writes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
+
+/// What a file is read in.
+struct World<'a> {
+    /// Relative paths are relative to it.
+    base: &'a Path,
+    /// An environment variable.
+    variable: &'a dyn Fn(&str) -> Option<String>,
+}
 
 /// Reads and checks a dataflow file.
+///
+/// # Errors
+/// All faults of the file at once, or the one that it cannot be read.
 pub fn load(path: &Path) -> Result<Definition, Faults> {
-    let _ = path;
-    todo!()
+    let origin = path.display().to_string();
+    match read(path) {
+        Ok(text) => parse(&text, &origin, path.parent().unwrap_or(Path::new(""))),
+        Err(message) => Err(Faults {
+            origin,
+            faults: vec![Fault {
+                line: None,
+                message,
+                hint: None,
+            }],
+        }),
+    }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+        .map_err(|error| format!("the file cannot be read: {error}"))?;
+    if text.len() as u64 > FILE_BYTES_MAX {
+        return Err(format!("the file is longer than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
 }
 
 /// Checks the text of a dataflow file. `origin` names it in faults; relative paths in it are relative to `base`.
+///
+/// # Errors
+/// All faults of the text at once, in the order of its lines.
 pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Definition, Faults> {
-    let _ = (text, origin, base);
-    todo!()
+    parse_in(
+        text,
+        origin,
+        &World {
+            base,
+            variable: &|name| std::env::var(name).ok(),
+        },
+    )
+}
+
+fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, Faults> {
+    let report = Report::new(text);
+    let parsed = DeTable::parse(text);
+    let definition = match &parsed {
+        Ok(table) => definition(Section::whole_file(&report, table.get_ref()), world),
+        Err(error) => {
+            let line = error.span().map(|span| report.line(span.start));
+            report.add(
+                line,
+                format!("not TOML: {}", error.message().replace('\n', ", ")),
+                "",
+            );
+            None
+        }
+    };
+    let faults = report.into_faults();
+    match definition {
+        Some(definition) if faults.is_empty() => Ok(definition),
+        _ => {
+            assert!(!faults.is_empty(), "a definition is absent for a reason");
+            Err(Faults {
+                origin: origin.to_owned(),
+                faults,
+            })
+        }
+    }
+}
+
+fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
+    let name = file
+        .required("name", "a name for the dataflow and its index")
+        .and_then(|entry| name(&entry));
+    let tables = tables(&mut file, world);
+    let embedder = match file.optional("embedder") {
+        None => Some(Embedder::default()),
+        Some(entry) => embedder::read(&entry),
+    };
+    let index = file
+        .optional("index")
+        .map(|entry| index::read(&entry, embedder, &tables));
+    let checkpoint = file.optional("checkpoint");
+    let checkpoint_interval = match checkpoint {
+        None => Some(CHECKPOINT_INTERVAL),
+        Some(entry) => checkpoint_interval(&entry),
+    };
+    file.finish();
+
+    let mut tables = tables
+        .into_iter()
+        .map(|(_, table)| table)
+        .collect::<Option<Vec<Table>>>()?;
+    let index = match index {
+        None => None,
+        Some(read) => {
+            let read = read?;
+            if let Some(vector) = read.vector {
+                tables.get_mut(usize::from(read.table.0))?.vector = Some(vector);
+            }
+            Some(read.index)
+        }
+    };
+    Some(Definition {
+        name: name?,
+        tables,
+        index,
+        checkpoint_interval: checkpoint_interval?,
+    })
+}
+
+/// The tables in the order of the file, each with its name even if the rest of it is wrong.
+fn tables(file: &mut Section<'_>, world: &World<'_>) -> Vec<(String, Option<Table>)> {
+    /// `TableId` holds more; every table has its own threads.
+    const TABLES_MAX: usize = 1_000;
+    let expected = "a section `[tables.NAME]` for each change stream";
+    let Some((entry, tables)) = file
+        .required("tables", expected)
+        .and_then(|entry| entry.section(expected).map(|tables| (entry, tables)))
+    else {
+        return Vec::new();
+    };
+    let entries = tables.entries();
+    if entries.is_empty() {
+        entry.wrong("there is no table", format!("it must be {expected}"));
+    }
+    if entries.len() > TABLES_MAX {
+        entry.wrong(
+            format!("there are more than {TABLES_MAX} tables"),
+            "several dataflows can share the work",
+        );
+    }
+    entries
+        .iter()
+        .map(|entry| (entry.name.to_owned(), table::read(entry, world)))
+        .collect()
+}
+
+/// The name of a dataflow: it stands in the paths of the query port.
+fn name(entry: &Entry<'_>) -> Option<String> {
+    let name = entry.text("a name for the dataflow and its index")?;
+    checked_name(name, entry)
+}
+
+/// Names stand in paths of the query port and of the data directory, unescaped.
+fn checked_name(name: &str, entry: &Entry<'_>) -> Option<String> {
+    const BYTES_MAX: usize = 100;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.len() <= BYTES_MAX
+        && name.chars().all(plain)
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+    {
+        return Some(name.to_owned());
+    }
+    entry.wrong(
+        format!("the name {} cannot stand in a path", quoted(name)),
+        format!("letters, digits, `_`, `-` and `.`, beginning with a letter or digit, at most {BYTES_MAX}"),
+    );
+    None
+}
+
+fn checkpoint_interval(entry: &Entry<'_>) -> Option<Duration> {
+    let mut section = entry.section("a section with `interval = \"5s\"`")?;
+    let interval = section.optional("interval");
+    section.finish();
+    match interval {
+        None => Some(CHECKPOINT_INTERVAL),
+        Some(entry) => duration(&entry),
+    }
+}
+
+/// `"500ms"`, `"5s"`, `"1.5m"`.
+fn duration(entry: &Entry<'_>) -> Option<Duration> {
+    const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    /// Less would only sync; more would only lose.
+    const SECONDS: std::ops::RangeInclusive<f64> = 0.01..=86_400.0;
+    let expected = "a time with its unit, such as `\"500ms\"`, `\"5s\"` or `\"1m\"`, from 10ms to 24h";
+    let text = entry.text(expected)?;
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(number.len()..).unwrap_or_default();
+    let seconds = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .and_then(|(_, scale)| Some(number.trim_end().parse::<f64>().ok()? * scale))
+        .filter(|seconds| SECONDS.contains(seconds));
+    if seconds.is_none() {
+        entry.wrong(
+            format!("{} is no time for `{}`", quoted(text), entry.path),
+            format!("it must be {expected}"),
+        );
+    }
+    seconds.map(Duration::from_secs_f64)
 }

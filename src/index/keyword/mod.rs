@@ -39,7 +39,11 @@ pub enum Compaction {
 
 impl KeywordWriter {
     /// `wake` is called, from another thread, when a compaction has finished and waits for the next `apply`.
-    pub fn new(schema: KeywordSchema, compaction: Compaction, wake: Arc<dyn Fn() + Send + Sync>) -> KeywordWriter {
+    pub fn new(
+        schema: KeywordSchema,
+        compaction: Compaction,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> KeywordWriter {
         let _ = (schema, compaction, wake);
         todo!()
     }
@@ -47,7 +51,10 @@ impl KeywordWriter {
     /// Takes in finished compactions, marks what `changes` replace, and adds one segment of the new documents.
     ///
     /// A change is (slot, document that is there, document that shall be there). A slot occurs once.
-    pub fn apply(&mut self, changes: &[(Slot, Option<Arc<Document>>, Option<Arc<Document>>)]) -> Result<(), KeywordError> {
+    pub fn apply(
+        &mut self,
+        changes: &[(Slot, Option<Arc<Document>>, Option<Arc<Document>>)],
+    ) -> Result<(), KeywordError> {
         let _ = changes;
         todo!()
     }

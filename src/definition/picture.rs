@@ -1,0 +1,235 @@
+//! A definition as a picture in text, for `millpond check`: the way of the data, from the sources to the answers.
+//!
+//! Of Kafka's options it shows the names alone: their values may be secrets.
+
+use super::plan::Node;
+use super::{
+    Analyzer, Definition, FieldKind, Framing, Fusion, Index, KafkaSettings, KafkaStart, Metric, Model,
+    SourceSettings, Table, VectorSource,
+};
+use crate::change::TableId;
+
+impl Definition {
+    /// The plan as a picture in text, without secrets. Ends with a line break.
+    pub fn picture(&self) -> String {
+        let mut picture = Picture {
+            out: format!("dataflow {}\n", self.name),
+        };
+        let read = self.index.as_ref().map(|index| table_of(&index.plan.root));
+        for (i, table) in self.tables.iter().enumerate() {
+            picture.table(table);
+            match &self.index {
+                Some(index) if read.map(|id| usize::from(id.0)) == Some(i) => {
+                    picture.index(&self.name, index, table);
+                }
+                _ => picture.step("keep", "the rows; no index reads them"),
+            }
+        }
+        picture
+            .out
+            .push_str(&format!("\ncheckpoint every {:?}\n", self.checkpoint_interval));
+        picture.out
+    }
+}
+
+/// Steps, each joined to the one before by a line.
+struct Picture {
+    out: String,
+}
+
+impl Picture {
+    fn begin(&mut self, name: &str, text: &str) {
+        self.out.push_str(&format!("\n{name:<10}{text}\n"));
+    }
+
+    fn step(&mut self, name: &str, text: &str) {
+        self.out.push_str("   |\n");
+        self.line(name, text);
+    }
+
+    fn line(&mut self, name: &str, text: &str) {
+        self.out.push_str(&format!("{name:<10}{text}"));
+        self.out.truncate(self.out.trim_end().len());
+        self.out.push('\n');
+    }
+
+    fn leg(&mut self, name: &str, text: &str) {
+        self.line("   |", "");
+        self.line("   +------", &format!("{name:<9}{text}"));
+    }
+
+    fn table(&mut self, table: &Table) {
+        match &table.source {
+            SourceSettings::File(file) => {
+                let framing = match file.framing {
+                    Framing::Values => "a message a line",
+                    Framing::Records => "a record a line",
+                };
+                let follow = if file.follow { ", followed as it grows" } else { "" };
+                let rate = file
+                    .rate
+                    .map(|rate| format!(", {rate} messages a second"))
+                    .unwrap_or_default();
+                self.begin(
+                    "source",
+                    &format!("file {}, {framing}{follow}{rate}", file.path.display()),
+                );
+            }
+            SourceSettings::Kafka(kafka) => self.kafka(kafka),
+            SourceSettings::Http => {
+                self.begin("source", &format!("http POST /v1/tables/{}/changes", table.name));
+            }
+        }
+        let mut decode = table.format.name().to_owned();
+        if !table.select.is_empty() {
+            decode.push_str(&format!(", only {}", table.select.join(", ")));
+        }
+        if !table.columns.is_empty() {
+            let columns: Vec<&str> = table.columns.keys().map(String::as_str).collect();
+            decode.push_str(&format!(", types given for {}", columns.join(", ")));
+        }
+        if let Some(directory) = &table.claim_check {
+            decode.push_str(&format!(", claim checks in {}", directory.display()));
+        }
+        self.step("decode", &decode);
+        self.step(
+            "collapse",
+            &format!(
+                "table {}: the latest row of each ({})",
+                table.name,
+                table.key.join(", ")
+            ),
+        );
+    }
+
+    fn kafka(&mut self, kafka: &KafkaSettings) {
+        let start = match &kafka.start {
+            KafkaStart::Earliest => "the earliest".to_owned(),
+            KafkaStart::Latest => "the latest".to_owned(),
+            KafkaStart::Offset(offset) => format!("offset {offset}"),
+            KafkaStart::Offsets(offsets) => {
+                let offsets: Vec<String> = offsets.iter().map(|(part, at)| format!("{part}@{at}")).collect();
+                format!("offsets {}", offsets.join(", "))
+            }
+        };
+        let topics = kafka.topics.join(", ");
+        let KafkaSettings { brokers, group, .. } = kafka;
+        self.begin(
+            "source",
+            &format!("kafka {topics} at {brokers}, group {group}, from {start}"),
+        );
+        if !kafka.options.is_empty() {
+            let names: Vec<&str> = kafka.options.keys().map(String::as_str).collect();
+            self.line("   |", &format!("with {}", names.join(", ")));
+        }
+    }
+
+    fn index(&mut self, name: &str, index: &Index, table: &Table) {
+        self.node(&index.plan.root, &index.plan.columns, &table.name);
+        if let VectorSource::Embed { template, embedder } = &index.vectors {
+            let model = match embedder.model {
+                Model::Default => "the model in the binary".to_owned(),
+                Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
+            };
+            let text = template.to_text(&index.plan.columns);
+            self.step("embed", &format!("{text:?} by {model}"));
+        }
+        if !index.text.is_empty() {
+            let fields = index.text.iter().map(|field| {
+                let analyzer = match field.analyzer {
+                    Analyzer::English => "english",
+                    Analyzer::Simple => "simple",
+                };
+                format!("{} ({analyzer}, boost {})", field.name, field.boost)
+            });
+            self.leg("keyword", &fields.collect::<Vec<_>>().join(", "));
+        }
+        let metric = match index.metric {
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot product",
+            Metric::L2 => "squared L2 distance",
+        };
+        match &index.vectors {
+            VectorSource::Embed { .. } => self.leg("vector", metric),
+            VectorSource::Column { column, dimensions } => {
+                let column = index
+                    .plan
+                    .columns
+                    .get(*column)
+                    .map(String::as_str)
+                    .unwrap_or_default();
+                self.leg(
+                    "vector",
+                    &format!("{metric}, {dimensions} dimensions, ready-made in {column}"),
+                );
+            }
+            VectorSource::Absent => {}
+        }
+        if !index.fields.is_empty() {
+            let fields = index.fields.iter().map(|field| {
+                let kind = match field.kind {
+                    FieldKind::Keyword => "keyword",
+                    FieldKind::I64 => "i64",
+                    FieldKind::F64 => "f64",
+                    FieldKind::Bool => "bool",
+                };
+                format!("{} ({kind})", field.name)
+            });
+            self.leg("filters", &fields.collect::<Vec<_>>().join(", "));
+        }
+        let key: Vec<&str> = index
+            .key
+            .iter()
+            .filter_map(|place| index.plan.columns.get(*place))
+            .map(String::as_str)
+            .collect();
+        self.step(
+            "answer",
+            &format!("index {name}, key ({}){}", key.join(", "), fusion(index)),
+        );
+    }
+
+    fn node(&mut self, node: &Node, names: &[String], table: &str) {
+        match node {
+            Node::Table(_) => {}
+            Node::Filter { input, condition } => {
+                self.node(input, names, table);
+                self.step("filter", &condition.to_string());
+            }
+            Node::Project { input, columns } => {
+                self.node(input, names, table);
+                let columns = columns.iter().zip(names).map(|(expression, name)| {
+                    let (text, plain) = (expression.to_string(), super::Expression::Column(name.clone()));
+                    if *expression == plain {
+                        text
+                    } else {
+                        format!("{text} AS {plain}")
+                    }
+                });
+                self.step("project", &columns.collect::<Vec<_>>().join(", "));
+            }
+        }
+    }
+}
+
+/// Both legs are needed for it.
+fn fusion(index: &Index) -> String {
+    match index.fusion {
+        _ if index.text.is_empty() || matches!(index.vectors, VectorSource::Absent) => String::new(),
+        Fusion::Relative { weight } => format!(", legs fused by score, vector {weight}"),
+        Fusion::Rrf {
+            k,
+            keyword_weight,
+            vector_weight,
+        } => {
+            format!(", legs fused by rank, k {k}, keyword {keyword_weight}, vector {vector_weight}")
+        }
+    }
+}
+
+fn table_of(node: &Node) -> TableId {
+    match node {
+        Node::Table(table) => *table,
+        Node::Filter { input, .. } | Node::Project { input, .. } => table_of(input),
+    }
+}
