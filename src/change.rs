@@ -129,7 +129,9 @@ pub struct Columns(Box<[Arc<str>]>);
 
 impl Columns {
     pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Arc<Columns> {
-        Arc::new(Columns(names.into_iter().map(|name| Arc::from(name.as_ref())).collect()))
+        Arc::new(Columns(
+            names.into_iter().map(|name| Arc::from(name.as_ref())).collect(),
+        ))
     }
 
     pub fn names(&self) -> &[Arc<str>] {
@@ -151,7 +153,11 @@ pub struct Row {
 impl Row {
     pub fn new(columns: Arc<Columns>, values: impl Into<Box<[Datum]>>) -> Row {
         let values = values.into();
-        assert_eq!(columns.names().len(), values.len(), "a row has one value per column");
+        assert_eq!(
+            columns.names().len(),
+            values.len(),
+            "a row has one value per column"
+        );
         Row { columns, values }
     }
 

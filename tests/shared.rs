@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 /// Public data that is not in the repository, or `None` with the reason printed.
 pub fn public_data(path: &str) -> Option<PathBuf> {
-    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(path);
     if found.exists() {
         return Some(found);
     }

@@ -12,19 +12,46 @@ pub enum Expression {
     IsNull(Box<Expression>),
     And(Box<Expression>, Box<Expression>),
     Or(Box<Expression>, Box<Expression>),
-    Compare { op: Comparison, left: Box<Expression>, right: Box<Expression> },
-    Arithmetic { op: Arithmetic, left: Box<Expression>, right: Box<Expression> },
+    Compare {
+        op: Comparison,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
+    Arithmetic {
+        op: Arithmetic,
+        left: Box<Expression>,
+        right: Box<Expression>,
+    },
     /// `||`
     Concat(Box<Expression>, Box<Expression>),
-    In { value: Box<Expression>, list: Vec<Expression> },
+    In {
+        value: Box<Expression>,
+        list: Vec<Expression>,
+    },
     /// SQL `LIKE`: `%` any text, `_` one character, `\` or the given character escapes.
-    Like { value: Box<Expression>, pattern: Box<Expression>, escape: Option<char>, ignore_case: bool },
-    Between { value: Box<Expression>, low: Box<Expression>, high: Box<Expression> },
+    Like {
+        value: Box<Expression>,
+        pattern: Box<Expression>,
+        escape: Option<char>,
+        ignore_case: bool,
+    },
+    Between {
+        value: Box<Expression>,
+        low: Box<Expression>,
+        high: Box<Expression>,
+    },
     Coalesce(Vec<Expression>),
     Lower(Box<Expression>),
     Upper(Box<Expression>),
-    Cast { value: Box<Expression>, to: CastType },
-    Case { operand: Option<Box<Expression>>, branches: Vec<(Expression, Expression)>, otherwise: Option<Box<Expression>> },
+    Cast {
+        value: Box<Expression>,
+        to: CastType,
+    },
+    Case {
+        operand: Option<Box<Expression>>,
+        branches: Vec<(Expression, Expression)>,
+        otherwise: Option<Box<Expression>>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,10 +5,14 @@
 pub enum ColumnType {
     Bool,
     /// All integer types.
-    Int { unsigned: bool },
+    Int {
+        unsigned: bool,
+    },
     /// `float`, `double`, `real`.
     Float,
-    Decimal { scale: Option<u32> },
+    Decimal {
+        scale: Option<u32>,
+    },
     Text,
     /// `binary`, `varbinary`, `blob`, `bytea`.
     Bytes,

@@ -51,7 +51,10 @@ pub struct ShardState {
 impl Snapshot {
     /// The document with this key text.
     pub fn document(&self, key: &str) -> Option<&Arc<Document>> {
-        self.shards.iter().find_map(|shard| shard.documents.by_key(key)).map(|(_, document)| document)
+        self.shards
+            .iter()
+            .find_map(|shard| shard.documents.by_key(key))
+            .map(|(_, document)| document)
     }
 
     /// The document in a slot of a shard.
@@ -66,12 +69,20 @@ impl Snapshot {
 
     /// Searchable vectors.
     pub fn vectors(&self) -> usize {
-        self.shards.iter().filter_map(|shard| shard.vector.as_ref()).map(|vector| vector.len()).sum()
+        self.shards
+            .iter()
+            .filter_map(|shard| shard.vector.as_ref())
+            .map(|vector| vector.len())
+            .sum()
     }
 
     /// Searchable vectors that are due for a graph and not in one yet.
     pub fn vectors_unbuilt(&self) -> usize {
-        self.shards.iter().filter_map(|shard| shard.vector.as_ref()).map(|vector| vector.unbuilt()).sum()
+        self.shards
+            .iter()
+            .filter_map(|shard| shard.vector.as_ref())
+            .map(|vector| vector.unbuilt())
+            .sum()
     }
 
     /// Documents whose current vector is not searchable yet.
@@ -81,7 +92,11 @@ impl Snapshot {
 
     /// Whether both legs show what was read up to `tick`.
     pub fn is_complete_through(&self, tick: Tick) -> bool {
-        self.tick >= tick && self.shards.iter().all(|shard| shard.pending_since.is_none_or(|since| since > tick))
+        self.tick >= tick
+            && self
+                .shards
+                .iter()
+                .all(|shard| shard.pending_since.is_none_or(|since| since > tick))
     }
 }
 
@@ -94,7 +109,10 @@ pub struct Published {
 impl Published {
     pub fn new(first: Snapshot) -> Published {
         let ticks = watch::Sender::new(first.tick);
-        Published { current: ArcSwap::from_pointee(first), ticks }
+        Published {
+            current: ArcSwap::from_pointee(first),
+            ticks,
+        }
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {

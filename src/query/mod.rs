@@ -35,8 +35,16 @@ pub struct QueryError {
 
 impl Searcher {
     /// The definition has an index.
-    pub fn new(definition: Arc<Definition>, published: Arc<Published>, embedder: Option<Arc<dyn Embedder>>) -> Searcher {
-        Searcher { definition, published, embedder }
+    pub fn new(
+        definition: Arc<Definition>,
+        published: Arc<Published>,
+        embedder: Option<Arc<dyn Embedder>>,
+    ) -> Searcher {
+        Searcher {
+            definition,
+            published,
+            embedder,
+        }
     }
 
     /// Searches the newest snapshot.
@@ -45,7 +53,11 @@ impl Searcher {
     }
 
     /// Searches one snapshot.
-    pub fn search_in(&self, snapshot: &Snapshot, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
+    pub fn search_in(
+        &self,
+        snapshot: &Snapshot,
+        request: &SearchRequest,
+    ) -> Result<SearchAnswer, QueryError> {
         let _ = (snapshot, request);
         todo!()
     }
