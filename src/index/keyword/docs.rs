@@ -1,0 +1,102 @@
+//! A set of a segment's documents: one bit each.
+
+/// Documents of one segment, by their number there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Docs {
+    words: Vec<u64>,
+    /// Documents of the segment; bits beyond are zero.
+    size: u32,
+}
+
+impl Docs {
+    pub fn none(size: u32) -> Docs {
+        Docs {
+            words: vec![0; (size as usize).div_ceil(64)],
+            size,
+        }
+    }
+
+    pub fn all(size: u32) -> Docs {
+        let mut words = vec![u64::MAX; (size as usize).div_ceil(64)];
+        if let (Some(last), rest @ 1..) = (words.last_mut(), size % 64) {
+            *last = (1 << rest) - 1;
+        }
+        Docs { words, size }
+    }
+
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    pub fn contains(&self, doc: u32) -> bool {
+        self.words
+            .get(doc as usize / 64)
+            .is_some_and(|word| word >> (doc % 64) & 1 == 1)
+    }
+
+    /// Adds a document of the segment.
+    pub fn insert(&mut self, doc: u32) {
+        debug_assert!(doc < self.size, "a set holds documents of its segment");
+        if let Some(word) = self.words.get_mut(doc as usize / 64) {
+            *word |= 1 << (doc % 64);
+        }
+    }
+
+    pub fn remove(&mut self, doc: u32) {
+        if let Some(word) = self.words.get_mut(doc as usize / 64) {
+            *word &= !(1 << (doc % 64));
+        }
+    }
+
+    pub fn and(mut self, other: &Docs) -> Docs {
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine &= theirs);
+        self
+    }
+
+    pub fn or(mut self, other: &Docs) -> Docs {
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine |= theirs);
+        self
+    }
+
+    pub fn without(mut self, other: &Docs) -> Docs {
+        self.words
+            .iter_mut()
+            .zip(&other.words)
+            .for_each(|(mine, theirs)| *mine &= !theirs);
+        self
+    }
+
+    /// The documents in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.words.iter().enumerate().flat_map(|(i, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                let bit = (rest != 0).then(|| rest.trailing_zeros())?;
+                rest &= rest - 1;
+                Some(i as u32 * 64 + bit)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_set_holds_its_documents_and_no_others() {
+        for size in [0, 1, 63, 64, 65, 128, 130] {
+            let all = Docs::all(size);
+            assert_eq!(all.iter().collect::<Vec<_>>(), (0..size).collect::<Vec<_>>());
+            assert!(!all.contains(size));
+            assert_eq!(Docs::none(size).or(&all), all);
+            assert_eq!(all.clone().without(&all), Docs::none(size));
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The write side: a tick's changes become one segment, and marks in the segments they replace.
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+use super::compact::{self, Compactor, Finished};
+use super::dead::TermHash;
+use super::segment::Segment;
+use super::state::Part;
+use super::{KeywordError, KeywordSchema, KeywordState};
+use crate::change::Row;
+use crate::index::{Document, Slot};
+
+/// A segment of up to so many documents is young: it keeps its rows until compaction rebuilds it from them.
+const YOUNG_DOCUMENTS_MAX: usize = 1_000;
+
+/// Of what is added at once, a segment takes up to so many documents,
+const CHUNK_DOCUMENTS_MAX: usize = 50_000;
+/// and about so many bytes of text, which take some five times as much while they are indexed.
+const CHUNK_BYTES_MAX: usize = 64 << 20;
+
+/// A slot, the document that is there, and the document that shall be there.
+pub type KeywordChange = (Slot, Option<Arc<Document>>, Option<Arc<Document>>);
+
+/// Whether rebuilding and merging run beside the ticks or inside them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compaction {
+    /// On threads of low priority.
+    Background,
+    /// Inside `apply`, for replays.
+    Inline,
+}
+
+/// The write side of one shard; lives on its worker.
+pub struct KeywordWriter {
+    schema: KeywordSchema,
+    compactor: Compactor,
+    /// By age: their ids ascend.
+    entries: Vec<Entry>,
+    next_id: NonZeroU64,
+    /// Where each slot's document is.
+    places: Vec<Option<Place>>,
+    documents: u64,
+    tokens: Vec<u64>,
+    state: Arc<KeywordState>,
+}
+
+/// A document that is in a segment, or shall be.
+type SlotRow = (Slot, Arc<Document>);
+
+/// A segment of this writer, in the order of their making.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct SegmentId(NonZeroU64);
+
+#[derive(Clone, Copy)]
+struct Place {
+    segment: SegmentId,
+    doc: u32,
+}
+
+/// A segment, and what compaction needs to know of it.
+pub(super) struct Entry {
+    pub id: SegmentId,
+    pub part: Part,
+    /// The documents of a young segment, in order.
+    pub rows: Option<Vec<SlotRow>>,
+}
+
+impl KeywordWriter {
+    /// `wake` is called, from another thread, when a compaction has finished and waits for the next `apply`.
+    pub fn new(
+        schema: KeywordSchema,
+        compaction: Compaction,
+        wake: Arc<dyn Fn() + Send + Sync>,
+    ) -> KeywordWriter {
+        let tokens = vec![0; schema.texts().len()];
+        let state = KeywordState {
+            schema: schema.clone(),
+            parts: Vec::new(),
+            documents: 0,
+            tokens: tokens.clone(),
+        };
+        KeywordWriter {
+            compactor: Compactor::new(schema.clone(), compaction, wake),
+            schema,
+            entries: Vec::new(),
+            next_id: NonZeroU64::MIN,
+            places: Vec::new(),
+            documents: 0,
+            tokens,
+            state: Arc::new(state),
+        }
+    }
+
+    /// Takes in finished compactions, marks what `changes` replace, and adds one segment of the new documents.
+    ///
+    /// A slot occurs once.
+    ///
+    /// # Errors
+    ///
+    /// When tantivy cannot build the segment; the state is then as before.
+    pub fn apply(&mut self, changes: &[KeywordChange]) -> Result<(), KeywordError> {
+        let changes = changes.iter().filter(|(_, old, new)| match (old, new) {
+            (Some(old), Some(new)) => !self.schema.same(&old.row, &new.row),
+            (old, new) => old.is_some() || new.is_some(),
+        });
+        let changes: Vec<_> = changes.collect();
+
+        // What can fail comes before the first change of what is there.
+        let rows = changes
+            .iter()
+            .filter_map(|(slot, _, new)| Some((*slot, new.clone()?)))
+            .collect();
+        let built = self.build(rows)?;
+
+        let mut moved = !changes.is_empty();
+        while let Some(finished) = self.compactor.finished() {
+            self.enter(finished);
+            moved = true;
+        }
+        for (slot, old, _) in changes {
+            if let Some(old) = old {
+                self.bury(*slot, &old.row);
+            }
+        }
+        for (segment, rows) in built {
+            self.add(segment, rows);
+        }
+        self.entries.retain(|entry| entry.part.living > 0);
+        moved |= self.compact();
+        if moved {
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Whether finished compactions wait for an `apply`, even an empty one.
+    pub fn has_finished_work(&self) -> bool {
+        self.compactor.has_finished()
+    }
+
+    /// The state after the last `apply`, for a snapshot.
+    pub fn state(&self) -> Arc<KeywordState> {
+        self.state.clone()
+    }
+
+    fn build(&self, rows: Vec<SlotRow>) -> Result<Vec<(Segment, Vec<SlotRow>)>, KeywordError> {
+        let mut built = Vec::new();
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let mut chunk = Vec::new();
+            let mut bytes = 0;
+            while chunk.len() < CHUNK_DOCUMENTS_MAX && bytes < CHUNK_BYTES_MAX {
+                let Some((slot, document)) = rows.next() else {
+                    break;
+                };
+                bytes += self.schema.text_bytes(&document.row);
+                chunk.push((slot, document));
+            }
+            built.push((Segment::build(&self.schema, &chunk)?, chunk));
+        }
+        Ok(built)
+    }
+
+    /// Adds a segment of documents which are new, or whose predecessors have been buried.
+    fn add(&mut self, segment: Segment, rows: Vec<SlotRow>) {
+        for (total, text) in self.tokens.iter_mut().zip(&segment.texts) {
+            // tantivy estimates this number when it merges; in a segment just built it is exact.
+            *total += text.total_num_tokens();
+        }
+        self.documents += u64::from(segment.size());
+        let id = self.next_id();
+        for (doc, slot) in (0..).zip(segment.slots()) {
+            let slot = slot.0 as usize;
+            if slot >= self.places.len() {
+                self.places.resize(slot + 1, None);
+            }
+            self.places[slot] = Some(Place { segment: id, doc });
+        }
+        let rows = (rows.len() <= YOUNG_DOCUMENTS_MAX).then_some(rows);
+        self.entries.push(Entry {
+            id,
+            part: Part::new(segment),
+            rows,
+        });
+    }
+
+    /// Marks a slot's document dead, and counts it off the statistics by the terms of its row.
+    fn bury(&mut self, slot: Slot, row: &Row) {
+        let Some(place) = self.places.get_mut(slot.0 as usize).and_then(Option::take) else {
+            return;
+        };
+        let mut terms = Vec::new();
+        self.schema.tokens(row, &mut |text, token| {
+            self.tokens[text] = self.tokens[text].saturating_sub(1);
+            terms.push(TermHash::new(text, token));
+        });
+        terms.sort_unstable();
+        terms.dedup();
+        self.documents -= 1;
+        self.compactor.died(place.segment, &terms);
+        if let Ok(at) = self
+            .entries
+            .binary_search_by_key(&place.segment, |entry| entry.id)
+        {
+            let part = &mut self.entries[at].part;
+            Arc::make_mut(&mut part.alive).remove(place.doc);
+            part.living -= 1;
+            part.dead.add(&terms);
+        }
+    }
+
+    /// Puts a compaction's segment in the place of its sources.
+    fn enter(&mut self, finished: Finished) {
+        let Finished {
+            sources,
+            segment,
+            died,
+        } = finished;
+        self.entries.retain(|entry| !sources.contains(&entry.id));
+        let id = self.next_id();
+        let mut part = Part::new(segment);
+        for (doc, slot) in (0..).zip(part.segment.slots()) {
+            match self.places.get_mut(slot.0 as usize) {
+                Some(Some(place)) if sources.contains(&place.segment) => *place = Place { segment: id, doc },
+                // Replaced or deleted since the sources were read.
+                _ => {
+                    Arc::make_mut(&mut part.alive).remove(doc);
+                    part.living -= 1;
+                }
+            }
+        }
+        part.dead = died;
+        self.entries.push(Entry { id, part, rows: None });
+        self.entries.retain(|entry| entry.part.living > 0);
+    }
+
+    /// Starts what compactions are due; inline ones are done when this returns. Says whether any is done.
+    fn compact(&mut self) -> bool {
+        self.compactor.tick();
+        let mut any = false;
+        loop {
+            while let Some(plan) = compact::plan(&self.entries, &self.compactor) {
+                self.compactor.start(plan);
+            }
+            if !self.compactor.is_inline() {
+                return any;
+            }
+            let Some(finished) = self.compactor.finished() else {
+                return any;
+            };
+            self.enter(finished);
+            any = true;
+        }
+    }
+
+    fn publish(&mut self) {
+        self.state = Arc::new(KeywordState {
+            schema: self.schema.clone(),
+            parts: self.entries.iter().map(|entry| entry.part.clone()).collect(),
+            documents: self.documents,
+            tokens: self.tokens.clone(),
+        });
+    }
+
+    fn next_id(&mut self) -> SegmentId {
+        let id = self.next_id;
+        self.next_id = id.saturating_add(1);
+        SegmentId(id)
+    }
+}
