@@ -10,15 +10,96 @@
 //! while the dataflow is behind: a source that waits reads no more, and that is the back-pressure.
 //! NATS will be one more file here.
 
+mod error;
+mod stop;
+mod record;
+mod pace;
+mod follow;
+mod kafka_settings;
 pub mod file;
 pub mod http;
 pub mod kafka;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+pub use error::SourceError;
+pub use record::OwnedMessage;
+pub use stop::Stop;
 
 use crate::change::{Offset, PartitionId};
 use crate::decode::Message;
+use crate::definition::{SourceSettings, Table};
+
+/// Starts the threads that read a table's source. They end at the end of the input, when `stop` is set, or when a
+/// receiver answers [`Closed`].
+///
+/// A table that is pushed to has no threads: requests go through its [`http::PushTable`].
+///
+/// # Errors
+/// A file that cannot be opened, a broker that cannot be reached within 10 seconds, a topic that does not exist,
+/// a setting that librdkafka refuses. After a start that succeeded such things are retried and told in `status`.
+pub fn start(
+    table: &Table,
+    receivers: Arc<dyn Receivers>,
+    status: Status,
+    stop: Stop,
+) -> Result<Running, SourceError> {
+    match &table.source {
+        SourceSettings::File(settings) => {
+            let thread = follow::start(&table.name, settings, receivers, status, stop)?;
+            Ok(Running {
+                thread: Some(thread),
+                committer: None,
+            })
+        }
+        SourceSettings::Kafka(settings) => {
+            let (thread, committer) = kafka::start(&table.name, settings, receivers, status, stop)?;
+            Ok(Running {
+                thread: Some(thread),
+                committer: Some(committer),
+            })
+        }
+        SourceSettings::Http => Ok(Running {
+            thread: None,
+            committer: None,
+        }),
+    }
+}
+
+/// A source that was started.
+pub struct Running {
+    /// The thread that ends last: it joins the others of its source.
+    thread: Option<JoinHandle<()>>,
+    committer: Option<kafka::Committer>,
+}
+
+impl Running {
+    /// Tells the broker how far the table has been taken, for lag monitoring: partition name -> last offset.
+    ///
+    /// Returns at once. A failure is logged and costs nothing: recovery trusts the node's own positions.
+    pub fn commit(&self, positions: &BTreeMap<String, u64>) {
+        if let Some(committer) = &self.committer {
+            committer.commit(positions);
+        }
+    }
+
+    /// Waits until the source has ended; set its [`Stop`] before, or this waits for the end of the input.
+    pub fn join(self) {
+        if let Some(thread) = self.thread {
+            join(thread);
+        }
+    }
+}
+
+/// A panic of a source's thread is our own mistake: it is told, and the rest of the node goes on.
+fn join(thread: JoinHandle<()>) {
+    let name = thread.thread().name().unwrap_or("source").to_owned();
+    if thread.join().is_err() {
+        tracing::error!(thread = name, "a source's thread panicked");
+    }
+}
 
 /// Takes the messages of one partition, in its order.
 pub trait Receiver: Send {
@@ -81,4 +162,42 @@ pub struct StatusState {
     pub finished: bool,
     /// Messages known to be waiting at the source, by partition name.
     pub lag: BTreeMap<String, u64>,
+}
+
+impl Status {
+    /// A copy of the state at this moment.
+    pub fn state(&self) -> StatusState {
+        self.lock().clone()
+    }
+
+    /// Says why nothing comes. Logged when it is news.
+    pub fn set_trouble(&self, trouble: impl Into<String>) {
+        let trouble = trouble.into();
+        let mut state = self.lock();
+        if state.trouble.as_ref() != Some(&trouble) {
+            tracing::warn!("{trouble}");
+            state.trouble = Some(trouble);
+        }
+    }
+
+    pub fn clear_trouble(&self) {
+        if let Some(trouble) = self.lock().trouble.take() {
+            tracing::info!("over: {trouble}");
+        }
+    }
+
+    /// How many messages wait at the source in a partition.
+    pub fn set_lag(&self, partition: &str, messages: u64) {
+        self.lock().lag.insert(partition.to_owned(), messages);
+    }
+
+    /// Says that the input has been read to its end.
+    pub fn finish(&self) {
+        self.lock().finished = true;
+    }
+
+    /// Each change is one assignment, so the state is whole even if a thread panicked while it held the lock.
+    fn lock(&self) -> MutexGuard<'_, StatusState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,0 +1,177 @@
+//! What librdkafka is told, and what must not be told to anyone else.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::SourceError;
+use crate::definition::KafkaSettings;
+
+/// Messages and kilobytes that librdkafka may fetch ahead, over all partitions. With a queue per partition it counts
+/// each of them alone, so they share. It may hold one fetch of a megabyte more.
+const AHEAD_MESSAGES: usize = 100_000;
+const AHEAD_KBYTES: usize = 64 << 10;
+
+/// What a partition may fetch ahead at least: less would be a round trip per few messages.
+const AHEAD_MESSAGES_MIN: usize = 1_000;
+const AHEAD_KBYTES_MIN: usize = 256;
+
+const REFRESH_OPTION: &str = "topic.metadata.refresh.interval.ms";
+const REFRESH_DEFAULT: Duration = Duration::from_secs(2);
+
+/// Settings that this source relies on, with what sets them.
+const RESERVED: [(&str, &str); 5] = [
+    ("bootstrap.servers", "`brokers` sets it"),
+    ("metadata.broker.list", "`brokers` sets it"),
+    ("group.id", "`group` sets it"),
+    (
+        "enable.auto.commit",
+        "offsets are committed after they are published",
+    ),
+    ("enable.partition.eof", "a partition has no end here"),
+];
+
+/// The settings of a client that reads so many partitions.
+pub(super) fn client_settings(
+    settings: &KafkaSettings,
+    partitions: usize,
+) -> Result<BTreeMap<String, String>, SourceError> {
+    let share = |all: usize, min: usize| (all / partitions.max(1)).max(min).to_string();
+    let mut all: BTreeMap<String, String> = [
+        // A message goes on when it is there, not when there are many.
+        ("fetch.wait.max.ms", "10".to_owned()),
+        // How long a queue that was full is not fetched for: a second, otherwise.
+        ("fetch.queue.backoff.ms", "5".to_owned()),
+        ("queued.min.messages", share(AHEAD_MESSAGES, AHEAD_MESSAGES_MIN)),
+        (
+            "queued.max.messages.kbytes",
+            share(AHEAD_KBYTES, AHEAD_KBYTES_MIN),
+        ),
+        // What retention has removed cannot be read; what there is, can.
+        ("auto.offset.reset", "earliest".to_owned()),
+        ("reconnect.backoff.max.ms", "2000".to_owned()),
+        ("client.id", "millpond".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    for (name, value) in &settings.options {
+        if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
+            return Err(SourceError::KafkaSetting {
+                reason: format!("`{name}` cannot be an option: {reason}"),
+            });
+        }
+        all.insert(name.clone(), value.clone());
+    }
+    for (name, value) in [
+        ("bootstrap.servers", settings.brokers.as_str()),
+        ("group.id", &settings.group),
+        ("enable.auto.commit", "false"),
+        ("enable.partition.eof", "false"),
+    ] {
+        all.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(all)
+}
+
+/// How often partitions that were added are looked for.
+pub(super) fn refresh_interval(settings: &KafkaSettings) -> Duration {
+    let option = settings
+        .options
+        .get(REFRESH_OPTION)
+        .and_then(|value| value.parse().ok());
+    option
+        .filter(|ms| *ms > 0)
+        .map_or(REFRESH_DEFAULT, Duration::from_millis)
+}
+
+/// The error for what librdkafka says about the settings.
+pub(super) fn refused(settings: &KafkaSettings, reason: &str) -> SourceError {
+    let hint = if cfg!(feature = "kafka-tls") {
+        ""
+    } else if ["OpenSSL", "not supported in this build", "No provider"]
+        .iter()
+        .any(|text| reason.contains(text))
+    {
+        "; TLS and SASL/SCRAM come with the feature `kafka-tls`: cargo build --features kafka-tls"
+    } else {
+        ""
+    };
+    SourceError::KafkaSetting {
+        reason: format!("{}{hint}", without_secrets(settings, reason)),
+    }
+}
+
+/// `text` with the values of secret options left out.
+pub(super) fn without_secrets(settings: &KafkaSettings, text: &str) -> String {
+    let secrets = settings
+        .options
+        .iter()
+        .filter(|(name, value)| is_secret(name) && !value.is_empty());
+    secrets.fold(text.to_owned(), |text, (_, value)| {
+        text.replace(value.as_str(), "***")
+    })
+}
+
+/// By its name, since librdkafka adds options; rather one too many. A path is no secret.
+fn is_secret(name: &str) -> bool {
+    let words = [
+        "password",
+        "secret",
+        "key",
+        "pem",
+        "token",
+        "jaas",
+        "assertion",
+        "oauthbearer.config",
+    ];
+    !name.ends_with(".location") && words.iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::KafkaStart;
+
+    fn settings(options: &[(&str, &str)]) -> KafkaSettings {
+        KafkaSettings {
+            brokers: "localhost:9092".into(),
+            topics: vec!["t".into()],
+            group: "g".into(),
+            start: KafkaStart::Earliest,
+            options: options
+                .iter()
+                .map(|(name, value)| (name.to_string(), value.to_string()))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_fetched_ahead_is_bounded_over_all_partitions() {
+        for partitions in [1, 3, 64] {
+            let all = client_settings(&settings(&[]), partitions).unwrap();
+            let number = |name: &str| all[name].parse::<usize>().unwrap();
+            assert!(number("queued.max.messages.kbytes") * partitions <= 64 << 10);
+            assert!(number("queued.min.messages") * partitions <= 100_000);
+        }
+    }
+
+    #[test]
+    fn options_override_defaults_but_not_what_the_source_relies_on() {
+        let all = client_settings(&settings(&[("fetch.wait.max.ms", "500")]), 1).unwrap();
+        assert_eq!(all["fetch.wait.max.ms"], "500");
+        let error = client_settings(&settings(&[("enable.auto.commit", "true")]), 1).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .contains("`enable.auto.commit` cannot be an option"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn secrets_are_left_out_of_texts_and_paths_are_not() {
+        let settings = settings(&[("sasl.password", "hunter2"), ("ssl.key.location", "/etc/key.pem")]);
+        let text = without_secrets(&settings, "password hunter2 of /etc/key.pem");
+        assert_eq!(text, "password *** of /etc/key.pem");
+    }
+}
