@@ -1,0 +1,120 @@
+//! What the benches share: data from a seed, figures, and how they are printed.
+//!
+//! Each bench prints a table for people and one JSON line a figure for programs.
+
+#![allow(dead_code, reason = "each bench uses a part")]
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millpond::definition::{self, Definition};
+use millpond::node::{Node, ServeOptions};
+
+/// splitmix64: the same numbers on every machine.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound as u64) as usize
+    }
+
+    /// A rank from a Zipf-like law: the logarithm is uniform.
+    pub fn zipf(&mut self, bound: usize) -> usize {
+        let uniform = self.next() as f64 / u64::MAX as f64;
+        ((bound as f64).powf(uniform) as usize - 1).min(bound - 1)
+    }
+}
+
+/// Made-up words, frequent ones first.
+pub struct Words(Vec<String>);
+
+impl Words {
+    pub fn new(count: usize) -> Words {
+        let mut random = Random(11);
+        let syllables = ["ka", "lo", "mi", "ter", "an", "dro", "ves", "pul", "ing", "sto", "ra", "ne"];
+        let word = |number: usize, random: &mut Random| {
+            let length = 2 + random.below(3);
+            let start: String = (0..length).map(|_| syllables[random.below(syllables.len())]).collect();
+            format!("{start}{number:x}")
+        };
+        Words((0..count).map(|number| word(number, &mut random)).collect())
+    }
+
+    pub fn text(&self, random: &mut Random, words: usize) -> String {
+        let words: Vec<&str> = (0..words).map(|_| self.0[random.zipf(self.0.len())].as_str()).collect();
+        words.join(" ")
+    }
+}
+
+/// The value at a share of the sorted ones, 0.5 for the median.
+pub fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => f64::NAN,
+        count => values[((count - 1) as f64 * share).round() as usize],
+    }
+}
+
+pub fn median(values: &[f64]) -> f64 {
+    quantile(&mut values.to_vec(), 0.5)
+}
+
+/// Prints one figure: a line for people, a JSON line for programs.
+pub fn figure(bench: &str, name: &str, value: f64, unit: &str) {
+    let value = (value * 1000.0).round() / 1000.0;
+    println!("{name:<58} {value:>14} {unit}");
+    println!("{}", serde_json::json!({"bench": bench, "figure": name, "value": value, "unit": unit}));
+}
+
+/// A node on a definition, in a directory of its own, without its port.
+pub fn start(dataflow: &str) -> (Node, tempfile::TempDir) {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let node = Node::start(define(dataflow), &options(&directory)).expect("the node starts");
+    (node, directory)
+}
+
+pub fn define(dataflow: &str) -> Definition {
+    definition::parse(dataflow, "bench", std::path::Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
+    ServeOptions {
+        listen: ([127, 0, 0, 1], 0).into(),
+        data_dir: directory.path().to_owned(),
+        workers: None,
+        dead_letters: None,
+    }
+}
+
+/// Public data that is not in the repository, or `None` with the reason printed.
+pub fn public_data(path: &str) -> Option<PathBuf> {
+    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    if found.exists() {
+        return Some(found);
+    }
+    println!("skipped: {} is absent", found.display());
+    None
+}
+
+/// Resident memory of this process, in bytes.
+pub fn resident_bytes() -> f64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4096.0
+}
+
+/// Processor time of this process so far.
+pub fn processor_time() -> Duration {
+    let usage = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let ticks = usage.rsplit(')').next().map(|rest| {
+        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
+    });
+    Duration::from_millis(ticks.unwrap_or(0) * 10)
+}
