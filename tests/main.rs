@@ -3,14 +3,15 @@
 mod shared;
 
 mod dataflow;
-//mod decode;
-//mod definition;
-//mod dataflows;
+mod decode;
+mod definition;
+mod dataflows;
 //mod http;
-//mod kafka;
-//mod keyword;
-//mod query;
-//mod scenarios;
-//mod sources;
-//mod tidy;
-//mod vector;
+mod kafka;
+mod keyword;
+mod query;
+mod index;
+mod scenarios;
+mod sources;
+mod tidy;
+mod vector;

@@ -1,1 +1,212 @@
-//! `canal-json`.
+//! `canal-json`: what TiCDC and Alibaba Canal write. One message is one table, and many rows.
+//!
+//! All values are text; their types stand in the message, as SQL (`mysqlType`) and as JDBC numbers (`sqlType`).
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::claim_check::{self, ClaimCheck};
+use super::json::{self, Fields, Text};
+use super::outcome::{Body, Outcome, Reached, Stamp, origin};
+use super::row::{Shape, Shapes};
+use super::target::Target;
+use super::value::{Kind, Wire};
+use crate::change::SourceOrder;
+use crate::definition::ColumnType;
+
+pub(super) struct Canal {
+    target: Target,
+    shapes: Shapes<Basis>,
+    reached: Reached,
+    claim_check: ClaimCheck,
+    /// The commit timestamps of TiDB are one order, whichever node sends them.
+    origin: u64,
+}
+
+/// What the types of a row's columns were read from.
+struct Basis {
+    mysql_type: Box<str>,
+    /// TiCDC's vary with the values, so they are compared only where a column needs them.
+    sql_type: Option<Box<str>>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, default)]
+    database: Option<Text<'a>>,
+    #[serde(borrow, default)]
+    table: Option<Text<'a>>,
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow, default)]
+    es: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    data: Option<Vec<Fields<'a>>>,
+    #[serde(borrow, default)]
+    old: Option<Vec<Option<Fields<'a>>>>,
+    #[serde(borrow, default, rename = "mysqlType")]
+    mysql_type: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "sqlType")]
+    sql_type: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "_tidb")]
+    tidb: Option<TiDb<'a>>,
+}
+
+/// TiCDC's extension.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct TiDb<'a> {
+    commit_ts: Option<u64>,
+    only_handle_key: Option<bool>,
+    #[serde(borrow)]
+    claim_check_location: Option<Text<'a>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Upserted,
+    Deleted,
+}
+
+impl Canal {
+    pub fn new(target: Target, claim_check: ClaimCheck) -> Canal {
+        Canal { target, shapes: Shapes::new(), reached: Reached::default(), claim_check, origin: origin("tidb") }
+    }
+
+    pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
+        let text = match outcome.body() {
+            Body::Tombstone => return outcome.skip(),
+            Body::Refused => return,
+            Body::Text(text) => text,
+        };
+        if let Ok(event) = serde_json::from_str(text) {
+            return self.event(event, outcome, true);
+        }
+        // Not one message: several of them, as sinks to storage write them, or none.
+        for value in serde_json::Deserializer::from_str(text).into_iter::<&RawValue>() {
+            match value.and_then(|value| serde_json::from_str(value.get())) {
+                Ok(event) => self.event(event, outcome, true),
+                Err(error) => outcome.refuse(format!("value: {error}: expected a canal-json object")),
+            }
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, outcome: &mut Outcome<'_>, may_be_claim_check: bool) {
+        let (database, table) = (Text::or_empty(&event.database), Text::or_empty(&event.table));
+        let kind = &*event.kind.0;
+        let takes = || !table.is_empty() && self.target.takes(database, "", table);
+        match kind {
+            "INSERT" | "UPDATE" | "DELETE" | "INIT" | "TRUNCATE" | "ERASE" if takes() => {}
+            _ => return outcome.skip(),
+        }
+        let rows = match kind {
+            "DELETE" => Rows::Deleted,
+            "TRUNCATE" | "ERASE" => {
+                if self.target.is_merged() {
+                    return outcome.refuse(format!(
+                        "{kind} of `{database}.{table}`: other tables flow into this one, so its rows stay"
+                    ));
+                }
+                let stamp = self.stamp(&event);
+                return outcome.truncate(stamp);
+            }
+            _ => Rows::Upserted,
+        };
+        let tidb = event.tidb.as_ref();
+        if let Some(location) = tidb.and_then(|tidb| tidb.claim_check_location.as_ref()).filter(|text| !text.0.is_empty()) {
+            return match may_be_claim_check {
+                true => self.redeem(&location.0, outcome),
+                false => outcome.refuse("`_tidb.claimCheckLocation`: the file holds another claim check"),
+            };
+        }
+        if rows == Rows::Upserted && tidb.is_some_and(|tidb| tidb.only_handle_key == Some(true)) {
+            return outcome.refuse("`_tidb.onlyHandleKey`: `data` has the key alone: expected the whole row");
+        }
+        self.rows(&event, rows, outcome);
+    }
+
+    fn redeem(&mut self, location: &str, outcome: &mut Outcome<'_>) {
+        let text = match claim_check::redeem(location, &self.claim_check) {
+            Ok(text) => text,
+            Err(reason) => return outcome.refuse(reason),
+        };
+        match serde_json::from_str(&text) {
+            Ok(event) => self.event(event, outcome, false),
+            Err(error) => outcome.refuse(format!("claim-check file of `{location}`: {error}")),
+        }
+    }
+
+    fn rows(&mut self, event: &Event<'_>, rows: Rows, outcome: &mut Outcome<'_>) {
+        let stamp = self.stamp(event);
+        let mysql_type = event.mysql_type.map_or("", RawValue::get);
+        let sql_type = event.sql_type.map_or("", RawValue::get);
+        let Some(data) = &event.data else {
+            return outcome.refuse("`data` is null: expected an array of rows");
+        };
+        let old = event.old.as_deref().unwrap_or_default();
+        for (place, fields) in data.iter().enumerate() {
+            let old = old.get(place).and_then(Option::as_ref);
+            let same_basis = |basis: &Basis| {
+                *basis.mysql_type == *mysql_type && basis.sql_type.as_ref().is_none_or(|known| **known == *sql_type)
+            };
+            let shape = self.shapes.of(fields, same_basis, || shape(&self.target, fields, mysql_type, sql_type));
+            let result = shape.and_then(|shape| {
+                if rows == Rows::Deleted {
+                    outcome.delete(shape.key(&self.target, fields, fields)?, stamp);
+                    return Ok(());
+                }
+                let (key, row) = shape.row(&self.target, fields)?;
+                // `old` may name columns that did not change in this row, so the keys are compared.
+                let moved = |old: &&Fields<'_>| self.target.key.iter().any(|name| old.get(name).is_some());
+                let old_key = old.filter(moved).and_then(|old| shape.key(&self.target, old, fields).ok());
+                if let Some(old_key) = old_key.filter(|old_key| *old_key != key) {
+                    outcome.delete(old_key, stamp);
+                }
+                outcome.upsert(key, row, None, stamp);
+                Ok(())
+            });
+            if let Err(reason) = result {
+                outcome.refuse(reason);
+            }
+        }
+    }
+
+    fn stamp(&mut self, event: &Event<'_>) -> Stamp {
+        let commit_ts = event.tidb.as_ref().and_then(|tidb| tidb.commit_ts);
+        let order = commit_ts.map(|commit_ts| SourceOrder { origin: self.origin, order: (commit_ts, 0, 0) });
+        let es = event.es.and_then(|es| json::integer(es.get()));
+        // A timestamp of TiDB holds milliseconds above 18 bits of a counter.
+        let committed_ms = es.or(commit_ts.map(|commit_ts| (commit_ts >> 18) as i64));
+        Stamp { order: self.reached.order(order), committed_ms }
+    }
+}
+
+/// A column's type comes from the dataflow file, else from `mysqlType`, else from `sqlType`.
+fn shape(target: &Target, fields: &Fields<'_>, mysql_type: &str, sql_type: &str) -> Result<(Basis, Shape), String> {
+    let mysql = Fields::parse(mysql_type).unwrap_or_default();
+    let sql = Fields::parse(sql_type).unwrap_or_default();
+    let known = |name: &str| target.kind(name).or_else(|| ColumnType::parse(&mysql.text(name)).map(Kind::Sql));
+    let needs_sql_type = fields.0.iter().any(|(name, _)| known(name).is_none());
+    let shape = Shape::new(target, fields, Wire::Canal, |name| {
+        let jdbc = || sql.integer(name).and_then(of_jdbc).map(Kind::Sql);
+        known(name).or_else(jdbc).unwrap_or(Kind::Untyped)
+    })?;
+    Ok((Basis { mysql_type: mysql_type.into(), sql_type: needs_sql_type.then(|| sql_type.into()) }, shape))
+}
+
+/// The constants of `java.sql.Types`.
+fn of_jdbc(code: i64) -> Option<ColumnType> {
+    Some(match code {
+        -6 | -5 | 4 | 5 => ColumnType::Int { unsigned: false },
+        -7 => ColumnType::Bit,
+        16 => ColumnType::Bool,
+        6..=8 => ColumnType::Float,
+        2 | 3 => ColumnType::Decimal { scale: None },
+        -4..=-2 | 2004 => ColumnType::Bytes,
+        91 => ColumnType::Date,
+        92 => ColumnType::Time,
+        93 => ColumnType::DateTime { precision: None },
+        -16 | -15 | -9 | -1 | 1 | 12 | 2005 | 2011 => ColumnType::Text,
+        _ => return None,
+    })
+}

@@ -5,12 +5,27 @@
 
 mod canal;
 mod debezium;
-mod embedding;
 mod maxwell;
 mod upsert;
+mod embedding;
+mod claim_check;
+mod outcome;
+mod target;
+mod row;
+mod message_key;
+mod json;
+mod value;
+mod connect;
+mod number;
+mod temporal;
+mod vector;
+
+pub use claim_check::ClaimCheck;
 
 use crate::change::{Change, Offset, PartitionId};
-use crate::definition::Table;
+use crate::definition::{Format, Table};
+use outcome::Outcome;
+use target::Target;
 
 /// One message as a source gives it.
 #[derive(Clone, Copy, Debug)]
@@ -48,18 +63,45 @@ pub struct Refusal {
 
 /// Decodes the messages of one partition of one table.
 pub struct Decoder {
-    // per format: the format's own decoder with its caches
+    format: FormatDecoder,
+}
+
+enum FormatDecoder {
+    Canal(canal::Canal),
+    Debezium(Box<debezium::Debezium>),
+    Maxwell(maxwell::Maxwell),
+    Upsert(upsert::Upsert),
+    Embedding(embedding::Embedding),
 }
 
 impl Decoder {
+    /// A decoder that reads claim-check files from the directory that the table names.
     pub fn new(table: &Table) -> Decoder {
-        let _ = table;
-        todo!()
+        Decoder::with_claim_check(table, claim_check::directory(table.claim_check.clone()))
+    }
+
+    /// A decoder that asks `claim_check` for the bytes of claim-check files, by their names without directories.
+    pub fn with_claim_check(table: &Table, claim_check: ClaimCheck) -> Decoder {
+        let target = Target::new(table);
+        let format = match table.format {
+            Format::CanalJson => FormatDecoder::Canal(canal::Canal::new(target, claim_check)),
+            Format::DebeziumJson => FormatDecoder::Debezium(Box::new(debezium::Debezium::new(target))),
+            Format::MaxwellJson => FormatDecoder::Maxwell(maxwell::Maxwell::new(target)),
+            Format::UpsertJson => FormatDecoder::Upsert(upsert::Upsert::new(target)),
+            Format::EmbeddingJson => FormatDecoder::Embedding(embedding::Embedding::new(target)),
+        };
+        Decoder { format }
     }
 
     /// Appends to `out` what the message holds. Messages of a partition come in its order.
     pub fn decode(&mut self, message: &Message<'_>, out: &mut Decoded) {
-        let _ = (message, out);
-        todo!()
+        let outcome = &mut Outcome::new(message, out);
+        match &mut self.format {
+            FormatDecoder::Canal(format) => format.decode(outcome),
+            FormatDecoder::Debezium(format) => format.decode(outcome),
+            FormatDecoder::Maxwell(format) => format.decode(outcome),
+            FormatDecoder::Upsert(format) => format.decode(outcome),
+            FormatDecoder::Embedding(format) => format.decode(outcome),
+        }
     }
 }

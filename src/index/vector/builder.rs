@@ -1,0 +1,132 @@
+//! Builds a graph over rows with hnsw_rs, which is named here only.
+//!
+//! hnsw_rs ends the process on more than 256 links, panics on distances that are negative or no numbers, and
+//! never compares dimensions. So it sees row numbers only, and a distance that is computed here, from codes.
+//! Rows go in one by one: that is repeatable, and leaves the other cores to those who wait.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use hnsw_rs::prelude::{Distance, Hnsw};
+
+use super::codes::Rows;
+use super::graph::Lists;
+use super::{Metric, kernel};
+
+/// Links a row gets when it is inserted, in each upper layer; twice as many in the lowest.
+const LINKS: usize = 16;
+
+/// Candidates among which a row's links are chosen. See `tests/vector.rs` for the recall this gives.
+const WIDTH: usize = 128;
+
+/// More layers than any number of rows needs: each has a sixteenth of the one below.
+const LAYERS_MAX: usize = 16;
+
+/// The lists of a graph over all rows, of which there is at least one; `None` if told to stop.
+pub fn build(rows: &Rows, metric: Metric, stop: &AtomicBool) -> Option<Lists> {
+    let hnsw = Hnsw::new(
+        LINKS,
+        rows.len(),
+        LAYERS_MAX,
+        WIDTH,
+        RowDistance::new(rows, metric),
+    );
+    for row in 0..rows.len() {
+        if stop.load(Ordering::Relaxed) {
+            return None;
+        }
+        hnsw.insert((&[row as u32], row));
+    }
+    Some(lists(&hnsw, rows.len()))
+}
+
+fn lists(hnsw: &Hnsw<u32, RowDistance>, rows: usize) -> Lists {
+    let top = usize::from(hnsw.get_max_level_observed());
+    let points = hnsw.get_point_indexation();
+    // The first point that came to the top layer has been the entry since.
+    let entry = points
+        .get_layer_iterator(top)
+        .next()
+        .map_or(0, |point| point.get_origin_id() as u32);
+    let mut base = vec![Vec::new(); rows];
+    let mut upper = vec![Vec::new(); top];
+    for point in points {
+        let row = point.get_origin_id();
+        let level = usize::from(point.get_point_id().0);
+        // Above its own level a point has links that serve hnsw_rs only.
+        for (layer, neighbours) in point
+            .get_neighborhood_id()
+            .into_iter()
+            .take(level + 1)
+            .enumerate()
+        {
+            let neighbours: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.d_id as u32).collect();
+            match layer {
+                0 => base[row] = neighbours,
+                _ => upper[layer - 1].push((row as u32, neighbours)),
+            }
+        }
+    }
+    for layer in &mut upper {
+        layer.sort_unstable_by_key(|&(row, _)| row);
+    }
+    Lists { entry, base, upper }
+}
+
+/// The distance of two rows: never negative, and smaller where the metric's score is greater.
+///
+/// Cosine: `1 - cosine`. L2: half the squared distance. Dot: rows are lifted by one more dimension to a common
+/// length, `radius`; among those, a greater product is a smaller distance, as it is for a query, which has
+/// zero there.
+struct RowDistance<'a> {
+    rows: &'a Rows,
+    /// The squared radius under dot, 1 under cosine, 0 under L2.
+    base: f32,
+    /// The lifts of the rows under dot; otherwise empty.
+    lifts: Vec<f32>,
+}
+
+impl RowDistance<'_> {
+    fn new(rows: &Rows, metric: Metric) -> RowDistance<'_> {
+        match metric {
+            Metric::Cosine => RowDistance {
+                rows,
+                base: 1.0,
+                lifts: Vec::new(),
+            },
+            Metric::L2 => RowDistance {
+                rows,
+                base: 0.0,
+                lifts: Vec::new(),
+            },
+            Metric::Dot => {
+                let squares = (0..rows.len()).map(|row| {
+                    let (code, factor) = (rows.code(row), rows.term(row).factor);
+                    kernel::dot_codes(code, code) as f32 * factor * factor
+                });
+                let squares: Vec<f32> = squares.collect();
+                let base = squares.iter().copied().fold(0.0, f32::max);
+                RowDistance {
+                    rows,
+                    base,
+                    lifts: squares.iter().map(|square| (base - square).sqrt()).collect(),
+                }
+            }
+        }
+    }
+}
+
+impl Distance<u32> for RowDistance<'_> {
+    fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
+        let (a, b) = (a[0] as usize, b[0] as usize);
+        let (a_term, b_term) = (self.rows.term(a), self.rows.term(b));
+        let product = kernel::dot_codes(self.rows.code(a), self.rows.code(b)) as f32;
+        let score = a_term.factor * b_term.factor * product + a_term.bias + b_term.bias;
+        let lifted = if self.lifts.is_empty() {
+            score
+        } else {
+            score + self.lifts[a] * self.lifts[b]
+        };
+        // `max` also takes zero where squares of the largest numbers made infinity minus infinity.
+        (self.base - lifted).max(0.0)
+    }
+}

@@ -1,0 +1,133 @@
+//! How many current vectors are in graphs, in the graph being built, and in neither.
+//!
+//! Stamps grow, and rows are taken for a graph in the order of their stamps: so a stamp alone tells which of
+//! the three a row is in, and counting costs nothing of the size of the index.
+
+/// Young rows, dead or alive, that make a graph due. Fewer are scanned in less than 0.1 ms.
+const DUE_ROWS_MIN: u64 = 4_096;
+
+/// Young rows at which a graph is due however large the other graphs are. A scan takes 0.5 ms then.
+const DUE_ROWS_MAX: u64 = 32_768;
+
+/// Counts of the three kinds, told apart by two stamps.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    next_stamp: u64,
+    /// Rows with smaller stamps are in graphs.
+    graphs_end: u64,
+    /// Rows with smaller stamps, but not in graphs, are in the graph being built.
+    building_end: u64,
+    in_graphs: usize,
+    in_building: usize,
+    in_young: usize,
+    /// After a failure: the stamp before which no graph is due.
+    retry_at: u64,
+}
+
+impl Census {
+    /// The stamp of a vector that is taken in.
+    pub fn add(&mut self) -> u64 {
+        let stamp = self.next_stamp;
+        self.next_stamp += 1;
+        self.in_young += 1;
+        stamp
+    }
+
+    /// A vector was deleted or replaced.
+    pub fn remove(&mut self, stamp: u64) {
+        if stamp < self.graphs_end {
+            self.in_graphs -= 1;
+        } else if stamp < self.building_end {
+            self.in_building -= 1;
+        } else {
+            self.in_young -= 1;
+        }
+    }
+
+    /// Young rows are taken for a graph, all of them.
+    pub fn build_begins(&mut self) {
+        self.in_building += std::mem::take(&mut self.in_young);
+        self.building_end = self.next_stamp;
+    }
+
+    pub fn build_succeeds(&mut self) {
+        self.in_graphs += std::mem::take(&mut self.in_building);
+        self.graphs_end = self.building_end;
+    }
+
+    /// What was to be built stays young. The next attempt waits until as many rows have arrived again, so that
+    /// a fault that repeats itself does not take a core for good.
+    pub fn build_fails(&mut self) {
+        self.in_young += std::mem::take(&mut self.in_building);
+        self.building_end = self.graphs_end;
+        self.retry_at = self.next_stamp + (self.next_stamp - self.graphs_end).max(DUE_ROWS_MIN);
+    }
+
+    /// Whether the young rows are due, `rows` being those of all graphs, dead or alive.
+    ///
+    /// The more the graphs hold, the more may be young: the work of merging them grows less.
+    pub fn are_young_due(&self, rows: usize) -> bool {
+        let due_rows = (rows as u64 / 8).clamp(DUE_ROWS_MIN, DUE_ROWS_MAX);
+        self.next_stamp >= self.retry_at && self.next_stamp - self.building_end >= due_rows
+    }
+
+    /// Whether more than a quarter of the graphs' rows is dead.
+    pub fn are_graphs_due(&self, rows: usize) -> bool {
+        self.next_stamp >= self.retry_at && (rows - self.in_graphs) * 4 > rows
+    }
+
+    /// Current vectors that are due for a graph and not in one yet.
+    pub fn unbuilt(&self, rows: usize) -> usize {
+        self.in_building
+            + if self.are_young_due(rows) {
+                self.in_young
+            } else {
+                0
+            }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_vector_is_counted_where_it_is() {
+        let mut census = Census::default();
+        let stamps: Vec<u64> = (0..5_000).map(|_| census.add()).collect();
+        assert!(census.are_young_due(0));
+        assert_eq!(census.unbuilt(0), 5_000);
+        census.build_begins();
+        census.remove(stamps[0]);
+        let late = census.add();
+        assert_eq!(
+            (census.in_graphs, census.in_building, census.in_young),
+            (0, 4_999, 1)
+        );
+        assert_eq!(census.unbuilt(0), 4_999);
+        census.build_succeeds();
+        census.remove(stamps[1]);
+        census.remove(late);
+        assert_eq!(
+            (census.in_graphs, census.in_building, census.in_young),
+            (4_998, 0, 0)
+        );
+        assert_eq!(census.unbuilt(5_000), 0);
+        assert!(!census.are_graphs_due(5_000));
+        (2..1_300).for_each(|stamp| census.remove(stamps[stamp]));
+        assert!(census.are_graphs_due(5_000));
+    }
+
+    #[test]
+    fn a_failed_build_is_tried_again_when_as_many_rows_have_come() {
+        let mut census = Census::default();
+        (0..5_000).for_each(|_| drop(census.add()));
+        census.build_begins();
+        census.build_fails();
+        assert_eq!((census.in_building, census.in_young), (0, 5_000));
+        (0..4_999).for_each(|_| drop(census.add()));
+        assert!(!census.are_young_due(0));
+        census.add();
+        assert!(census.are_young_due(0));
+    }
+}

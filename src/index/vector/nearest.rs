@@ -1,0 +1,67 @@
+//! The best few of many scored things.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
+
+/// Something with a score. The better one is greater; of two with one score, that with the smaller id.
+#[derive(Clone, Copy, Debug)]
+pub struct Scored {
+    pub score: f32,
+    pub id: u32,
+}
+
+impl Ord for Scored {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.score.total_cmp(&other.score).then(other.id.cmp(&self.id))
+    }
+}
+impl PartialOrd for Scored {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl PartialEq for Scored {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Scored {}
+
+/// Keeps the best `limit` of what is pushed; `limit` is at least 1.
+pub struct Nearest {
+    limit: usize,
+    worst_first: BinaryHeap<Reverse<Scored>>,
+}
+
+impl Nearest {
+    pub fn new(limit: usize) -> Nearest {
+        Nearest {
+            limit: limit.max(1),
+            worst_first: BinaryHeap::new(),
+        }
+    }
+
+    /// Whether something with this score would be kept.
+    pub fn takes(&self, scored: Scored) -> bool {
+        self.worst_first.len() < self.limit || self.worst_first.peek().is_some_and(|worst| scored > worst.0)
+    }
+
+    pub fn push(&mut self, scored: Scored) {
+        if self.worst_first.len() < self.limit {
+            self.worst_first.push(Reverse(scored));
+        } else if let Some(mut worst) = self.worst_first.peek_mut()
+            && scored > worst.0
+        {
+            *worst = Reverse(scored);
+        }
+    }
+
+    /// Best first.
+    pub fn into_sorted(self) -> Vec<Scored> {
+        self.worst_first
+            .into_sorted_vec()
+            .into_iter()
+            .map(|Reverse(scored)| scored)
+            .collect()
+    }
+}
