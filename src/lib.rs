@@ -14,5 +14,5 @@ pub mod dataflow;
 pub mod query;
 pub mod replay;
 pub mod server;
-//pub mod node;
-//pub mod cli;
+pub mod node;
+pub mod cli;

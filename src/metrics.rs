@@ -1,7 +1,7 @@
 //! Every metric of the node: name, unit, meaning.
 //!
 //! [`Metrics::default`] is the table. All names begin with `millpond_`; counters end in `_total`, and a unit
-//! follows the name: `millpond_tick_seconds`. A call takes a lock or an atomic, and allocates nothing.
+//! follows the name: `millpond_tick_seconds`. What is called for each batch, tick or query allocates nothing.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -148,21 +148,23 @@ impl Default for Metrics {
 
 /// A tick of one change takes a fraction of a millisecond, one under load some tens.
 fn tick_buckets() -> Histogram {
-    Histogram::new([0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0])
+    Histogram::new([
+        0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+    ])
 }
 
 /// 1 ms to 1 h: from a calm stream to a node that catches up.
 fn fresh_buckets() -> Histogram {
     Histogram::new([
-        0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-        60.0, 300.0, 900.0, 3600.0,
+        0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+        30.0, 60.0, 300.0, 900.0, 3600.0,
     ])
 }
 
 fn query_buckets() -> Histogram {
     Histogram::new([
-        0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5,
-        1.0, 5.0,
+        0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1,
+        0.5, 1.0, 5.0,
     ])
 }
 
@@ -178,12 +180,14 @@ impl Book {
 
     fn bytes(&mut self, name: &str, meaning: &str) -> Gauge {
         let gauge = Gauge::default();
-        self.0.register_with_unit(name, meaning, Unit::Bytes, gauge.clone());
+        self.0
+            .register_with_unit(name, meaning, Unit::Bytes, gauge.clone());
         gauge
     }
 
     fn seconds(&mut self, name: &str, meaning: &str, histogram: Histogram) -> Histogram {
-        self.0.register_with_unit(name, meaning, Unit::Seconds, histogram.clone());
+        self.0
+            .register_with_unit(name, meaning, Unit::Seconds, histogram.clone());
         histogram
     }
 
@@ -202,7 +206,8 @@ impl Book {
         Histograms<L>: Metric,
     {
         let family = Family::new_with_constructor(buckets);
-        self.0.register_with_unit(name, meaning, Unit::Seconds, family.clone());
+        self.0
+            .register_with_unit(name, meaning, Unit::Seconds, family.clone());
         family
     }
 }
@@ -229,7 +234,9 @@ impl TableMetrics {
 impl Metrics {
     /// The counters of a table, by its name.
     pub fn table(&self, table: &str) -> TableMetrics {
-        let label = OfTable { table: table.to_owned() };
+        let label = OfTable {
+            table: table.to_owned(),
+        };
         TableMetrics {
             messages: self.0.messages.get_or_create_owned(&label),
             changes: self.0.changes.get_or_create_owned(&label),
@@ -239,9 +246,17 @@ impl Metrics {
 
     /// How a table's source is doing; `lag` is messages waiting, by partition name.
     pub fn set_source<'a>(&self, table: &str, up: bool, lag: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.0.source_up.get_or_create(&OfTable { table: table.to_owned() }).set(up.into());
+        self.0
+            .source_up
+            .get_or_create(&OfTable {
+                table: table.to_owned(),
+            })
+            .set(up.into());
         for (partition, messages) in lag {
-            let label = OfPartition { table: table.to_owned(), partition: partition.to_owned() };
+            let label = OfPartition {
+                table: table.to_owned(),
+                partition: partition.to_owned(),
+            };
             self.0.source_lag.get_or_create(&label).set(messages);
         }
     }
@@ -283,12 +298,18 @@ impl Metrics {
     ///
     /// Below zero, where clocks differ, counts as zero.
     pub fn fresh(&self, leg: Leg, seconds: f64) {
-        self.0.freshness.get_or_create(&leg.into()).observe(seconds.max(0.0));
+        self.0
+            .freshness
+            .get_or_create(&leg.into())
+            .observe(seconds.max(0.0));
     }
 
     /// A change became searchable, so long after it arrived.
     pub fn searchable(&self, leg: Leg, since_arrival: Duration) {
-        self.0.searchable.get_or_create(&leg.into()).observe(since_arrival.as_secs_f64());
+        self.0
+            .searchable
+            .get_or_create(&leg.into())
+            .observe(since_arrival.as_secs_f64());
     }
 
     pub fn set_documents(&self, documents: usize) {
@@ -303,7 +324,10 @@ impl Metrics {
 
     /// A search was answered.
     pub fn query(&self, mode: QueryMode, duration: Duration) {
-        self.0.query.get_or_create(&mode.into()).observe(duration.as_secs_f64());
+        self.0
+            .query
+            .get_or_create(&mode.into())
+            .observe(duration.as_secs_f64());
     }
 
     /// A search was answered with an error.
@@ -373,7 +397,10 @@ mod tests {
             "millpond_query_seconds_bucket{le=\"0.0005\",mode=\"hybrid\"} 1",
             "millpond_query_errors_total 1",
         ] {
-            assert!(text.lines().any(|found| found == line), "`{line}` is not in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "`{line}` is not in\n{text}"
+            );
         }
     }
 }

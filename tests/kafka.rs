@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use millpond::definition::{KafkaSettings, KafkaStart, SourceSettings};
 use millpond::source::{self, Running, SourceError, Status, Stop};
@@ -294,6 +294,10 @@ fn a_broker_that_goes_away_is_told_and_what_it_holds_is_read_when_it_is_back() {
     eventually("the trouble is told", || source.trouble().is_some());
     let trouble = source.trouble().unwrap();
     assert!(trouble.contains(&cluster.bootstrap_servers()), "{trouble}");
+    assert!(
+        trouble.contains("Connect") || trouble.contains("Disconnected"),
+        "{trouble}"
+    );
     cluster.broker_up(-1).unwrap();
     produce(&cluster, "a", 0, 100..200);
     produce(&cluster, "a", 1, 0..10);
@@ -302,6 +306,29 @@ fn a_broker_that_goes_away_is_told_and_what_it_holds_is_read_when_it_is_back() {
     assert_eq!(recorder.values("0"), numbers(0..200));
     assert_eq!(recorder.values("1"), numbers(0..10));
     source.end();
+}
+
+#[test]
+fn a_source_ends_while_its_broker_is_away_and_its_node_is_behind() {
+    let cluster = cluster(&[("a", 1)]);
+    produce(&cluster, "a", 0, 0..5_000);
+    let recorder = Recorder::default();
+    recorder.block(true);
+    let source = start(settings(&cluster, &["a"]), &recorder).unwrap();
+    eventually("the receiver is blocked", || recorder.count() > 0);
+    cluster.broker_down(-1).unwrap();
+    eventually("the trouble is told", || source.trouble().is_some());
+    source.running.commit(&BTreeMap::from([("0".into(), 0)]));
+    let started = Instant::now();
+    source.stop.stop();
+    recorder.block(false);
+    source.running.join();
+    assert!(
+        started.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        started.elapsed()
+    );
+    assert_eq!(recorder.lock().calls.len(), 1, "a stopped source gives no more");
 }
 
 #[test]

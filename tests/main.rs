@@ -6,7 +6,7 @@ mod dataflow;
 mod decode;
 mod definition;
 mod dataflows;
-//mod http;
+mod http;
 mod kafka;
 mod keyword;
 mod query;

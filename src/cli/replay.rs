@@ -86,7 +86,11 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
     if let (Some(text), Some(searcher)) = (&arguments.search, replay.searcher()) {
         let request = SearchRequest { query: Some(text.clone()), ..SearchRequest::default() };
         let answer = searcher.search_in(&replay.snapshot(), &request)?;
-        search::print(&serde_json::to_value(&answer)?, arguments.json, &mut out)?;
+        let json = serde_json::to_vec(&answer)?;
+        match arguments.json {
+            true => out.write_all(&json).and_then(|()| out.write_all(b"\n"))?,
+            false => search::print(&mut out, &serde_json::from_slice(&json)?, search::width())?,
+        }
     }
     out.flush()?;
     Ok(summarise(&replay, started.elapsed()))

@@ -31,6 +31,7 @@ struct Basis {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Event<'a> {
     #[serde(borrow, default)]
     database: Option<Text<'a>>,
@@ -54,7 +55,7 @@ struct Event<'a> {
 
 /// TiCDC's extension.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", default, expecting = "an object")]
 struct TiDb<'a> {
     commit_ts: Option<u64>,
     only_handle_key: Option<bool>,
@@ -70,7 +71,13 @@ enum Rows {
 
 impl Canal {
     pub fn new(target: Target, claim_check: ClaimCheck) -> Canal {
-        Canal { target, shapes: Shapes::new(), reached: Reached::default(), claim_check, origin: origin("tidb") }
+        Canal {
+            target,
+            shapes: Shapes::new(),
+            reached: Reached::default(),
+            claim_check,
+            origin: origin("tidb"),
+        }
     }
 
     pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
@@ -113,7 +120,10 @@ impl Canal {
             _ => Rows::Upserted,
         };
         let tidb = event.tidb.as_ref();
-        if let Some(location) = tidb.and_then(|tidb| tidb.claim_check_location.as_ref()).filter(|text| !text.0.is_empty()) {
+        if let Some(location) = tidb
+            .and_then(|tidb| tidb.claim_check_location.as_ref())
+            .filter(|text| !text.0.is_empty())
+        {
             return match may_be_claim_check {
                 true => self.redeem(&location.0, outcome),
                 false => outcome.refuse("`_tidb.claimCheckLocation`: the file holds another claim check"),
@@ -147,9 +157,12 @@ impl Canal {
         for (place, fields) in data.iter().enumerate() {
             let old = old.get(place).and_then(Option::as_ref);
             let same_basis = |basis: &Basis| {
-                *basis.mysql_type == *mysql_type && basis.sql_type.as_ref().is_none_or(|known| **known == *sql_type)
+                *basis.mysql_type == *mysql_type
+                    && basis.sql_type.as_ref().is_none_or(|known| **known == *sql_type)
             };
-            let shape = self.shapes.of(fields, same_basis, || shape(&self.target, fields, mysql_type, sql_type));
+            let shape = self.shapes.of(fields, same_basis, || {
+                shape(&self.target, fields, mysql_type, sql_type)
+            });
             let result = shape.and_then(|shape| {
                 if rows == Rows::Deleted {
                     outcome.delete(shape.key(&self.target, fields, fields)?, stamp);
@@ -158,7 +171,9 @@ impl Canal {
                 let (key, row) = shape.row(&self.target, fields)?;
                 // `old` may name columns that did not change in this row, so the keys are compared.
                 let moved = |old: &&Fields<'_>| self.target.key.iter().any(|name| old.get(name).is_some());
-                let old_key = old.filter(moved).and_then(|old| shape.key(&self.target, old, fields).ok());
+                let old_key = old
+                    .filter(moved)
+                    .and_then(|old| shape.key(&self.target, old, fields).ok());
                 if let Some(old_key) = old_key.filter(|old_key| *old_key != key) {
                     outcome.delete(old_key, stamp);
                 }
@@ -173,25 +188,46 @@ impl Canal {
 
     fn stamp(&mut self, event: &Event<'_>) -> Stamp {
         let commit_ts = event.tidb.as_ref().and_then(|tidb| tidb.commit_ts);
-        let order = commit_ts.map(|commit_ts| SourceOrder { origin: self.origin, order: (commit_ts, 0, 0) });
+        let order = commit_ts.map(|commit_ts| SourceOrder {
+            origin: self.origin,
+            order: (commit_ts, 0, 0),
+        });
         let es = event.es.and_then(|es| json::integer(es.get()));
         // A timestamp of TiDB holds milliseconds above 18 bits of a counter.
         let committed_ms = es.or(commit_ts.map(|commit_ts| (commit_ts >> 18) as i64));
-        Stamp { order: self.reached.order(order), committed_ms }
+        Stamp {
+            order: self.reached.order(order),
+            committed_ms,
+        }
     }
 }
 
 /// A column's type comes from the dataflow file, else from `mysqlType`, else from `sqlType`.
-fn shape(target: &Target, fields: &Fields<'_>, mysql_type: &str, sql_type: &str) -> Result<(Basis, Shape), String> {
+fn shape(
+    target: &Target,
+    fields: &Fields<'_>,
+    mysql_type: &str,
+    sql_type: &str,
+) -> Result<(Basis, Shape), String> {
     let mysql = Fields::parse(mysql_type).unwrap_or_default();
     let sql = Fields::parse(sql_type).unwrap_or_default();
-    let known = |name: &str| target.kind(name).or_else(|| ColumnType::parse(&mysql.text(name)).map(Kind::Sql));
+    let known = |name: &str| {
+        target
+            .kind(name)
+            .or_else(|| ColumnType::parse(&mysql.text(name)).map(Kind::Sql))
+    };
     let needs_sql_type = fields.0.iter().any(|(name, _)| known(name).is_none());
     let shape = Shape::new(target, fields, Wire::Canal, |name| {
         let jdbc = || sql.integer(name).and_then(of_jdbc).map(Kind::Sql);
         known(name).or_else(jdbc).unwrap_or(Kind::Untyped)
     })?;
-    Ok((Basis { mysql_type: mysql_type.into(), sql_type: needs_sql_type.then(|| sql_type.into()) }, shape))
+    Ok((
+        Basis {
+            mysql_type: mysql_type.into(),
+            sql_type: needs_sql_type.then(|| sql_type.into()),
+        },
+        shape,
+    ))
 }
 
 /// The constants of `java.sql.Types`.

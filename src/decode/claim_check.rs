@@ -22,7 +22,9 @@ pub(super) fn directory(path: Option<PathBuf>) -> ClaimCheck {
             return Err(io::Error::other("the table has no `claim_check` directory"));
         };
         let mut bytes = Vec::new();
-        File::open(directory.join(name))?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
+        File::open(directory.join(name))?
+            .take(FILE_BYTES_MAX)
+            .read_to_end(&mut bytes)?;
         Ok(bytes)
     })
 }
@@ -34,7 +36,9 @@ pub(super) fn directory(path: Option<PathBuf>) -> ClaimCheck {
 pub(super) fn redeem(location: &str, read: &ClaimCheck) -> Result<String, String> {
     let name = location.rsplit('/').next().unwrap_or_default();
     if matches!(name, "" | "." | "..") {
-        return Err(format!("`_tidb.claimCheckLocation` is `{location}`: expected the path of a file"));
+        return Err(format!(
+            "`_tidb.claimCheckLocation` is `{location}`: expected the path of a file"
+        ));
     }
     let file = |why: &dyn std::fmt::Display| format!("claim-check file `{name}`: {why}");
     let text = String::from_utf8(read(name).map_err(|error| file(&error))?).map_err(|error| file(&error))?;
@@ -42,6 +46,8 @@ pub(super) fn redeem(location: &str, read: &ClaimCheck) -> Result<String, String
     if fields.get("type").is_some() {
         return Ok(text);
     }
-    let bytes = STANDARD.decode(&*fields.text("value")).map_err(|error| file(&error))?;
+    let bytes = STANDARD
+        .decode(&*fields.text("value"))
+        .map_err(|error| file(&error))?;
     String::from_utf8(bytes).map_err(|error| file(&error))
 }

@@ -21,7 +21,9 @@ pub(super) enum Connect {
     Float,
     Bytes,
     Bits,
-    Decimal { scale: i64 },
+    Decimal {
+        scale: i64,
+    },
     /// `{"scale":2,"value":"ATo="}`
     VariableDecimal,
     /// Days.
@@ -53,7 +55,11 @@ impl Schema {
     pub fn update(&mut self, text: &str) {
         if *self.text != *text {
             let node: Node = serde_json::from_str(text).unwrap_or_default();
-            *self = Schema { text: text.into(), columns: node.columns(), generation: self.generation + 1 };
+            *self = Schema {
+                text: text.into(),
+                columns: node.columns(),
+                generation: self.generation + 1,
+            };
         }
     }
 
@@ -82,7 +88,9 @@ impl<'a> Node<'a> {
     /// The columns of the row: of `after` in an event's schema, else the fields themselves.
     fn columns(self) -> HashMap<String, Column> {
         let mut fields = self.fields.unwrap_or_default();
-        let is_after = |node: &Node<'_>| node.field.as_ref().is_some_and(|field| field.0 == "after") && node.fields.is_some();
+        let is_after = |node: &Node<'_>| {
+            node.field.as_ref().is_some_and(|field| field.0 == "after") && node.fields.is_some()
+        };
         if let Some(place) = fields.iter().position(is_after) {
             fields = fields.swap_remove(place).fields.unwrap_or_default();
         }
@@ -101,7 +109,9 @@ impl<'a> Node<'a> {
             "org.apache.kafka.connect.data.Decimal" => Connect::Decimal { scale: self.scale() },
             "io.debezium.data.VariableScaleDecimal" => Connect::VariableDecimal,
             "io.debezium.time.Date" | "org.apache.kafka.connect.data.Date" => Connect::Date,
-            "io.debezium.time.Time" | "org.apache.kafka.connect.data.Time" => Connect::Time(Unit::Milliseconds),
+            "io.debezium.time.Time" | "org.apache.kafka.connect.data.Time" => {
+                Connect::Time(Unit::Milliseconds)
+            }
             "io.debezium.time.MicroTime" => Connect::Time(Unit::Microseconds),
             "io.debezium.time.NanoTime" => Connect::Time(Unit::Nanoseconds),
             "io.debezium.time.Timestamp" | "org.apache.kafka.connect.data.Timestamp" => {
@@ -126,14 +136,20 @@ impl<'a> Node<'a> {
                     "float" | "float32" | "double" | "float64" => Connect::Float,
                     _ => Connect::Json,
                 };
-                return Column { kind, semantic: false };
+                return Column {
+                    kind,
+                    semantic: false,
+                };
             }
         };
         Column { kind, semantic: true }
     }
 
     fn scale(&self) -> i64 {
-        let scale = self.parameters.as_ref().and_then(|all| all.iter().find(|(name, _)| name.0 == "scale"));
+        let scale = self
+            .parameters
+            .as_ref()
+            .and_then(|all| all.iter().find(|(name, _)| name.0 == "scale"));
         scale.and_then(|(_, scale)| scale.0.parse().ok()).unwrap_or(0)
     }
 }
@@ -143,7 +159,10 @@ pub(super) fn read(cell: &Cell<'_>, kind: &Connect) -> Option<Datum> {
     match (kind, cell) {
         (Connect::JsonText, Cell::Text(text)) => value::as_json(text),
         (Connect::Float, Cell::Number(text)) => Some(number::float(text)),
-        (Connect::Bytes, Cell::Text(text)) => STANDARD.decode(&**text).ok().map(|bytes| Datum::Bytes(bytes.into())),
+        (Connect::Bytes, Cell::Text(text)) => STANDARD
+            .decode(&**text)
+            .ok()
+            .map(|bytes| Datum::Bytes(bytes.into())),
         (Connect::Bits, Cell::Text(text)) => bits(text),
         (Connect::Decimal { scale }, _) => decimal(cell, *scale),
         (Connect::VariableDecimal, _) => decimal(cell, 0),
@@ -180,7 +199,11 @@ pub(super) fn decimal(cell: &Cell<'_>, scale: i64) -> Option<Datum> {
 /// a point; where it is zero such base64 is rare, as only few negative numbers of three, six .. bytes have it.
 fn is_plain(text: &str, scale: i64) -> bool {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let number = if digits { scale == 0 || !text.len().is_multiple_of(4) } else { text.contains(['.', '-']) };
+    let number = if digits {
+        scale == 0 || !text.len().is_multiple_of(4)
+    } else {
+        text.contains(['.', '-'])
+    };
     number && number::decimal(text).is_some()
 }
 

@@ -16,12 +16,15 @@ pub(super) struct Embedding {
     shapes: Shapes<()>,
 }
 
-/// How many keys of `meta` become columns. More than any table has; each costs a look at those before it.
-const META_COLUMNS_MAX: usize = 1_024;
+/// Keys of `meta`, each of which becomes a column: no table has more, and each is looked for among those before it.
+const META_KEYS_MAX: usize = 1_024;
 
 impl Embedding {
     pub fn new(target: Target) -> Embedding {
-        Embedding { target, shapes: Shapes::new() }
+        Embedding {
+            target,
+            shapes: Shapes::new(),
+        }
     }
 
     pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
@@ -34,7 +37,9 @@ impl Embedding {
             Body::Text(text) => text,
         };
         let result = Fields::parse(text)
-            .map_err(|error| format!("value: {error}: expected {{\"id\",\"vector_b64\" or \"vector\",\"meta\"}}"))
+            .map_err(|error| {
+                format!("value: {error}: expected {{\"id\",\"vector_b64\" or \"vector\",\"meta\"}}")
+            })
             .and_then(|fields| self.row(fields, outcome));
         if let Err(reason) = result {
             outcome.refuse(reason);
@@ -57,22 +62,35 @@ impl Embedding {
 
     /// The message's fields as columns: the vector under its name, the keys of `meta` where their names are free.
     fn columns<'a>(&self, fields: Fields<'a>) -> Result<Fields<'a>, String> {
-        let vector = self.target.vector.as_ref().map_or("vector", |vector| &vector.name).to_owned();
+        let vector = self
+            .target
+            .vector
+            .as_ref()
+            .map_or("vector", |vector| &vector.name)
+            .to_owned();
         if fields.present("vector").is_some() && fields.present("vector_b64").is_some() {
             return Err("`vector` and `vector_b64` are both there: expected one of them".to_owned());
         }
         let meta = fields.object("meta").unwrap_or_default();
+        if meta.0.len() > META_KEYS_MAX {
+            return Err(format!(
+                "`meta` has {} keys: expected at most {META_KEYS_MAX}",
+                meta.0.len()
+            ));
+        }
         let given = fields.present("vector_b64").or_else(|| fields.present("vector"));
         let mut columns = Fields(Vec::with_capacity(fields.0.len() + meta.0.len()));
         for (name, json) in fields.0 {
             match &*name {
                 "_op" | "deleted" | "vector" | "vector_b64" => {}
-                _ if *name == *vector => return Err(format!("`{name}` is the vector's name: expected `vector`")),
+                _ if *name == *vector => {
+                    return Err(format!("`{name}` is the vector's name: expected `vector`"));
+                }
                 _ => columns.0.push((name, json)),
             }
         }
         columns.0.push((Cow::Owned(vector), given.unwrap_or("null")));
-        for (name, json) in meta.0.into_iter().take(META_COLUMNS_MAX) {
+        for (name, json) in meta.0 {
             if columns.get(&name).is_none() {
                 columns.0.push((name, json));
             }

@@ -21,7 +21,10 @@ impl<'a> Fields<'a> {
 
     /// The value's JSON text, if the object has the field.
     pub fn get(&self, name: &str) -> Option<&'a str> {
-        self.0.iter().find(|(field, _)| field == name).map(|(_, value)| *value)
+        self.0
+            .iter()
+            .find(|(field, _)| field == name)
+            .map(|(_, value)| *value)
     }
 
     /// The value, if the object has the field and it is not null.
@@ -31,7 +34,9 @@ impl<'a> Fields<'a> {
 
     /// A field that is an object.
     pub fn object(&self, name: &str) -> Option<Fields<'a>> {
-        self.get(name).filter(|value| value.starts_with('{')).and_then(|value| Fields::parse(value).ok())
+        self.get(name)
+            .filter(|value| value.starts_with('{'))
+            .and_then(|value| Fields::parse(value).ok())
     }
 
     /// A field that is text; empty if it is anything else.
@@ -134,7 +139,7 @@ impl<'a> Cell<'a> {
 
 fn unquote(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     if memchr::memchr(b'\\', json.as_bytes()).is_none() {
-        return Ok(Cow::Borrowed(json.trim_matches('"')));
+        return Ok(Cow::Borrowed(json.get(1..json.len() - 1).unwrap_or_default()));
     }
     serde_json::from_str(json).map(Cow::Owned)
 }
@@ -166,14 +171,19 @@ pub(super) fn compact(json: &str) -> Option<String> {
 }
 
 fn push_without_blanks(between: &str, out: &mut String) {
-    between.split_ascii_whitespace().for_each(|part| out.push_str(part));
+    between
+        .split_ascii_whitespace()
+        .for_each(|part| out.push_str(part));
 }
 
 /// The length of a quoted text with both quotes.
 fn quoted_length(quoted: &str) -> usize {
     let bytes = quoted.as_bytes();
     let mut at = 1;
-    while let Some(found) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
+    while let Some(found) = bytes
+        .get(at..)
+        .and_then(|rest| memchr::memchr2(b'"', b'\\', rest))
+    {
         at += found;
         if bytes[at] == b'"' {
             return at + 1;
@@ -190,9 +200,19 @@ mod tests {
     #[test]
     fn fields_keep_their_order_and_their_text() {
         let fields = Fields::parse(r#"{"b":1.50, "a\n":"x", "c":[1, 2], "n":null}"#).unwrap();
-        let seen: Vec<_> = fields.0.iter().map(|(name, value)| (name.as_ref(), *value)).collect();
-        assert_eq!(seen, [("b", "1.50"), ("a\n", "\"x\""), ("c", "[1, 2]"), ("n", "null")]);
-        assert_eq!((fields.get("n"), fields.present("n"), fields.get("z")), (Some("null"), None, None));
+        let seen: Vec<_> = fields
+            .0
+            .iter()
+            .map(|(name, value)| (name.as_ref(), *value))
+            .collect();
+        assert_eq!(
+            seen,
+            [("b", "1.50"), ("a\n", "\"x\""), ("c", "[1, 2]"), ("n", "null")]
+        );
+        assert_eq!(
+            (fields.get("n"), fields.present("n"), fields.get("z")),
+            (Some("null"), None, None)
+        );
     }
 
     #[test]
@@ -207,7 +227,10 @@ mod tests {
     #[test]
     fn compact_json_loses_only_blanks_outside_of_texts() {
         let json = " { \"a b\" : [ 1 , true ,null ] ,\n\"c\\\" d\" : \"\\\\\" , \"e\":\" \" } ";
-        assert_eq!(compact(json).unwrap(), r#"{"a b":[1,true,null],"c\" d":"\\","e":" "}"#);
+        assert_eq!(
+            compact(json).unwrap(),
+            r#"{"a b":[1,true,null],"c\" d":"\\","e":" "}"#
+        );
         for json in ["", "{", "[1,]", "{} {}", "\"", "\"\\", "nul"] {
             assert_eq!(compact(json), None, "{json}");
         }

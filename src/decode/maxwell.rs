@@ -20,6 +20,7 @@ pub(super) struct Maxwell {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct Event<'a> {
     #[serde(borrow, default)]
     database: Option<Text<'a>>,
@@ -47,7 +48,11 @@ struct Event<'a> {
 
 impl Maxwell {
     pub fn new(target: Target) -> Maxwell {
-        Maxwell { target, shapes: Shapes::new(), reached: Reached::default() }
+        Maxwell {
+            target,
+            shapes: Shapes::new(),
+            reached: Reached::default(),
+        }
     }
 
     pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
@@ -94,7 +99,10 @@ impl Maxwell {
                 return Ok(());
             }
             let (key, row) = shape.row(&self.target, fields)?;
-            let old = event.old.as_ref().and_then(|old| shape.key(&self.target, old, fields).ok());
+            let old = event
+                .old
+                .as_ref()
+                .and_then(|old| shape.key(&self.target, old, fields).ok());
             if let Some(old) = old.filter(|old| *old != key) {
                 outcome.delete(old, stamp);
             }
@@ -119,9 +127,20 @@ impl Maxwell {
             let column = name.strip_prefix("pk.")?.to_owned();
             Some((Cow::Owned(column), json))
         });
-        let key = MessageKey::Columns { fields: Fields(columns.collect()), schema: None };
-        match key.key(&self.target, Wire::Plain, |name| self.target.kind(name).unwrap_or(Kind::Untyped)) {
-            Ok(key) => outcome.delete(key, Stamp { order: self.reached.order(None), committed_ms: None }),
+        let key = MessageKey::Columns {
+            fields: Fields(columns.collect()),
+            schema: None,
+        };
+        match key.key(&self.target, Wire::Plain, |name| {
+            self.target.kind(name).unwrap_or(Kind::Untyped)
+        }) {
+            Ok(key) => outcome.delete(
+                key,
+                Stamp {
+                    order: self.reached.order(None),
+                    committed_ms: None,
+                },
+            ),
             Err(reason) => outcome.refuse(format!("tombstone: {reason}")),
         }
     }
@@ -132,13 +151,21 @@ impl Maxwell {
             let file = file.rsplit_once('.')?.1.parse().ok()?;
             // The last row of a transaction has `commit` instead of its number.
             let last = if event.commit == Some(true) { u32::MAX } else { 0 };
-            let row = event.xoffset.map_or(last, |row| u32::try_from(row).unwrap_or(u32::MAX));
+            let row = event
+                .xoffset
+                .map_or(last, |row| u32::try_from(row).unwrap_or(u32::MAX));
             let origin = origin(&format!("maxwell {}", event.server_id.unwrap_or(0)));
-            Some(SourceOrder { origin, order: (file, pos.parse().ok()?, row) })
+            Some(SourceOrder {
+                origin,
+                order: (file, pos.parse().ok()?, row),
+            })
         });
         let ts = event.ts.and_then(|ts| json::integer(ts.get()));
         // Seconds, but milliseconds in messages about DDL.
         let unit = if event.data.is_some() { 1_000 } else { 1 };
-        Stamp { order: self.reached.order(order), committed_ms: ts.and_then(|ts| ts.checked_mul(unit)) }
+        Stamp {
+            order: self.reached.order(order),
+            committed_ms: ts.and_then(|ts| ts.checked_mul(unit)),
+        }
     }
 }

@@ -11,14 +11,19 @@ pub(super) enum MessageKey<'a> {
     /// None, null, or bytes that are no text.
     Absent,
     /// Columns, and the schema where Connect sends one.
-    Columns { fields: Fields<'a>, schema: Option<&'a str> },
+    Columns {
+        fields: Fields<'a>,
+        schema: Option<&'a str>,
+    },
     /// JSON text of the one value, quoted here where the wire had plain text.
     Scalar(Cow<'a, str>),
 }
 
 impl<'a> MessageKey<'a> {
     pub fn parse(bytes: Option<&'a [u8]>) -> MessageKey<'a> {
-        let Ok(text) = std::str::from_utf8(bytes.unwrap_or_default()) else { return MessageKey::Absent };
+        let Ok(text) = std::str::from_utf8(bytes.unwrap_or_default()) else {
+            return MessageKey::Absent;
+        };
         Self::of_text(text.trim_ascii(), None)
     }
 
@@ -31,8 +36,13 @@ impl<'a> MessageKey<'a> {
         };
         match Fields::parse(json) {
             Ok(fields) => match enveloped(&fields) {
-                Some(payload) if schema.is_none() => Self::of_text(payload, fields.get("schema").or(Some("null"))),
-                _ => MessageKey::Columns { fields, schema: schema.filter(|schema| *schema != "null") },
+                Some(payload) if schema.is_none() => {
+                    Self::of_text(payload, fields.get("schema").or(Some("null")))
+                }
+                _ => MessageKey::Columns {
+                    fields,
+                    schema: schema.filter(|schema| *schema != "null"),
+                },
             },
             Err(_) if json.starts_with('[') => MessageKey::Absent,
             Err(_) => MessageKey::Scalar(Cow::Borrowed(json)),
@@ -53,7 +63,8 @@ impl<'a> MessageKey<'a> {
     pub fn key(&self, target: &Target, wire: Wire, kind: impl Fn(&str) -> Kind) -> Result<Key, String> {
         let key = target.key(|_, name| {
             let json = self.column(name, target);
-            json.map(|json| target.read(name, json, &kind(name), wire)).transpose()
+            json.map(|json| target.read(name, json, &kind(name), wire))
+                .transpose()
         });
         key.map_err(|reason| format!("message key: {reason}"))
     }
@@ -61,6 +72,9 @@ impl<'a> MessageKey<'a> {
 
 /// The payload of `{"schema":..,"payload":..}`, with or without the schema.
 pub(super) fn enveloped<'a>(fields: &Fields<'a>) -> Option<&'a str> {
-    let only_these = fields.0.iter().all(|(name, _)| matches!(&**name, "schema" | "payload"));
+    let only_these = fields
+        .0
+        .iter()
+        .all(|(name, _)| matches!(&**name, "schema" | "payload"));
     fields.get("payload").filter(|_| only_these)
 }

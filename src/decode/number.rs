@@ -23,24 +23,27 @@ pub(super) fn integer(text: &str) -> Option<Datum> {
         Some((whole, fraction)) if fraction.bytes().all(|digit| digit == b'0') => whole,
         Some(_) => return None,
     };
-    Some(whole.parse().map_or_else(|_| Datum::Decimal(whole.into()), Datum::Int))
+    Some(
+        whole
+            .parse()
+            .map_or_else(|_| Datum::Decimal(whole.into()), Datum::Int),
+    )
 }
 
 /// A number in text as plain decimal text: no exponent, no `+`, no superfluous leading zeros; the zeros at the end
 /// of a fraction stay. `None` where it is not a number.
 pub(super) fn decimal(text: &str) -> Option<Cow<'_, str>> {
-    let Parsed { negative, whole, fraction, exponent } = Parsed::of(text)?;
-    if exponent == 0 {
-        let short = whole.trim_start_matches('0');
-        let zero = short.is_empty() && fraction.bytes().all(|digit| digit == b'0');
-        let canonical = (short.len() == whole.len() || whole == "0")
-            && !text.starts_with('+')
-            && !text.ends_with('.')
-            && !whole.is_empty()
-            && !(negative && zero);
-        if canonical && !text.contains(['e', 'E']) {
-            return Some(Cow::Borrowed(text));
-        }
+    let Parsed {
+        negative,
+        whole,
+        fraction,
+        exponent,
+    } = Parsed::of(text)?;
+    let leading_zeros = whole.len() > 1 && whole.starts_with('0');
+    let negative_zero = negative && !text.bytes().any(|byte| matches!(byte, b'1'..=b'9'));
+    let odd = whole.is_empty() || text.starts_with('+') || text.ends_with('.') || text.contains(['e', 'E']);
+    if !leading_zeros && !negative_zero && !odd {
+        return Some(Cow::Borrowed(text));
     }
     let digits = format!("{whole}{fraction}");
     let point = exponent.saturating_add(whole.len() as i64);
@@ -52,7 +55,9 @@ pub(super) fn untyped(text: &str) -> Datum {
     if !text.contains(['.', 'e', 'E']) {
         return integer(text).unwrap_or_else(|| Datum::text(text));
     }
-    let Ok(float) = text.parse::<f64>() else { return Datum::text(text) };
+    let Ok(float) = text.parse::<f64>() else {
+        return Datum::text(text);
+    };
     if float.is_finite() && float_is_exact(text, float) {
         return Datum::Float(Float(float));
     }
@@ -91,7 +96,9 @@ pub(super) fn canonical_decimal(text: &str) -> Datum {
         true => text.trim_end_matches('0').trim_end_matches('.'),
         false => text,
     };
-    short.parse().map_or_else(|_| Datum::Decimal(short.into()), Datum::Int)
+    short
+        .parse()
+        .map_or_else(|_| Datum::Decimal(short.into()), Datum::Int)
 }
 
 /// The one form of a float that equal keys share.
@@ -106,9 +113,14 @@ pub(super) fn canonical_float(float: f64) -> Datum {
 /// Whether the shortest text that means this float means the same number as the text it came from.
 fn float_is_exact(text: &str, float: f64) -> bool {
     // Every decimal of at most 15 digits survives the way through a normal f64 and back.
-    let digits = text.bytes().take_while(|byte| !matches!(byte, b'e' | b'E')).filter(u8::is_ascii_digit).count();
+    let digits = text
+        .bytes()
+        .take_while(|byte| !matches!(byte, b'e' | b'E'))
+        .filter(u8::is_ascii_digit)
+        .count();
     if digits <= 15 && (float == 0.0 || float.abs() > 1e-300) {
-        return float != 0.0 || decimal(text).is_some_and(|plain| plain.bytes().all(|b| matches!(b, b'0' | b'.')));
+        return float != 0.0
+            || decimal(text).is_some_and(|plain| plain.bytes().all(|b| matches!(b, b'0' | b'.')));
     }
     let shortest = format!("{float:e}");
     match (decimal(text), decimal(&shortest)) {
@@ -137,8 +149,12 @@ impl Parsed<'_> {
         };
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        (digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()))
-            .then_some(Parsed { negative, whole, fraction, exponent })
+        (digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty())).then_some(Parsed {
+            negative,
+            whole,
+            fraction,
+            exponent,
+        })
     }
 }
 
@@ -195,11 +211,27 @@ mod tests {
             ("-12e-1", "-1.2"),
             ("0E-8", "0.00000000"),
             ("0e5", "0"),
-            ("123456789012345678901234567890.123456789", "123456789012345678901234567890.123456789"),
+            (
+                "123456789012345678901234567890.123456789",
+                "123456789012345678901234567890.123456789",
+            ),
         ] {
             assert_eq!(decimal(text).as_deref(), Some(plain), "{text}");
         }
-        for text in ["", "-", ".", "1,5", "0x10", "NaN", "1e", "1e1000000000", "1e-99999999999999999999", "1 ", "1.2.3", "--1"] {
+        for text in [
+            "",
+            "-",
+            ".",
+            "1,5",
+            "0x10",
+            "NaN",
+            "1e",
+            "1e1000000000",
+            "1e-99999999999999999999",
+            "1 ",
+            "1.2.3",
+            "--1",
+        ] {
             assert_eq!(decimal(text), None, "{text}");
         }
     }
@@ -209,15 +241,27 @@ mod tests {
         for text in ["28", "+28", "028", "28.0", "28.", "2.8e1", "280e-1"] {
             assert_eq!(integer(text), Some(Datum::Int(28)), "{text}");
         }
-        assert_eq!(integer("18446744073709551615"), Some(Datum::Decimal("18446744073709551615".into())));
+        assert_eq!(
+            integer("18446744073709551615"),
+            Some(Datum::Decimal("18446744073709551615".into()))
+        );
         assert_eq!(integer("-9223372036854775808"), Some(Datum::Int(i64::MIN)));
-        assert_eq!(integer("9007199254740993"), Some(Datum::Int(9_007_199_254_740_993)));
+        assert_eq!(
+            integer("9007199254740993"),
+            Some(Datum::Int(9_007_199_254_740_993))
+        );
         assert_eq!(integer("2.5"), None);
     }
 
     #[test]
     fn untyped_fractions_are_floats_only_where_that_loses_nothing() {
-        for (text, float) in [("5.10", 5.1), ("3.140000104904175", 3.140000104904175), ("1.5E-10", 1.5e-10), ("-0.0", -0.0), ("4.9e-324", 5e-324)] {
+        for (text, float) in [
+            ("5.10", 5.1),
+            ("3.140000104904175", 3.140000104904175),
+            ("1.5E-10", 1.5e-10),
+            ("-0.0", -0.0),
+            ("5e-324", 5e-324),
+        ] {
             assert_eq!(untyped(text), Datum::Float(Float(float)), "{text}");
         }
         for (text, plain) in [
@@ -241,9 +285,17 @@ mod tests {
             (&[0x00], 2, "0.00"),
             (&[], 0, "0"),
             (&[0x07], -2, "700"),
-            (&[0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], 0, "18446744073709551615"),
+            (
+                &[0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+                0,
+                "18446744073709551615",
+            ),
         ] {
-            assert_eq!(decimal_of_bytes(bytes, scale).as_deref(), Some(plain), "{bytes:?}");
+            assert_eq!(
+                decimal_of_bytes(bytes, scale).as_deref(),
+                Some(plain),
+                "{bytes:?}"
+            );
         }
         assert_eq!(decimal_of_bytes(&[1], i64::MIN), None);
         assert_eq!(decimal_of_bytes(&[1], i64::MAX), None);

@@ -50,8 +50,14 @@ impl<'a> Outcome<'a> {
 
     /// The message, or a row of it, becomes a dead letter.
     pub fn refuse(&mut self, reason: impl Into<String>) {
-        let Message { partition, offset, .. } = *self.message;
-        self.out.refusals.push(Refusal { partition, offset, reason: reason.into() });
+        let Message {
+            partition, offset, ..
+        } = *self.message;
+        self.out.refusals.push(Refusal {
+            partition,
+            offset,
+            reason: reason.into(),
+        });
     }
 
     /// The message holds no change of this table.
@@ -72,10 +78,19 @@ impl<'a> Outcome<'a> {
     }
 
     fn push(&mut self, key: Key, operation: Operation, moved_from: Option<Key>, stamp: Stamp) {
-        let version =
-            Version { source: stamp.order, partition: self.message.partition, offset: self.message.offset };
+        let version = Version {
+            source: stamp.order,
+            partition: self.message.partition,
+            offset: self.message.offset,
+        };
         let committed_ms = stamp.committed_ms.or(self.message.timestamp_ms);
-        self.out.changes.push(Change { key, operation, version, moved_from, committed_ms });
+        self.out.changes.push(Change {
+            key,
+            operation,
+            version,
+            moved_from,
+            committed_ms,
+        });
     }
 }
 

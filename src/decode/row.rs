@@ -23,7 +23,12 @@ pub(super) struct Shape {
 impl Shape {
     /// # Errors
     /// A column stands twice, so nobody could say which value counts.
-    pub fn new(target: &Target, fields: &Fields<'_>, wire: Wire, kind: impl Fn(&str) -> Kind) -> Result<Shape, String> {
+    pub fn new(
+        target: &Target,
+        fields: &Fields<'_>,
+        wire: Wire,
+        kind: impl Fn(&str) -> Kind,
+    ) -> Result<Shape, String> {
         let mut seen = HashSet::new();
         if let Some((name, _)) = fields.0.iter().find(|(name, _)| !seen.insert(name)) {
             return Err(format!("column `{name}` stands twice in the row"));
@@ -31,13 +36,22 @@ impl Shape {
         let columns = Columns::new(fields.0.iter().map(|(name, _)| name));
         let kinds = fields.0.iter().map(|(name, _)| kind(name)).collect();
         let key = target.key.iter().map(|name| columns.position(name)).collect();
-        Ok(Shape { columns, kinds, key, wire })
+        Ok(Shape {
+            columns,
+            kinds,
+            key,
+            wire,
+        })
     }
 
     /// Whether these fields have this shape's columns, in its order.
     pub fn fits(&self, fields: &Fields<'_>) -> bool {
         let names = self.columns.names();
-        names.len() == fields.0.len() && names.iter().zip(&fields.0).all(|(name, (field, _))| **name == **field)
+        names.len() == fields.0.len()
+            && names
+                .iter()
+                .zip(&fields.0)
+                .all(|(name, (field, _))| **name == **field)
     }
 
     /// # Errors
@@ -56,7 +70,8 @@ impl Shape {
         target.key(|place, name| {
             let kind = self.key[place].map_or(&Kind::Untyped, |column| &self.kinds[column]);
             let json = first.get(name).or_else(|| second.get(name));
-            json.map(|json| target.read(name, json, kind, self.wire)).transpose()
+            json.map(|json| target.read(name, json, kind, self.wire))
+                .transpose()
         })
     }
 }
@@ -76,7 +91,10 @@ impl<Basis> Shapes<Basis> {
         same_basis: impl Fn(&Basis) -> bool,
         make: impl FnOnce() -> Result<(Basis, Shape), String>,
     ) -> Result<&Shape, String> {
-        let known = self.0.iter().position(|(basis, shape)| same_basis(basis) && shape.fits(fields));
+        let known = self
+            .0
+            .iter()
+            .position(|(basis, shape)| same_basis(basis) && shape.fits(fields));
         let place = match known {
             Some(place) => place,
             None => {

@@ -29,10 +29,18 @@ impl Target {
     pub fn takes(&self, database: &str, schema: &str, table: &str) -> bool {
         self.select.is_empty()
             || self.select.iter().any(|selected| {
-                selected.strip_suffix(table).and_then(|rest| rest.strip_suffix('.')).is_some_and(|rest| {
-                    let both = || rest.strip_prefix(database).and_then(|rest| rest.strip_prefix('.')) == Some(schema);
-                    !rest.is_empty() && (rest == schema || rest == database || !schema.is_empty() && both())
-                })
+                selected
+                    .strip_suffix(table)
+                    .and_then(|rest| rest.strip_suffix('.'))
+                    .is_some_and(|rest| {
+                        let both = || {
+                            rest.strip_prefix(database)
+                                .and_then(|rest| rest.strip_prefix('.'))
+                                == Some(schema)
+                        };
+                        !rest.is_empty()
+                            && (rest == schema || rest == database || !schema.is_empty() && both())
+                    })
             })
     }
 
@@ -42,7 +50,8 @@ impl Target {
             || topic.is_empty()
             || self.select.iter().any(|selected| {
                 let prefix = topic.strip_suffix(selected.as_str());
-                prefix == Some("") || selected.contains('.') && prefix.is_some_and(|prefix| prefix.ends_with('.'))
+                prefix == Some("")
+                    || selected.contains('.') && prefix.is_some_and(|prefix| prefix.ends_with('.'))
             })
     }
 
@@ -74,13 +83,18 @@ impl Target {
     ///
     /// # Errors
     /// Names the column that is missing or cannot be in a key.
-    pub fn key(&self, mut part: impl FnMut(usize, &str) -> Result<Option<Datum>, String>) -> Result<Key, String> {
+    pub fn key(
+        &self,
+        mut part: impl FnMut(usize, &str) -> Result<Option<Datum>, String>,
+    ) -> Result<Key, String> {
         let mut parts = Vec::with_capacity(self.key.len());
         for (place, name) in self.key.iter().enumerate() {
             let datum = part(place, name)?.ok_or_else(|| format!("key column `{name}` is missing"))?;
             parts.push(match datum {
                 Datum::Unavailable | Datum::Vector(_) => {
-                    return Err(format!("key column `{name}` has no value of its own: expected text or a number"));
+                    return Err(format!(
+                        "key column `{name}` has no value of its own: expected text or a number"
+                    ));
                 }
                 Datum::Decimal(text) => number::canonical_decimal(&text),
                 Datum::Float(Float(float)) => number::canonical_float(float),
@@ -88,7 +102,10 @@ impl Target {
             });
         }
         if parts.iter().all(Datum::is_null) {
-            return Err(format!("key column `{}` is null: expected a value", self.key.join("`, `")));
+            return Err(format!(
+                "key column `{}` is null: expected a value",
+                self.key.join("`, `")
+            ));
         }
         Ok(Key::new(parts))
     }

@@ -51,7 +51,11 @@ impl Unit {
 /// Days since 1970-01-01 as `2024-02-29`.
 pub(super) fn date(days: i64) -> Option<String> {
     let seconds = days.checked_mul(86_400)?;
-    Some(since_epoch(SignedDuration::from_secs(seconds))?.date().to_string())
+    Some(
+        since_epoch(SignedDuration::from_secs(seconds))?
+            .date()
+            .to_string(),
+    )
 }
 
 /// Time since 1970-01-01 as `2024-02-29T23:59:59.123456`.
@@ -68,7 +72,12 @@ pub(super) fn time(value: i64, unit: Unit) -> Option<String> {
     if seconds > TIME_SECONDS_MAX {
         return None;
     }
-    let mut text = format!("{sign}{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let mut text = format!(
+        "{sign}{:02}:{:02}:{:02}",
+        seconds / 3_600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
     if duration.subsec_nanos() != 0 {
         let fraction = format!(".{:09}", duration.subsec_nanos());
         text.push_str(fraction.trim_end_matches('0'));
@@ -78,7 +87,10 @@ pub(super) fn time(value: i64, unit: Unit) -> Option<String> {
 
 fn since_epoch(duration: SignedDuration) -> Option<DateTime> {
     let epoch = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
-    epoch.checked_add(duration).ok().filter(|moment| moment.year() >= 0)
+    epoch
+        .checked_add(duration)
+        .ok()
+        .filter(|moment| moment.year() >= 0)
 }
 
 #[cfg(test)]
@@ -92,11 +104,26 @@ mod tests {
         assert_eq!(date(0).as_deref(), Some("1970-01-01"));
         assert_eq!(date(-1).as_deref(), Some("1969-12-31"));
         assert_eq!(date(2932896).as_deref(), Some("9999-12-31"));
-        assert_eq!(date_time(1709251199123456, Microseconds).as_deref(), Some("2024-02-29T23:59:59.123456"));
-        assert_eq!(date_time(2147483648000000, Microseconds).as_deref(), Some("2038-01-19T03:14:08"));
-        assert_eq!(date_time(-1, Microseconds).as_deref(), Some("1969-12-31T23:59:59.999999"));
-        assert_eq!(date_time(MILLISECONDS_MAX as i64, Milliseconds).as_deref(), Some("9999-12-31T23:59:59.999"));
-        assert_eq!(date_time(1709251199123456789, Nanoseconds).as_deref(), Some("2024-02-29T23:59:59.123456789"));
+        assert_eq!(
+            date_time(1709251199123456, Microseconds).as_deref(),
+            Some("2024-02-29T23:59:59.123456")
+        );
+        assert_eq!(
+            date_time(2147483648000000, Microseconds).as_deref(),
+            Some("2038-01-19T03:14:08")
+        );
+        assert_eq!(
+            date_time(-1, Microseconds).as_deref(),
+            Some("1969-12-31T23:59:59.999999")
+        );
+        assert_eq!(
+            date_time(MILLISECONDS_MAX as i64, Milliseconds).as_deref(),
+            Some("9999-12-31T23:59:59.999")
+        );
+        assert_eq!(
+            date_time(1709251199123456789, Nanoseconds).as_deref(),
+            Some("2024-02-29T23:59:59.123456789")
+        );
         assert_eq!(time(45296789000, Microseconds).as_deref(), Some("12:34:56.789"));
         assert_eq!(time(-3723004000, Microseconds).as_deref(), Some("-01:02:03.004"));
         assert_eq!(time(-3020399000, Milliseconds).as_deref(), Some("-838:59:59"));

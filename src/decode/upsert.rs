@@ -17,7 +17,10 @@ pub(super) struct Upsert {
 
 impl Upsert {
     pub fn new(target: Target) -> Upsert {
-        Upsert { target, shapes: Shapes::new() }
+        Upsert {
+            target,
+            shapes: Shapes::new(),
+        }
     }
 
     pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
@@ -108,5 +111,7 @@ pub(super) fn agreed(key: Key, message_key: &MessageKey<'_>, target: &Target) ->
 }
 
 fn key_of(message_key: &MessageKey<'_>, target: &Target) -> Result<Key, String> {
-    message_key.key(target, Wire::Plain, |name| target.kind(name).unwrap_or(Kind::Untyped))
+    message_key.key(target, Wire::Plain, |name| {
+        target.kind(name).unwrap_or(Kind::Untyped)
+    })
 }

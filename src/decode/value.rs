@@ -89,14 +89,19 @@ fn typed(cell: &Cell<'_>, kind: &ColumnType, wire: Wire) -> Option<Datum> {
         (ColumnType::Text, Cell::Bool(value)) => Some(Datum::text(if *value { "true" } else { "false" })),
         (ColumnType::Bytes, Cell::Text(text)) => match wire {
             Wire::Canal => latin_1(text).map(|bytes| Datum::Bytes(bytes.into())),
-            Wire::Connect | Wire::Plain => STANDARD.decode(&**text).ok().map(|bytes| Datum::Bytes(bytes.into())),
+            Wire::Connect | Wire::Plain => STANDARD
+                .decode(&**text)
+                .ok()
+                .map(|bytes| Datum::Bytes(bytes.into())),
         },
         (ColumnType::Bit, Cell::Text(text)) => match wire {
             Wire::Connect => connect::bits(text),
             Wire::Canal | Wire::Plain => number::integer(text),
         },
         (ColumnType::Bit, Cell::Number(text)) => number::integer(text),
-        (ColumnType::Date, Cell::Number(text)) => date(text.parse().ok()?).map(|text| Datum::Text(text.into())),
+        (ColumnType::Date, Cell::Number(text)) => {
+            date(text.parse().ok()?).map(|text| Datum::Text(text.into()))
+        }
         // Debezium's default for MySQL in any precision, and for PostgreSQL's TIME.
         (ColumnType::Time, Cell::Number(text)) => time(text.parse().ok()?),
         (ColumnType::DateTime { precision }, Cell::Number(text)) => date_time(text.parse().ok()?, *precision),
@@ -110,9 +115,9 @@ fn typed(cell: &Cell<'_>, kind: &ColumnType, wire: Wire) -> Option<Datum> {
         (ColumnType::Enum(labels), Cell::Text(text)) if wire == Wire::Canal => label(labels, text),
         (ColumnType::Set(labels), Cell::Number(text)) => label_set(labels, text),
         (ColumnType::Set(labels), Cell::Text(text)) if wire == Wire::Canal => label_set(labels, text),
-        (ColumnType::Set(_), Cell::Nested(json)) => {
-            serde_json::from_str::<Vec<String>>(json).ok().map(|labels| Datum::text(&labels.join(",")))
-        }
+        (ColumnType::Set(_), Cell::Nested(json)) => serde_json::from_str::<Vec<String>>(json)
+            .ok()
+            .map(|labels| Datum::text(&labels.join(","))),
         _ => None,
     }
 }
@@ -128,7 +133,9 @@ fn boolean(text: &str) -> Option<Datum> {
 fn integer(text: &str, unsigned: bool, wire: Wire) -> Option<Datum> {
     match number::integer(text)? {
         // Debezium sends BIGINT UNSIGNED as the signed integer of the same bits; smaller types fit.
-        Datum::Int(value) if unsigned && value < 0 && wire == Wire::Connect => Some(number::unsigned(value as u64)),
+        Datum::Int(value) if unsigned && value < 0 && wire == Wire::Connect => {
+            Some(number::unsigned(value as u64))
+        }
         value => Some(value),
     }
 }
@@ -138,7 +145,8 @@ fn decimal(text: &str) -> Option<Datum> {
 }
 
 fn time(value: i64) -> Option<Datum> {
-    let text = temporal::time(value, Unit::Microseconds).or_else(|| temporal::time(value, Unit::Nanoseconds))?;
+    let text =
+        temporal::time(value, Unit::Microseconds).or_else(|| temporal::time(value, Unit::Nanoseconds))?;
     Some(Datum::Text(text.into()))
 }
 
@@ -175,6 +183,12 @@ fn label_set(labels: &[String], mask: &str) -> Option<Datum> {
     if unknown {
         return Some(number::unsigned(bits));
     }
-    let set = labels.iter().take(64).enumerate().filter(|(bit, _)| bits >> bit & 1 == 1);
-    Some(Datum::text(&set.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(",")))
+    let set = labels
+        .iter()
+        .take(64)
+        .enumerate()
+        .filter(|(bit, _)| bits >> bit & 1 == 1);
+    Some(Datum::text(
+        &set.map(|(_, label)| label.as_str()).collect::<Vec<_>>().join(","),
+    ))
 }

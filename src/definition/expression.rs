@@ -7,16 +7,19 @@
 mod display;
 mod like;
 mod number;
+mod value;
 
 use std::cmp::Ordering;
-use std::sync::Arc;
 
-use self::number::Number;
+pub(super) use self::number::negate;
+pub use self::value::compare;
+pub(super) use self::value::text_of;
+use self::value::{cast, truth_of};
 use crate::change::{Datum, Row};
 
 /// An expression over the columns of a row. Null propagates as in SQL; `AND`, `OR`, `NOT` know three values.
 ///
-/// `Display` writes it as SQL that parses to the same expression.
+/// `Display` writes it as SQL, for people.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expression {
     Column(String),
@@ -143,8 +146,8 @@ impl Expression {
                 .map(|expression| expression.evaluate(row))
                 .find(|value| !value.is_null())
                 .unwrap_or(Datum::Null),
-            Expression::Lower(value) => changed_text(&value.evaluate(row), str::to_lowercase),
-            Expression::Upper(value) => changed_text(&value.evaluate(row), str::to_uppercase),
+            Expression::Lower(value) => mapped_text(&value.evaluate(row), str::to_lowercase),
+            Expression::Upper(value) => mapped_text(&value.evaluate(row), str::to_uppercase),
             Expression::Cast { value, to } => cast(&value.evaluate(row), *to),
             Expression::Case {
                 operand,
@@ -293,59 +296,6 @@ impl Expression {
     }
 }
 
-/// How two values compare in SQL, or `None` where that is unknown: beside null, and where types have nothing in common.
-pub fn compare(left: &Datum, right: &Datum) -> Option<Ordering> {
-    match (left, right) {
-        (Datum::Text(left) | Datum::Json(left), Datum::Text(right) | Datum::Json(right)) => {
-            Some(left.cmp(right))
-        }
-        (Datum::Bytes(left), Datum::Bytes(right)) => Some(left.cmp(right)),
-        (Datum::Bool(left), Datum::Text(_)) => Some(left.cmp(&truth_of(right)?)),
-        (Datum::Text(_), Datum::Bool(right)) => Some(truth_of(left)?.cmp(right)),
-        _ => Some(Number::of(left)?.compare(&Number::of(right)?)),
-    }
-}
-
-/// The value as plain text, or `None` for null and what is not text: vectors, and bytes that are not UTF-8.
-pub(super) fn text_of(value: &Datum) -> Option<Arc<str>> {
-    match value {
-        Datum::Null | Datum::Unavailable | Datum::Vector(_) => None,
-        Datum::Bool(value) => Some(Arc::from(if *value { "true" } else { "false" })),
-        Datum::Int(value) => Some(Arc::from(value.to_string())),
-        Datum::Float(value) => Some(Arc::from(value.0.to_string())),
-        Datum::Decimal(text) | Datum::Text(text) | Datum::Json(text) => Some(Arc::clone(text)),
-        Datum::Bytes(bytes) => std::str::from_utf8(bytes).ok().map(Arc::from),
-    }
-}
-
-fn changed_text(value: &Datum, change: fn(&str) -> String) -> Datum {
-    text_of(value).map_or(Datum::Null, |text| Datum::Text(Arc::from(change(&text))))
-}
-
-fn truth_of(value: &Datum) -> Option<bool> {
-    match value {
-        Datum::Bool(value) => Some(*value),
-        Datum::Text(text) if matches_any(text, &["true", "t"]) => Some(true),
-        Datum::Text(text) if matches_any(text, &["false", "f"]) => Some(false),
-        value => Some(!Number::of(value)?.is_zero()),
-    }
-}
-
-fn matches_any(text: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| text.eq_ignore_ascii_case(word))
-}
-
-fn cast(value: &Datum, to: CastType) -> Datum {
-    let number = || Number::of(value);
-    match to {
-        CastType::Text => text_of(value).map_or(Datum::Null, Datum::Text),
-        CastType::Bool => truth_of(value).map_or(Datum::Null, Datum::Bool),
-        CastType::Int => number().map_or(Datum::Null, Number::into_int),
-        CastType::Float => number().map_or(Datum::Null, Number::into_float),
-        CastType::Decimal { scale } => number().map_or(Datum::Null, |number| number.into_decimal(scale)),
-    }
-}
-
 fn and(left: Option<bool>, right: Option<bool>) -> Option<bool> {
     match (left, right) {
         (Some(false), _) | (_, Some(false)) => Some(false),
@@ -360,4 +310,8 @@ fn or(left: Option<bool>, right: Option<bool>) -> Option<bool> {
         (Some(false), Some(false)) => Some(false),
         _ => None,
     }
+}
+
+fn mapped_text(value: &Datum, map: fn(&str) -> String) -> Datum {
+    text_of(value).map_or(Datum::Null, |text| Datum::text(&map(&text)))
 }

@@ -40,11 +40,16 @@ impl fmt::Display for Faults {
     }
 }
 
-/// What a user wrote, as a fault quotes it: on one line, shortened where it is long.
+/// What a user wrote, as a fault quotes it.
 pub(super) fn quoted(text: &str) -> String {
+    format!("`{}`", one_line(text))
+}
+
+/// What a user wrote, on one line, shortened where it is long.
+pub(super) fn one_line(text: &str) -> String {
     /// A line of a terminal holds this and the rest of the message.
-    const CHARS_MAX: usize = 60;
-    let mut out = String::from("`");
+    const CHARS_MAX: usize = 100;
+    let mut out = String::new();
     for (i, c) in text.chars().enumerate() {
         match c {
             _ if i == CHARS_MAX => {
@@ -56,7 +61,6 @@ pub(super) fn quoted(text: &str) -> String {
             c => out.push(c),
         }
     }
-    out.push('`');
     out
 }
 
@@ -152,6 +156,6 @@ mod tests {
     #[test]
     fn what_is_quoted_stays_on_one_line() {
         assert_eq!(quoted("a\nb\u{7}"), "`a b\\u{7}`");
-        assert_eq!(quoted(&"x".repeat(100)), format!("`{}...`", "x".repeat(60)));
+        assert_eq!(quoted(&"x".repeat(200)), format!("`{}...`", "x".repeat(100)));
     }
 }

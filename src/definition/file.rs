@@ -6,6 +6,7 @@ mod embedder;
 mod index;
 mod source;
 mod table;
+mod vectors;
 mod written;
 
 use std::io::Read;

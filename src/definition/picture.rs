@@ -20,7 +20,7 @@ impl Definition {
             picture.table(table);
             match &self.index {
                 Some(index) if read.map(|id| usize::from(id.0)) == Some(i) => {
-                    picture.index(&self.name, index, table);
+                    picture.index(&self.name, index);
                 }
                 _ => picture.step("keep", "the rows; no index reads them"),
             }
@@ -55,7 +55,7 @@ impl Picture {
 
     fn leg(&mut self, name: &str, text: &str) {
         self.line("   |", "");
-        self.line("   +------", &format!("{name:<9}{text}"));
+        self.line("   +-----", &format!("{name:<9}{text}"));
     }
 
     fn table(&mut self, table: &Table) {
@@ -124,8 +124,8 @@ impl Picture {
         }
     }
 
-    fn index(&mut self, name: &str, index: &Index, table: &Table) {
-        self.node(&index.plan.root, &index.plan.columns, &table.name);
+    fn index(&mut self, name: &str, index: &Index) {
+        self.node(&index.plan.root, &index.plan.columns);
         if let VectorSource::Embed { template, embedder } = &index.vectors {
             let model = match embedder.model {
                 Model::Default => "the model in the binary".to_owned(),
@@ -189,15 +189,15 @@ impl Picture {
         );
     }
 
-    fn node(&mut self, node: &Node, names: &[String], table: &str) {
+    fn node(&mut self, node: &Node, names: &[String]) {
         match node {
             Node::Table(_) => {}
             Node::Filter { input, condition } => {
-                self.node(input, names, table);
+                self.node(input, names);
                 self.step("filter", &condition.to_string());
             }
             Node::Project { input, columns } => {
-                self.node(input, names, table);
+                self.node(input, names);
                 let columns = columns.iter().zip(names).map(|(expression, name)| {
                     let (text, plain) = (expression.to_string(), super::Expression::Column(name.clone()));
                     if *expression == plain {

@@ -1,1 +1,121 @@
 //! The query port: HTTP in, HTTP out. The only folder that names axum.
+//!
+//! Searches and pushes compute, so they run on blocking threads, a bounded number at once (`lane`); bodies,
+//! connections and waits are bounded too. Every error has one shape (`error`), and a panic is one of them.
+
+mod error;
+mod connection;
+mod body;
+mod lane;
+mod search;
+mod key;
+mod changes;
+mod health;
+mod openapi;
+mod console;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+pub use error::{ErrorBody, ErrorDetail};
+pub use health::{Readiness, ReadyState, SourceHealth};
+
+use crate::definition::Definition;
+use crate::index::Published;
+use crate::metrics::Metrics;
+use crate::query::Searcher;
+use crate::source::Status;
+use crate::source::http::PushTable;
+use body::Bodies;
+use connection::Connections;
+use error::ApiError;
+use lane::Lane;
+
+/// What the port needs of the node.
+pub struct App {
+    pub definition: Arc<Definition>,
+    /// `None` where the definition has no index.
+    pub searcher: Option<Searcher>,
+    pub published: Arc<Published>,
+    /// The tables that take pushes, by name.
+    pub pushes: BTreeMap<String, Arc<PushTable>>,
+    /// How each source is doing, with the name of its table.
+    pub sources: Vec<(String, Status)>,
+    pub metrics: Metrics,
+    /// Set when recovery is complete and queries are served.
+    pub ready: Arc<AtomicBool>,
+}
+
+/// Time that answers under way have after the stop. Connections still open then are left to the end of the runtime.
+const STOP_GRACE: Duration = Duration::from_secs(3);
+
+/// Answers requests until `stop` ends, and a few seconds longer those under way.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let (stopping, stopped) = oneshot::channel();
+    let signal = async move {
+        stop.await;
+        let _ = stopping.send(());
+    };
+    let grace = async move {
+        let _ = stopped.await;
+        tokio::time::sleep(STOP_GRACE).await;
+    };
+    let serving = axum::serve(Connections::new(listener), router(app)).with_graceful_shutdown(signal);
+    tokio::select! {
+        result = serving => result,
+        () = grace => Ok(()),
+    }
+}
+
+/// What all requests share.
+struct Server {
+    app: Arc<App>,
+    searches: Lane,
+    pushes: Lane,
+    bodies: Bodies,
+}
+
+fn router(app: Arc<App>) -> Router {
+    let server = Server {
+        app,
+        searches: Lane::for_searches(),
+        pushes: Lane::for_pushes(),
+        bodies: Bodies::default(),
+    };
+    Router::new()
+        .route("/v1/indexes/{index}/search", post(search::search))
+        .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
+        .route("/v1/indexes/{index}/stats", get(search::stats))
+        .route("/v1/tables/{table}/changes", post(changes::push))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/openapi.json", get(openapi::document))
+        .route("/", get(console::page))
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(Arc::new(server))
+}
+
+async fn unknown_route(uri: Uri) -> ApiError {
+    ApiError::not_found("unknown_route", format!("there is nothing at {}", uri.path()))
+        .hint("/openapi.json lists what there is")
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> ApiError {
+    ApiError::wrong_method(format!("{} does not take {method}", uri.path()))
+        .hint("/openapi.json lists the methods of each path")
+}

@@ -15,7 +15,7 @@ use std::ffi::CStr;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -138,7 +138,7 @@ fn count_partitions(client: &Client, settings: &KafkaSettings, stop: &Stop) -> R
             // Serves the errors that say more than "timed out".
             while client.poll(Duration::ZERO).is_some() {}
             if Instant::now() >= deadline || stop.wait(Duration::from_millis(100)) {
-                let reason = client.context().last_error().unwrap_or(reason);
+                let reason = client.context().last_error().clone().unwrap_or(reason);
                 let seconds = REACH_TIMEOUT.as_secs();
                 return Err(SourceError::KafkaUnreachable {
                     brokers: brokers.clone(),
@@ -208,7 +208,7 @@ fn other_topics(client: &Client, wanted: &str) -> String {
     };
     match names.len() {
         0 => "; there are no topics".to_owned(),
-        ..=SHOWN_MAX => format!("{meant} (there are: {})", names.join(", ")),
+        1..=SHOWN_MAX => format!("{meant} (there are: {})", names.join(", ")),
         more => format!(
             "{meant} (there are: {}, and {} more)",
             names[..SHOWN_MAX].join(", "),
@@ -253,11 +253,14 @@ struct Context {
 }
 
 impl Context {
-    fn last_error(&self) -> Option<String> {
-        self.last_error
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    fn last_error(&self) -> MutexGuard<'_, Option<String>> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The trouble that no broker answers: the same text whoever notices it, so that it is logged once.
+    fn no_broker(&self, reason: &str) -> String {
+        let cause = self.last_error().clone().unwrap_or_else(|| reason.to_owned());
+        format!("no broker of Kafka at {} answers: {cause}", self.settings.brokers)
     }
 }
 
@@ -276,17 +279,14 @@ impl ClientContext for Context {
     /// Errors that concern the whole client. One broker of several that is away is none: its partitions move.
     fn error(&self, error: KafkaError, reason: &str) {
         let reason = without_secrets(&self.settings, reason);
-        let all_down = error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown);
-        if !all_down {
+        // What follows are times and counts, which make the same cause look like another.
+        let reason = reason.split(" (after ").next().unwrap_or_default();
+        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.status.set_trouble(self.no_broker(reason));
+        } else {
             tracing::debug!("librdkafka: {error}: {reason}");
-            *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
-            return;
+            *self.last_error() = Some(reason.to_owned());
         }
-        let cause = self.last_error().unwrap_or(reason);
-        self.status.set_trouble(format!(
-            "no broker of Kafka at {} answers: {cause}",
-            self.settings.brokers
-        ));
     }
 }
 
@@ -323,10 +323,10 @@ impl Committer {
                 let _ = list.add_partition_offset(topic, partition, At::Offset(next));
             }
         }
-        if list.count() > 0 {
-            if let Err(error) = self.client.commit(&list, CommitMode::Async) {
-                self.client.context().commit_callback(Err(error), &list);
-            }
+        if list.count() > 0
+            && let Err(error) = self.client.commit(&list, CommitMode::Async)
+        {
+            self.client.context().commit_callback(Err(error), &list);
         }
     }
 }
@@ -361,6 +361,7 @@ impl Coordinator {
             if Instant::now() >= due {
                 let wait = match self.refresh() {
                     Ok(()) => {
+                        *self.client.context().last_error() = None;
                         self.status.clear_trouble();
                         interval
                     }
@@ -371,8 +372,15 @@ impl Coordinator {
                 };
                 due = Instant::now() + wait;
             }
-            // All messages come by the partitions' own queues; here come logs, errors and answers to commits.
-            let _ = self.client.poll(POLL);
+            // Here come logs, errors and answers to commits. A message would belong to no thread and be lost.
+            if let Some(Ok(message)) = self.client.poll(POLL) {
+                let (partition, offset) = (message.partition(), message.offset());
+                tracing::error!(
+                    partition,
+                    offset,
+                    "a message has come beside its partition's queue and is lost"
+                );
+            }
         }
         for (_, assigned) in self.assigned {
             super::join(assigned.thread);
@@ -397,7 +405,7 @@ impl Coordinator {
                         self.find(place);
                     }
                 }
-                Err(Unknown::Unreachable(reason)) => return Err(self.unreachable(&reason)),
+                Err(Unknown::Unreachable(reason)) => return Err(self.client.context().no_broker(&reason)),
                 Err(Unknown::Topic) => {
                     complete = false;
                     trouble.get_or_insert(format!("topic `{topic}` does not exist any more"));
@@ -533,7 +541,7 @@ impl Coordinator {
         let answers = self
             .client
             .offsets_for_times(list, ASK_TIMEOUT)
-            .map_err(|error| self.unreachable(&reason(&error)))?;
+            .map_err(|error| self.client.context().no_broker(&reason(&error)))?;
         let elements = answers.elements();
         let known = elements.iter().filter(|element| element.error().is_ok());
         let offsets = known.filter_map(|element| match element.offset() {
@@ -541,15 +549,6 @@ impl Coordinator {
             _ => None,
         });
         Ok(offsets.collect())
-    }
-
-    fn unreachable(&self, reason: &str) -> String {
-        let cause = self
-            .client
-            .context()
-            .last_error()
-            .unwrap_or_else(|| reason.to_owned());
-        format!("Kafka at {} does not answer: {cause}", self.settings.brokers)
     }
 }
 

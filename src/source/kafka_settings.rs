@@ -49,6 +49,10 @@ pub(super) fn client_settings(
         // What retention has removed cannot be read; what there is, can.
         ("auto.offset.reset", "earliest".to_owned()),
         ("reconnect.backoff.max.ms", "2000".to_owned()),
+        // How long a commit may wait for its coordinator, which closing waits for too; nothing else, without membership.
+        ("session.timeout.ms", "2000".to_owned()),
+        // Likewise for a broker that has fallen silent.
+        ("socket.timeout.ms", "10000".to_owned()),
         ("client.id", "millpond".to_owned()),
     ]
     .into_iter()

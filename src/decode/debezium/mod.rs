@@ -38,7 +38,12 @@ struct About<'a> {
 impl Debezium {
     pub fn new(target: Target) -> Debezium {
         let types = Types::new(target);
-        Debezium { types, shapes: Shapes::new(), reached: Reached::default(), before: Before::Other }
+        Debezium {
+            types,
+            shapes: Shapes::new(),
+            reached: Reached::default(),
+            before: Before::Other,
+        }
     }
 
     pub fn decode(&mut self, outcome: &mut Outcome<'_>) {
@@ -62,7 +67,9 @@ impl Debezium {
     fn value(&mut self, fields: Fields<'_>, schema: Option<&str>, outcome: &mut Outcome<'_>) {
         self.before = Before::Other;
         let is_event = fields.text("op").len() == 1
-            && ["after", "before", "source"].into_iter().any(|name| fields.get(name).is_some());
+            && ["after", "before", "source"]
+                .into_iter()
+                .any(|name| fields.get(name).is_some());
         let topic = outcome.message.topic;
         let target = &self.types.target;
         if is_event {
@@ -83,11 +90,22 @@ impl Debezium {
     }
 
     /// `{"op","before","after","source"}`
-    fn event(&mut self, fields: &Fields<'_>, source: &Source<'_>, schema: Option<&str>, outcome: &mut Outcome<'_>) {
+    fn event(
+        &mut self,
+        fields: &Fields<'_>,
+        source: &Source<'_>,
+        schema: Option<&str>,
+        outcome: &mut Outcome<'_>,
+    ) {
         let key = MessageKey::parse(outcome.message.key);
         let described = self.types.describe(schema, &key);
         let stamp = source.stamp(&mut self.reached);
-        let about = About { key, before: fields.object("before"), stamp, described };
+        let about = About {
+            key,
+            before: fields.object("before"),
+            stamp,
+            described,
+        };
         match &*fields.text("op") {
             "t" if self.types.target.is_merged() => {
                 outcome.refuse("truncate: other tables flow into this one, so its rows stay");
@@ -103,28 +121,53 @@ impl Debezium {
 
     /// A row by itself, as `ExtractNewRecordState` makes it: columns named `__...` are about the event.
     fn flat(&mut self, fields: Fields<'_>, schema: Option<&str>, outcome: &mut Outcome<'_>) {
-        let (meta, row): (Vec<_>, Vec<_>) = fields.0.into_iter().partition(|(name, _)| name.starts_with("__"));
+        let (meta, row): (Vec<_>, Vec<_>) =
+            fields.0.into_iter().partition(|(name, _)| name.starts_with("__"));
         let (meta, row) = (Fields(meta), Fields(row));
-        let deleted = meta.get("__deleted").is_some_and(|json| json.trim_matches('"') == "true");
+        let deleted = meta
+            .get("__deleted")
+            .is_some_and(|json| json.trim_matches('"') == "true");
         let deleted = deleted || meta.text("__op") == "d";
         let key = MessageKey::parse(outcome.message.key);
         let described = self.types.describe(schema, &key);
         let stamp = Source::Flat(meta).stamp(&mut self.reached);
         match deleted {
-            true => self.delete(&About { key, before: Some(row), stamp, described }, outcome),
-            false => self.upsert(&row, &About { key, before: None, stamp, described }, outcome),
+            true => self.delete(
+                &About {
+                    key,
+                    before: Some(row),
+                    stamp,
+                    described,
+                },
+                outcome,
+            ),
+            false => self.upsert(
+                &row,
+                &About {
+                    key,
+                    before: None,
+                    stamp,
+                    described,
+                },
+                outcome,
+            ),
         }
     }
 
     fn upsert(&mut self, row: &Fields<'_>, about: &About<'_>, outcome: &mut Outcome<'_>) {
         let Debezium { types, shapes, .. } = self;
         let same = |known: &Described| *known == about.described;
-        let shape = shapes.of(row, same, || Ok((about.described, types.shape(row, about.described)?)));
+        let shape = shapes.of(row, same, || {
+            Ok((about.described, types.shape(row, about.described)?))
+        });
         let (shape, (key, row)) = match shape.and_then(|shape| Ok((shape, shape.row(&types.target, row)?))) {
             Ok(read) => read,
             Err(reason) => return outcome.refuse(reason),
         };
-        let old = about.before.as_ref().and_then(|before| shape.key(&types.target, before, before).ok());
+        let old = about
+            .before
+            .as_ref()
+            .and_then(|before| shape.key(&types.target, before, before).ok());
         // Where the message key is the row's, the key has not moved, and `before` may hold mere defaults.
         let moved = old.filter(|old| *old != key && !is_named(types, &about.key, &key));
         let moved_from = match has_unavailable(&row) {
@@ -172,7 +215,13 @@ impl Debezium {
         }
         self.types.describe(None, &key);
         match self.types.key_of_message(&key) {
-            Ok(key) => outcome.delete(key, Stamp { order: self.reached.order(None), committed_ms: None }),
+            Ok(key) => outcome.delete(
+                key,
+                Stamp {
+                    order: self.reached.order(None),
+                    committed_ms: None,
+                },
+            ),
             Err(_) if self.before == Before::Deleted => outcome.skip(),
             Err(reason) => outcome.refuse(format!("tombstone: {reason}")),
         }
@@ -186,7 +235,11 @@ fn is_named(types: &Types, message_key: &MessageKey<'_>, key: &Key) -> bool {
 
 /// The key that the row had before it moved, which Debezium names in a header.
 fn header_key(types: &Types, outcome: &Outcome<'_>) -> Option<Key> {
-    let (_, value) = outcome.message.headers.iter().find(|(name, _)| name == "__debezium.oldkey")?;
+    let (_, value) = outcome
+        .message
+        .headers
+        .iter()
+        .find(|(name, _)| name == "__debezium.oldkey")?;
     types.key_of_message(&MessageKey::parse(Some(value))).ok()
 }
 
@@ -196,7 +249,9 @@ fn is_row_event(fields: &Fields<'_>) -> bool {
         return false;
     }
     // A row of the signal table: `{"id","type","data"}`.
-    let signal = fields.object("after").filter(|after| after.0.len() == 3 && after.get("data").is_some());
+    let signal = fields
+        .object("after")
+        .filter(|after| after.0.len() == 3 && after.get("data").is_some());
     !signal.is_some_and(|after| after.text("type").starts_with("snapshot-window-"))
 }
 
@@ -206,5 +261,9 @@ fn is_notice(fields: &Fields<'_>, topic: &str) -> bool {
     topic.starts_with("__debezium-heartbeat")
         || has("ddl") && (has("tableChanges") || has("source"))
         || matches!(&*fields.text("status"), "BEGIN" | "END") && has("event_count") && has("data_collections")
-        || has("ts_ms") && fields.0.iter().all(|(name, _)| matches!(&**name, "ts_ms" | "ts_us" | "ts_ns"))
+        || has("ts_ms")
+            && fields
+                .0
+                .iter()
+                .all(|(name, _)| matches!(&**name, "ts_ms" | "ts_us" | "ts_ns"))
 }

@@ -29,13 +29,18 @@ impl<'a> Source<'a> {
         let order = match (self.snapshot(), self.order()) {
             (Snapshot::No, order) => reached.order(order),
             // Any server may take a snapshot, so its rows compare with those of all.
-            (Snapshot::Initial, order) => reached.order(order.map(|order| SourceOrder { origin: 0, ..order })),
+            (Snapshot::Initial, order) => {
+                reached.order(order.map(|order| SourceOrder { origin: 0, ..order }))
+            }
             // Debezium drops such rows where a change of the log overlaps them: the order of arrival is right.
             (Snapshot::Incremental, order) => {
                 reached.order_here(order.map(|order| SourceOrder { origin: 0, ..order }))
             }
         };
-        Stamp { order, committed_ms: self.get("ts_ms").and_then(json::integer) }
+        Stamp {
+            order,
+            committed_ms: self.get("ts_ms").and_then(json::integer),
+        }
     }
 
     pub fn text(&self, name: &str) -> Cow<'a, str> {
@@ -50,7 +55,10 @@ impl<'a> Source<'a> {
             Source::Event(fields) => fields.get(name),
             Source::Flat(fields) => {
                 let prefixed = |prefix| {
-                    let found = fields.0.iter().find(|(field, _)| field.strip_prefix(prefix) == Some(name));
+                    let found = fields
+                        .0
+                        .iter()
+                        .find(|(field, _)| field.strip_prefix(prefix) == Some(name));
                     found.map(|(_, json)| *json)
                 };
                 prefixed("__source_").or_else(|| prefixed("__"))
@@ -65,13 +73,22 @@ impl<'a> Source<'a> {
     fn order(&self) -> Option<SourceOrder> {
         if let Some(lsn) = self.unsigned("lsn") {
             let origin = origin(&format!("postgresql {}", self.text("db")));
-            return Some(SourceOrder { origin, order: (lsn, 0, 0) });
+            return Some(SourceOrder {
+                origin,
+                order: (lsn, 0, 0),
+            });
         }
         // `mysql-bin.000003`: files are numbered on.
         let file = self.text("file").rsplit_once('.')?.1.parse().ok()?;
-        let row = self.unsigned("row").and_then(|row| u32::try_from(row).ok()).unwrap_or(0);
+        let row = self
+            .unsigned("row")
+            .and_then(|row| u32::try_from(row).ok())
+            .unwrap_or(0);
         let origin = origin(&format!("mysql {}", self.unsigned("server_id").unwrap_or(0)));
-        Some(SourceOrder { origin, order: (file, self.unsigned("pos")?, row) })
+        Some(SourceOrder {
+            origin,
+            order: (file, self.unsigned("pos")?, row),
+        })
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -24,7 +24,11 @@ pub(super) struct Described {
 
 impl Types {
     pub fn new(target: Target) -> Types {
-        Types { target, row: Schema::default(), key: Schema::default() }
+        Types {
+            target,
+            row: Schema::default(),
+            key: Schema::default(),
+        }
     }
 
     /// Takes over the schemas that come with the message.
@@ -44,14 +48,18 @@ impl Types {
     }
 
     pub fn shape(&self, row: &Fields<'_>, described: Described) -> Result<Shape, String> {
-        Shape::new(&self.target, row, Wire::Connect, |name| self.row_kind(name, described))
+        Shape::new(&self.target, row, Wire::Connect, |name| {
+            self.row_kind(name, described)
+        })
     }
 
     /// The key of a row.
     pub fn key_of_row(&self, row: &Fields<'_>, described: Described) -> Result<Key, String> {
         self.target.key(|_, name| {
             let kind = self.row_kind(name, described);
-            row.get(name).map(|json| self.target.read(name, json, &kind, Wire::Connect)).transpose()
+            row.get(name)
+                .map(|json| self.target.read(name, json, &kind, Wire::Connect))
+                .transpose()
         })
     }
 

@@ -1,9 +1,10 @@
-//! An expression as SQL text, which parses to the same expression.
+//! An expression as SQL text.
 
 use std::fmt;
 
 use super::{Arithmetic, CastType, Comparison, Expression, text_of};
 use crate::change::Datum;
+use crate::definition::sql::is_keyword;
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -202,12 +203,13 @@ fn is_negative(value: &Datum) -> bool {
     }
 }
 
-/// A column's name as SQL has it: in quotes unless it is a plain word.
+/// A column's name as SQL has it: in quotes unless it is a plain word that means nothing else.
 fn identifier(name: &str) -> String {
     let mut chars = name.chars();
-    let plain = chars
-        .next()
-        .is_some_and(|first| first.is_alphabetic() || first == '_')
+    let plain = !is_keyword(name)
+        && chars
+            .next()
+            .is_some_and(|first| first.is_alphabetic() || first == '_')
         && chars.all(|c| c.is_alphanumeric() || c == '_');
     if plain {
         name.to_owned()

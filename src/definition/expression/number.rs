@@ -135,7 +135,7 @@ impl Number {
     }
 }
 
-pub(super) fn negate(value: &Datum) -> Datum {
+pub(in crate::definition) fn negate(value: &Datum) -> Datum {
     match Number::of(value) {
         None => Datum::Null,
         Some(Int(value)) => match value.checked_neg() {

@@ -18,7 +18,11 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<SourceSetting
     let expected = format!("one of `{}`", KINDS.join("`, `"));
     let kind = source.required("kind", &expected)?;
     let settings = match kind.text(&expected)? {
-        "kafka" => kafka(&mut source, world).map(SourceSettings::Kafka),
+        "kafka" => {
+            let settings = kafka(&mut source, world).map(SourceSettings::Kafka);
+            source.finish_with("; librdkafka's settings stand in `options`");
+            return settings;
+        }
         "file" => file(&mut source, world).map(SourceSettings::File),
         "http" => Some(SourceSettings::Http),
         other => {

@@ -10,7 +10,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::definition::Fault;
-use crate::definition::fault::{one_of, quoted, suggestion};
+use crate::definition::fault::{one_line, one_of, quoted, suggestion};
 
 /// The text of a file, and what has been found wrong in it so far.
 pub(super) struct Report<'a> {
@@ -312,10 +312,9 @@ impl<'a> Section<'a> {
         let name: &'a str = key.get_ref();
         Entry {
             report: self.report,
-            path: if self.path.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{}.{name}", self.path)
+            path: match &*self.path {
+                "" => one_line(name),
+                path => format!("{path}.{}", one_line(name)),
             },
             name,
             line: self.report.line(key.span().start),
@@ -326,13 +325,19 @@ impl<'a> Section<'a> {
 
     /// Notes every key that nobody asked for.
     pub fn finish(self) {
+        self.finish_with("");
+    }
+
+    /// The same, with a remedy after the names that would be right.
+    pub fn finish_with(self, remedy: &str) {
         for entry in self.entries() {
             if !self.asked.contains(&entry.name) {
                 let message = match &*self.path {
                     "" => format!("unknown key {}", quoted(entry.name)),
                     path => format!("unknown key {} in `{path}`", quoted(entry.name)),
                 };
-                entry.wrong(message, suggestion(entry.name, &self.asked).unwrap_or_default());
+                let hint = suggestion(entry.name, &self.asked).unwrap_or_default();
+                entry.wrong(message, format!("{hint}{remedy}"));
             }
         }
     }

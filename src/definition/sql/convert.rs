@@ -1,23 +1,16 @@
 //! sqlparser's expressions -> [`Expression`].
 
-use sqlparser::ast::{
-    self, BinaryOperator, CaseWhen, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArguments, Ident, Spanned, UnaryOperator, Value,
-};
+use sqlparser::ast::{self, BinaryOperator, Expr, Ident, Spanned, UnaryOperator, Value};
 
 use super::{NESTING_MAX, fault, too_deep};
 use crate::change::{Datum, Float};
 use crate::definition::Fault;
-use crate::definition::expression::{Arithmetic, CastType, Comparison, Expression};
+use crate::definition::expression::{Arithmetic, Comparison, Expression, negate};
 use crate::definition::fault::quoted;
 
-const FUNCTIONS: &str = "there are COALESCE, LOWER, UPPER, CAST and CASE";
+pub(super) const FUNCTIONS: &str = "there are COALESCE, LOWER, UPPER, CAST and CASE";
 const OPERATORS: &str =
     "there are + - * / % || = <> < <= > >= AND OR NOT, IN, LIKE, ILIKE, BETWEEN and IS [NOT] NULL";
-const CASTS: &str = "CAST makes TEXT, INT, DOUBLE, DECIMAL(p,s) or BOOLEAN";
-
-/// Digits after the point, of which no database has more.
-const SCALE_MAX: u32 = 100;
 
 /// How columns may be written.
 pub(super) enum Names {
@@ -59,9 +52,9 @@ impl Converter {
 
     fn convert_inner(&mut self, expr: &Expr) -> Option<Expression> {
         match expr {
-            Expr::Identifier(ident) => Some(Expression::Column(ident.value.clone())),
+            Expr::Identifier(ident) => self.column(ident),
             Expr::CompoundIdentifier(parts) => self.qualified(parts),
-            Expr::Value(value) => self.literal(&value.value, false, expr),
+            Expr::Value(value) => self.literal(&value.value, expr),
             Expr::Nested(inner) => self.convert(inner),
             Expr::UnaryOp {
                 op: UnaryOperator::Plus,
@@ -69,13 +62,13 @@ impl Converter {
             } => self.convert(expr),
             Expr::UnaryOp {
                 op: UnaryOperator::Minus,
-                expr: operand,
-            } => match &**operand {
-                Expr::Value(value) if matches!(value.value, Value::Number(..)) => {
-                    self.literal(&value.value, true, expr)
+                expr,
+            } => Some(match self.convert(expr)? {
+                Expression::Literal(value @ (Datum::Int(_) | Datum::Float(_) | Datum::Decimal(_))) => {
+                    Expression::Literal(negate(&value))
                 }
-                operand => Some(Expression::Negate(self.boxed(operand)?)),
-            },
+                operand => Expression::Negate(Box::new(operand)),
+            }),
             Expr::UnaryOp {
                 op: UnaryOperator::Not,
                 expr,
@@ -154,7 +147,7 @@ impl Converter {
         }
     }
 
-    fn boxed(&mut self, expr: &Expr) -> Option<Box<Expression>> {
+    pub(super) fn boxed(&mut self, expr: &Expr) -> Option<Box<Expression>> {
         self.convert(expr).map(Box::new)
     }
 
@@ -162,6 +155,18 @@ impl Converter {
     fn list(&mut self, list: &[Expr]) -> Option<Vec<Expression>> {
         let converted: Vec<Option<Expression>> = list.iter().map(|expr| self.convert(expr)).collect();
         converted.into_iter().collect()
+    }
+
+    fn column(&mut self, ident: &Ident) -> Option<Expression> {
+        if ident.quote_style.is_none() && is_keyword(&ident.value) {
+            let message = format!(
+                "the keyword {} stands where a column should",
+                quoted(&ident.value)
+            );
+            let hint = format!("a column of that name is written \"{}\"", ident.value);
+            return self.refuse(Some(ident), message, hint);
+        }
+        Some(Expression::Column(ident.value.clone()))
     }
 
     fn qualified(&mut self, parts: &[Ident]) -> Option<Expression> {
@@ -193,12 +198,12 @@ impl Converter {
         }
     }
 
-    fn literal(&mut self, value: &Value, negative: bool, expr: &Expr) -> Option<Expression> {
+    fn literal(&mut self, value: &Value, expr: &Expr) -> Option<Expression> {
         let datum = match value {
             Value::Null => Some(Datum::Null),
             Value::Boolean(value) => Some(Datum::Bool(*value)),
             Value::SingleQuotedString(text) => Some(Datum::text(text)),
-            Value::Number(text, false) => number(text, negative),
+            Value::Number(text, false) => number(text),
             _ => None,
         };
         match datum {
@@ -318,98 +323,7 @@ impl Converter {
         None
     }
 
-    fn cast_type(&mut self, data_type: &DataType, expr: &Expr) -> Option<CastType> {
-        use DataType as D;
-        let to = match data_type {
-            D::Text | D::TinyText | D::MediumText | D::LongText | D::String(_) | D::Clob(_) => CastType::Text,
-            D::Char(_) | D::Character(_) | D::Varchar(_) | D::Nvarchar(_) => CastType::Text,
-            D::CharVarying(_) | D::CharacterVarying(_) => CastType::Text,
-            D::TinyInt(_) | D::SmallInt(_) | D::MediumInt(_) | D::Int(_) | D::Integer(_) => CastType::Int,
-            D::BigInt(_) | D::Int2(_) | D::Int4(_) | D::Int8(_) | D::Int64 => CastType::Int,
-            D::Signed | D::SignedInteger | D::Unsigned | D::UnsignedInteger => CastType::Int,
-            D::BigIntUnsigned(_) | D::IntUnsigned(_) | D::IntegerUnsigned(_) => CastType::Int,
-            D::Float(_) | D::Real | D::Double(_) | D::DoublePrecision => CastType::Float,
-            D::Float4 | D::Float8 | D::Float32 | D::Float64 => CastType::Float,
-            D::Bool | D::Boolean => CastType::Bool,
-            D::Decimal(info) | D::Numeric(info) | D::Dec(info) => match info {
-                ExactNumberInfo::None => CastType::Decimal { scale: None },
-                ExactNumberInfo::Precision(_) => CastType::Decimal { scale: Some(0) },
-                ExactNumberInfo::PrecisionAndScale(_, scale) => {
-                    match u32::try_from(*scale).ok().filter(|scale| *scale <= SCALE_MAX) {
-                        Some(scale) => CastType::Decimal { scale: Some(scale) },
-                        None => {
-                            let message = format!("the scale {scale} is out of range");
-                            self.faults
-                                .push(fault(line_of(expr), message, format!("from 0 to {SCALE_MAX}")));
-                            return None;
-                        }
-                    }
-                }
-            },
-            other => {
-                let message = format!("CAST to {} is not supported", quoted(&other.to_string()));
-                self.faults.push(fault(line_of(expr), message, CASTS));
-                return None;
-            }
-        };
-        Some(to)
-    }
-
-    fn case(
-        &mut self,
-        operand: Option<&Expr>,
-        conditions: &[CaseWhen],
-        otherwise: Option<&Expr>,
-    ) -> Option<Expression> {
-        let operand = operand.map(|operand| self.boxed(operand));
-        let branches: Vec<_> = conditions
-            .iter()
-            .map(|branch| (self.convert(&branch.condition), self.convert(&branch.result)))
-            .collect();
-        let otherwise = otherwise.map(|otherwise| self.boxed(otherwise));
-        Some(Expression::Case {
-            operand: optional(operand)?,
-            branches: branches
-                .into_iter()
-                .map(|(condition, result)| Some((condition?, result?)))
-                .collect::<Option<Vec<_>>>()?,
-            otherwise: optional(otherwise)?,
-        })
-    }
-
-    fn function(&mut self, function: &Function, expr: &Expr) -> Option<Expression> {
-        let name = function.name.to_string().to_uppercase();
-        let Some(arguments) = plain_arguments(function) else {
-            return self.unsupported(expr);
-        };
-        match (&*name, &*arguments) {
-            ("COALESCE", [_, ..]) => {
-                let list: Vec<_> = arguments
-                    .into_iter()
-                    .map(|argument| self.convert(argument))
-                    .collect();
-                Some(Expression::Coalesce(
-                    list.into_iter().collect::<Option<Vec<_>>>()?,
-                ))
-            }
-            ("LOWER", [argument]) => Some(Expression::Lower(self.boxed(argument)?)),
-            ("UPPER", [argument]) => Some(Expression::Upper(self.boxed(argument)?)),
-            ("COALESCE" | "LOWER" | "UPPER", _) => {
-                let message = format!("{name} with {} arguments", arguments.len());
-                let takes = if name == "COALESCE" { "at least one" } else { "one" };
-                self.faults
-                    .push(fault(line_of(expr), message, format!("it takes {takes}")));
-                None
-            }
-            _ => {
-                let message = format!("the function {} is not supported", quoted(&name));
-                self.faults.push(fault(line_of(expr), message, FUNCTIONS));
-                None
-            }
-        }
-    }
-
-    fn unsupported(&mut self, expr: &Expr) -> Option<Expression> {
+    pub(super) fn unsupported(&mut self, expr: &Expr) -> Option<Expression> {
         let (what, hint) = match expr {
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
                 ("a subquery", super::ONE_SELECT)
@@ -455,18 +369,20 @@ pub(super) fn line_of(expr: &Expr) -> Option<usize> {
         .filter(|line| *line > 0)
 }
 
+/// The parser takes any word for a column where nothing else fits: `a = 1 AND AND` would be right.
+pub(in crate::definition) fn is_keyword(word: &str) -> bool {
+    const KEYWORDS: [&str; 14] = [
+        "AND", "BETWEEN", "CASE", "ELSE", "FROM", "ILIKE", "IN", "IS", "LIKE", "NOT", "OR", "SELECT", "THEN",
+        "WHEN",
+    ];
+    KEYWORDS.iter().any(|keyword| word.eq_ignore_ascii_case(keyword))
+}
+
 fn negated(not: bool, expression: Expression) -> Expression {
     if not {
         Expression::Not(Box::new(expression))
     } else {
         expression
-    }
-}
-
-fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        None => Some(None),
-        Some(converted) => converted.map(Some),
     }
 }
 
@@ -485,12 +401,7 @@ fn balanced(
 }
 
 /// An integer if `i64` holds it, a float if it has an exponent, else an exact decimal.
-fn number(text: &str, negative: bool) -> Option<Datum> {
-    let text = if negative {
-        format!("-{text}")
-    } else {
-        text.to_owned()
-    };
+fn number(text: &str) -> Option<Datum> {
     if let Ok(value) = text.parse() {
         return Some(Datum::Int(value));
     }
@@ -503,29 +414,4 @@ fn number(text: &str, negative: bool) -> Option<Datum> {
     }
     let value: bigdecimal::BigDecimal = text.parse().ok()?;
     Some(Datum::Decimal(value.to_plain_string().into()))
-}
-
-/// The arguments of a plain call, without anything that SQL can hang on one.
-fn plain_arguments(function: &Function) -> Option<Vec<&Expr>> {
-    let plain = matches!(function.parameters, FunctionArguments::None)
-        && !function.uses_odbc_syntax
-        && function.within_group.is_empty()
-        && function.filter.is_none()
-        && function.null_treatment.is_none()
-        && function.over.is_none();
-    match &function.args {
-        FunctionArguments::None if plain => Some(Vec::new()),
-        FunctionArguments::List(list)
-            if plain && list.duplicate_treatment.is_none() && list.clauses.is_empty() =>
-        {
-            list.args
-                .iter()
-                .map(|argument| match argument {
-                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
-                    _ => None,
-                })
-                .collect()
-        }
-        _ => None,
-    }
 }

@@ -1,0 +1,41 @@
+//! The port's description, generated from the code of its routes.
+
+use std::sync::OnceLock;
+
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Millpond", description = "A search node fed by change streams."),
+    paths(
+        super::search::search,
+        super::search::document,
+        super::search::stats,
+        super::changes::push,
+        super::health::healthz,
+        super::health::readyz,
+        super::health::metrics,
+        document,
+        super::console::page,
+    ),
+    tags(
+        (name = "indexes", description = "Searching what is kept. An index has the name of its dataflow."),
+        (name = "tables", description = "Changing it, where a table takes pushes."),
+        (name = "node", description = "How the node is doing."),
+    )
+)]
+struct Description;
+
+/// This description, as OpenAPI 3.1.
+#[utoipa::path(get, path = "/openapi.json", tag = "node", responses((status = 200, content_type = "application/json")))]
+pub async fn document() -> impl IntoResponse {
+    static JSON: OnceLock<String> = OnceLock::new();
+    let json = JSON.get_or_init(|| {
+        Description::openapi()
+            .to_json()
+            .expect("the description serialises into memory")
+    });
+    ([(CONTENT_TYPE, "application/json")], json.as_str())
+}
