@@ -33,17 +33,24 @@ const PARTITIONS: i32 = 16;
 const TOPIC: &str = "products";
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
     let runs = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     if runs("http") {
-        run("HTTP push", &dataflow(r#"{ kind = "http" }"#), |address| Box::new(Pushing::new(address)));
+        run("HTTP push", &dataflow(r#"{ kind = "http" }"#), |address| {
+            Box::new(Pushing::new(address))
+        });
     }
     if runs("kafka") {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
         let brokers = cluster.bootstrap_servers();
         let source = format!(r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}" }}"#);
-        run("Kafka", &dataflow(&source), |_| Box::new(Producing::new(&brokers)));
+        run("Kafka", &dataflow(&source), |_| {
+            Box::new(Producing::new(&brokers))
+        });
     }
 }
 
@@ -77,7 +84,10 @@ struct Pushing {
 
 impl Pushing {
     fn new(address: SocketAddr) -> Pushing {
-        Pushing { agent: ureq::Agent::new_with_defaults(), url: format!("http://{address}/v1/tables/products/changes") }
+        Pushing {
+            agent: ureq::Agent::new_with_defaults(),
+            url: format!("http://{address}/v1/tables/products/changes"),
+        }
     }
 }
 
@@ -109,7 +119,9 @@ impl Sender for Producing {
             let mut record = BaseRecord::to(TOPIC).key(&key).payload(line);
             while let Err((_, back)) = self.0.send(record) {
                 record = back;
-                self.0.flush(Duration::from_millis(10)).expect("the mock broker takes records");
+                self.0
+                    .flush(Duration::from_millis(10))
+                    .expect("the mock broker takes records");
             }
         }
     }
@@ -125,9 +137,12 @@ struct Followed {
 
 fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Sender>) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let node = Arc::new(Node::start(common::define(dataflow), &options(&directory)).expect("the node starts"));
+    let node =
+        Arc::new(Node::start(common::define(dataflow), &options(&directory)).expect("the node starts"));
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
     let address = listener.local_addr().expect("an address");
     let serving = node.clone();
     runtime.spawn(async move { serving.serve(listener).await });
@@ -137,15 +152,29 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
     let words = Words::new(20_000);
     let mut random = Random(3);
     let row = |id: usize, text: &str, random: &mut Random| {
-        (id, format!(r#"{{"id":{id},"name":"{}","description":"{text}","category":"c{}","price":{}}}"#, words.text(random, 6), id % 20, random.below(500)))
+        (
+            id,
+            format!(
+                r#"{{"id":{id},"name":"{}","description":"{text}","category":"c{}","price":{}}}"#,
+                words.text(random, 6),
+                id % 20,
+                random.below(500)
+            ),
+        )
     };
-    let loaded: Vec<(usize, String)> =
-        (0..LOADED).map(|id| { let text = words.text(&mut random, 54); row(id, &text, &mut random) }).collect();
+    let loaded: Vec<(usize, String)> = (0..LOADED)
+        .map(|id| {
+            let text = words.text(&mut random, 54);
+            row(id, &text, &mut random)
+        })
+        .collect();
     for chunk in loaded.chunks(500) {
         sender.send(chunk);
     }
     let published = node.app().published.clone();
-    runtime.block_on(published.wait_for(|snapshot| snapshot.documents() == LOADED && snapshot.vectors_pending() == 0));
+    runtime.block_on(
+        published.wait_for(|snapshot| snapshot.documents() == LOADED && snapshot.vectors_pending() == 0),
+    );
 
     let followed: Arc<Mutex<VecDeque<Followed>>> = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));
@@ -185,33 +214,87 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
             });
         }
         let sent = Instant::now();
-        followed.lock().expect("not poisoned").push_back(Followed { key, word, text: format!("{name}\n{text}"), sent });
+        followed.lock().expect("not poisoned").push_back(Followed {
+            key,
+            word,
+            text: format!("{name}\n{text}"),
+            sent,
+        });
         sender.send(&changes);
     }
     let sending = began.elapsed();
     let cores = (processor_time() - processor).as_secs_f64() / sending.as_secs_f64();
-    while !followed.lock().expect("not poisoned").is_empty() && began.elapsed() < sending + Duration::from_secs(30) {
+    while !followed.lock().expect("not poisoned").is_empty()
+        && began.elapsed() < sending + Duration::from_secs(30)
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let backlog = began.elapsed() - sending;
     let unseen = followed.lock().expect("not poisoned").len();
     stop.store(true, Ordering::Relaxed);
-    let (mut fresh, mut queries) = (finder.join().expect("the finder"), asker.join().expect("the asker"));
-    println!("{name}: {CHANGES_PER_SECOND} changes/s for {SECONDS} s onto {LOADED} rows; {} followed, {unseen} never seen", fresh.len());
-    figure("freshness", &format!("{name}: both legs, p50"), quantile(&mut fresh, 0.5), "ms");
-    figure("freshness", &format!("{name}: both legs, p99"), quantile(&mut fresh, 0.99), "ms");
-    figure("freshness", &format!("{name}: backlog after the last change"), backlog.as_secs_f64() * 1e3, "ms");
-    figure("freshness", &format!("{name}: hybrid query meanwhile over HTTP, p50"), quantile(&mut queries, 0.5), "ms");
-    figure("freshness", &format!("{name}: hybrid query meanwhile over HTTP, p99"), quantile(&mut queries, 0.99), "ms");
-    figure("freshness", &format!("{name}: processor, with load and searches"), cores, "cores");
+    let (mut fresh, mut queries) = (
+        finder.join().expect("the finder"),
+        asker.join().expect("the asker"),
+    );
+    println!(
+        "{name}: {CHANGES_PER_SECOND} changes/s for {SECONDS} s onto {LOADED} rows; {} followed, {unseen} never seen",
+        fresh.len()
+    );
+    figure(
+        "freshness",
+        &format!("{name}: both legs, p50"),
+        quantile(&mut fresh, 0.5),
+        "ms",
+    );
+    figure(
+        "freshness",
+        &format!("{name}: both legs, p99"),
+        quantile(&mut fresh, 0.99),
+        "ms",
+    );
+    figure(
+        "freshness",
+        &format!("{name}: backlog after the last change"),
+        backlog.as_secs_f64() * 1e3,
+        "ms",
+    );
+    figure(
+        "freshness",
+        &format!("{name}: hybrid query meanwhile over HTTP, p50"),
+        quantile(&mut queries, 0.5),
+        "ms",
+    );
+    figure(
+        "freshness",
+        &format!("{name}: hybrid query meanwhile over HTTP, p99"),
+        quantile(&mut queries, 0.99),
+        "ms",
+    );
+    figure(
+        "freshness",
+        &format!("{name}: processor, with load and searches"),
+        cores,
+        "cores",
+    );
     node.stop().expect("the node stops");
 }
 
 /// Looks for what was sent, at every snapshot; milliseconds from sent to found in both legs.
 fn follow(searcher: &Searcher, followed: &Mutex<VecDeque<Followed>>, stop: &AtomicBool) -> Vec<f64> {
     let found = |query: &str, mode: Mode, key: &str| {
-        let request = SearchRequest { query: Some(query.to_owned()), mode, limit: 3, fields: Some(Vec::new()), ..SearchRequest::default() };
-        searcher.search(&request).expect("a search").hits.iter().any(|hit| &*hit.key == key)
+        let request = SearchRequest {
+            query: Some(query.to_owned()),
+            mode,
+            limit: 3,
+            fields: Some(Vec::new()),
+            ..SearchRequest::default()
+        };
+        searcher
+            .search(&request)
+            .expect("a search")
+            .hits
+            .iter()
+            .any(|hit| &*hit.key == key)
     };
     let mut latencies = Vec::new();
     let mut seen = searcher.stats().tick;
@@ -224,8 +307,12 @@ fn follow(searcher: &Searcher, followed: &Mutex<VecDeque<Followed>>, stop: &Atom
         seen = tick;
         let waiting = followed.lock().expect("not poisoned").len();
         for _ in 0..waiting {
-            let Some(change) = followed.lock().expect("not poisoned").pop_front() else { break };
-            if found(&change.word, Mode::Keyword, &change.key) && found(&change.text, Mode::Vector, &change.key) {
+            let Some(change) = followed.lock().expect("not poisoned").pop_front() else {
+                break;
+            };
+            if found(&change.word, Mode::Keyword, &change.key)
+                && found(&change.text, Mode::Vector, &change.key)
+            {
                 latencies.push(change.sent.elapsed().as_secs_f64() * 1e3);
             } else {
                 followed.lock().expect("not poisoned").push_back(change);
@@ -244,7 +331,13 @@ fn ask(address: SocketAddr, words: &Words, stop: &AtomicBool) -> Vec<f64> {
     while !stop.load(Ordering::Relaxed) {
         let body = serde_json::json!({"query": words.text(&mut random, 3), "limit": 10}).to_string();
         let began = Instant::now();
-        let answer = agent.post(&url).send(&body).expect("an answer").body_mut().read_to_string().expect("a body");
+        let answer = agent
+            .post(&url)
+            .send(&body)
+            .expect("an answer")
+            .body_mut()
+            .read_to_string()
+            .expect("a body");
         assert!(answer.contains("\"hits\""), "{answer}");
         latencies.push(began.elapsed().as_secs_f64() * 1e3);
         std::thread::sleep(Duration::from_millis(1000 / QUERIES_PER_SECOND).saturating_sub(began.elapsed()));

@@ -43,7 +43,10 @@ embed = "{name}\n{description}"
 "#;
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
     let runs = |part: &str| wanted.is_empty() || wanted.iter().any(|name| name == part);
     if runs("storm") {
         storm();
@@ -56,16 +59,29 @@ fn main() {
 fn storm() {
     let words = Words::new(20_000);
     let mut random = Random(1);
-    let texts: Vec<(String, String)> =
-        (0..STORM_KEYS).map(|_| (words.text(&mut random, 6), words.text(&mut random, 54))).collect();
+    let texts: Vec<(String, String)> = (0..STORM_KEYS)
+        .map(|_| (words.text(&mut random, 6), words.text(&mut random, 54)))
+        .collect();
     let pushes = pushes((0..STORM_CHANGES).map(|number| {
         let id = random.below(STORM_KEYS);
         let (name, description) = &texts[id];
         message(id, name, description, number)
     }));
-    let rates: Vec<f64> = (0..RUNS).map(|_| STORM_CHANGES as f64 / ingest(&pushes).0.as_secs_f64()).collect();
-    figure("ingest", "storm: changes/s to published, 1,000 keys", median(&rates), "changes/s");
-    figure("ingest", "limit: decoding alone, one core", decoding_alone(&pushes), "messages/s");
+    let rates: Vec<f64> = (0..RUNS)
+        .map(|_| STORM_CHANGES as f64 / ingest(&pushes).0.as_secs_f64())
+        .collect();
+    figure(
+        "ingest",
+        "storm: changes/s to published, 1,000 keys",
+        median(&rates),
+        "changes/s",
+    );
+    figure(
+        "ingest",
+        "limit: decoding alone, one core",
+        decoding_alone(&pushes),
+        "messages/s",
+    );
 }
 
 fn distinct() {
@@ -91,8 +107,18 @@ fn distinct() {
             ROWS as f64 / took.as_secs_f64()
         })
         .collect();
-    figure("ingest", "distinct: rows/s to searchable in both legs", median(&rates), "rows/s");
-    figure("ingest", "resident bytes per document beyond text and f32 vector", beyond, "bytes");
+    figure(
+        "ingest",
+        "distinct: rows/s to searchable in both legs",
+        median(&rates),
+        "rows/s",
+    );
+    figure(
+        "ingest",
+        "resident bytes per document beyond text and f32 vector",
+        beyond,
+        "bytes",
+    );
 }
 
 /// One TiCDC message of about 700 bytes.
@@ -110,7 +136,10 @@ fn message(id: usize, name: &str, description: &str, number: usize) -> String {
 fn pushes(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
     let mut pushes = vec![Vec::new()];
     for message in messages {
-        if pushes.last().is_none_or(|push| push.len() + message.len() > PUSH_BYTES) {
+        if pushes
+            .last()
+            .is_none_or(|push| push.len() + message.len() > PUSH_BYTES)
+        {
             pushes.push(Vec::with_capacity(PUSH_BYTES));
         }
         let push = pushes.last_mut().expect("there is one");
@@ -148,7 +177,9 @@ fn wait_until_built(node: &Node) {
 }
 
 fn wait_for(node: &Node, condition: impl Fn(&millpond::index::Snapshot) -> bool) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
     runtime.block_on(node.app().published.wait_for(condition));
 }
 

@@ -50,8 +50,10 @@ struct Item {
 fn main() {
     let Some(root) = public_data("search") else { return };
     let sets: BTreeMap<&str, Vec<Item>> = SETS.iter().map(|set| (*set, corpus(&root.join(set)))).collect();
-    let queries: Vec<String> =
-        JUDGED.iter().flat_map(|set| queries(&root.join(set)).into_iter().map(|(_, text)| text)).collect();
+    let queries: Vec<String> = JUDGED
+        .iter()
+        .flat_map(|set| queries(&root.join(set)).into_iter().map(|(_, text)| text))
+        .collect();
     latency(&sets, &queries);
     for set in JUDGED {
         quality(set, &sets[set], &root.join(set));
@@ -60,39 +62,86 @@ fn main() {
 
 fn latency(sets: &BTreeMap<&str, Vec<Item>>, queries: &[String]) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let node = Arc::new(Node::start(common::define(DATAFLOW), &options(&directory)).expect("the node starts"));
-    let all: Vec<(&str, &Item)> = sets.iter().flat_map(|(set, items)| items.iter().map(|item| (*set, item))).collect();
+    let node =
+        Arc::new(Node::start(common::define(DATAFLOW), &options(&directory)).expect("the node starts"));
+    let all: Vec<(&str, &Item)> = sets
+        .iter()
+        .flat_map(|(set, items)| items.iter().map(|item| (*set, item)))
+        .collect();
     load(&node, &all);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let built = |snapshot: &millpond::index::Snapshot| snapshot.documents() == all.len() && snapshot.vectors_pending() == 0 && snapshot.vectors_unbuilt() == 0;
+    let built = |snapshot: &millpond::index::Snapshot| {
+        snapshot.documents() == all.len()
+            && snapshot.vectors_pending() == 0
+            && snapshot.vectors_unbuilt() == 0
+    };
     runtime.block_on(node.app().published.wait_for(built));
-    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).expect("a port");
-    let url = format!("http://{}/v1/indexes/bench/search", listener.local_addr().expect("an address"));
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
+    let url = format!(
+        "http://{}/v1/indexes/bench/search",
+        listener.local_addr().expect("an address")
+    );
     let serving = node.clone();
     runtime.spawn(async move { serving.serve(listener).await });
     let searcher = node.app().searcher.clone().expect("an index");
-    println!("{} documents, {} queries, {ROUNDS} rounds", all.len(), queries.len());
+    println!(
+        "{} documents, {} queries, {ROUNDS} rounds",
+        all.len(),
+        queries.len()
+    );
 
-    let filters = [("no filter", None), ("10 %", Some(format!("number < {}", all.len() / 10))), ("1 %", Some(format!("number < {}", all.len() / 100)))];
+    let filters = [
+        ("no filter", None),
+        ("10 %", Some(format!("number < {}", all.len() / 10))),
+        ("1 %", Some(format!("number < {}", all.len() / 100))),
+    ];
     let agent = ureq::Agent::new_with_defaults();
     for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
         for (name, filter) in &filters {
             let (mut http, mut here) = (Vec::new(), Vec::new());
             for query in (0..ROUNDS).flat_map(|_| queries) {
-                let body = serde_json::json!({"query": query, "mode": mode.name(), "filter": filter}).to_string();
+                let body =
+                    serde_json::json!({"query": query, "mode": mode.name(), "filter": filter}).to_string();
                 let began = Instant::now();
-                let answer = agent.post(&url).send(&body).expect("an answer").body_mut().read_to_string();
+                let answer = agent
+                    .post(&url)
+                    .send(&body)
+                    .expect("an answer")
+                    .body_mut()
+                    .read_to_string();
                 http.push(began.elapsed().as_secs_f64() * 1e3);
                 assert!(answer.expect("a body").contains("\"hits\""));
-                let request = SearchRequest { query: Some(query.clone()), mode, filter: filter.clone(), ..SearchRequest::default() };
+                let request = SearchRequest {
+                    query: Some(query.clone()),
+                    mode,
+                    filter: filter.clone(),
+                    ..SearchRequest::default()
+                };
                 let began = Instant::now();
                 searcher.search(&request).expect("an answer");
                 here.push(began.elapsed().as_secs_f64() * 1e3);
             }
             let label = format!("{}, {name}", mode.name());
-            figure("search", &format!("{label}: over HTTP, p50"), quantile(&mut http, 0.5), "ms");
-            figure("search", &format!("{label}: over HTTP, p99"), quantile(&mut http, 0.99), "ms");
-            figure("search", &format!("{label}: in process, p50"), quantile(&mut here, 0.5), "ms");
+            figure(
+                "search",
+                &format!("{label}: over HTTP, p50"),
+                quantile(&mut http, 0.5),
+                "ms",
+            );
+            figure(
+                "search",
+                &format!("{label}: over HTTP, p99"),
+                quantile(&mut http, 0.99),
+                "ms",
+            );
+            figure(
+                "search",
+                &format!("{label}: in process, p50"),
+                quantile(&mut here, 0.5),
+                "ms",
+            );
         }
     }
     vectors(&searcher, &all, queries);
@@ -109,31 +158,57 @@ fn vectors(searcher: &Searcher, all: &[(&str, &Item)], queries: &[String]) {
     let exact: Vec<HashSet<usize>> = asked
         .iter()
         .map(|query| {
-            let mut scores: Vec<(f32, usize)> = documents.iter().enumerate().map(|(n, document)| (dot(query, document), n)).collect();
+            let mut scores: Vec<(f32, usize)> = documents
+                .iter()
+                .enumerate()
+                .map(|(n, document)| (dot(query, document), n))
+                .collect();
             scores.sort_by(|a, b| b.0.total_cmp(&a.0));
             // Equal documents are as good as each other.
             let tenth = scores[9].0 - 1e-5;
-            scores.into_iter().take_while(|(score, _)| *score >= tenth).map(|(_, n)| n).collect()
+            scores
+                .into_iter()
+                .take_while(|(score, _)| *score >= tenth)
+                .map(|(_, n)| n)
+                .collect()
         })
         .collect();
     let recall = |found: &[Vec<usize>]| {
-        let hits: usize = found.iter().zip(&exact).map(|(found, exact)| found.iter().filter(|n| exact.contains(n)).count()).sum();
+        let hits: usize = found
+            .iter()
+            .zip(&exact)
+            .map(|(found, exact)| found.iter().filter(|n| exact.contains(n)).count())
+            .sum();
         hits as f64 / (10 * found.len()) as f64
     };
 
-    let places: HashMap<String, usize> = all.iter().enumerate().map(|(n, (set, item))| (format!("{set}-{}", item.id), n)).collect();
+    let places: HashMap<String, usize> = all
+        .iter()
+        .enumerate()
+        .map(|(n, (set, item))| (format!("{set}-{}", item.id), n))
+        .collect();
     let mut times = Vec::new();
     let ours: Vec<Vec<usize>> = asked
         .iter()
         .map(|vector| {
-            let request = SearchRequest { vector: Some(vector.clone()), mode: Mode::Vector, fields: Some(Vec::new()), ..SearchRequest::default() };
+            let request = SearchRequest {
+                vector: Some(vector.clone()),
+                mode: Mode::Vector,
+                fields: Some(Vec::new()),
+                ..SearchRequest::default()
+            };
             let began = Instant::now();
             let answer = searcher.search(&request).expect("an answer");
             times.push(began.elapsed().as_secs_f64() * 1e3);
             answer.hits.iter().map(|hit| places[&*hit.key]).collect()
         })
         .collect();
-    figure("search", "vector given, in process, p50", quantile(&mut times, 0.5), "ms");
+    figure(
+        "search",
+        "vector given, in process, p50",
+        quantile(&mut times, 0.5),
+        "ms",
+    );
     figure("search", "vector leg: recall@10", recall(&ours), "");
 
     let peer: Hnsw<f32, DistCosine> = Hnsw::new(16, documents.len(), 16, 128, DistCosine {});
@@ -150,7 +225,12 @@ fn vectors(searcher: &Searcher, all: &[(&str, &Item)], queries: &[String]) {
             found.iter().map(|neighbour| neighbour.d_id).collect()
         })
         .collect();
-    figure("search", "peer: hnsw_rs directly, ef 64, p50", quantile(&mut times, 0.5), "ms");
+    figure(
+        "search",
+        "peer: hnsw_rs directly, ef 64, p50",
+        quantile(&mut times, 0.5),
+        "ms",
+    );
     figure("search", "peer: hnsw_rs recall@10", recall(&theirs), "");
 }
 
@@ -159,11 +239,16 @@ fn tantivy_directly(all: &[(&str, &Item)], queries: &[String]) {
     use tantivy::collector::TopDocs;
     use tantivy::query::{BooleanQuery, Occur, Query, TermQuery};
     use tantivy::schema::{IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
-    use tantivy::{Term, TantivyDocument};
+    use tantivy::{TantivyDocument, Term};
     let mut schema = Schema::builder();
-    let english = TextFieldIndexing::default().set_tokenizer("en_stem").set_index_option(IndexRecordOption::WithFreqs);
+    let english = TextFieldIndexing::default()
+        .set_tokenizer("en_stem")
+        .set_index_option(IndexRecordOption::WithFreqs);
     let options = TextOptions::default().set_indexing_options(english);
-    let fields = [schema.add_text_field("title", options.clone()), schema.add_text_field("text", options)];
+    let fields = [
+        schema.add_text_field("title", options.clone()),
+        schema.add_text_field("text", options),
+    ];
     let index = tantivy::Index::create_in_ram(schema.build());
     let mut writer = index.writer_with_num_threads(1, 200 << 20).expect("a writer");
     for (_, item) in all {
@@ -182,14 +267,32 @@ fn tantivy_directly(all: &[(&str, &Item)], queries: &[String]) {
         analyzer.token_stream(query).process(&mut |token| {
             for field in fields {
                 let term = Term::from_field_text(field, &token.text);
-                clauses.push((Occur::Should, Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs))));
+                clauses.push((
+                    Occur::Should,
+                    Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs)),
+                ));
             }
         });
-        searcher.search(&BooleanQuery::new(clauses), &TopDocs::with_limit(100).order_by_score()).expect("hits");
+        searcher
+            .search(
+                &BooleanQuery::new(clauses),
+                &TopDocs::with_limit(100).order_by_score(),
+            )
+            .expect("hits");
         times.push(began.elapsed().as_secs_f64() * 1e3);
     }
-    figure("search", "peer: tantivy directly, top 100, p50", quantile(&mut times, 0.5), "ms");
-    figure("search", "peer: tantivy directly, top 100, p99", quantile(&mut times, 0.99), "ms");
+    figure(
+        "search",
+        "peer: tantivy directly, top 100, p50",
+        quantile(&mut times, 0.5),
+        "ms",
+    );
+    figure(
+        "search",
+        "peer: tantivy directly, top 100, p99",
+        quantile(&mut times, 0.99),
+        "ms",
+    );
 }
 
 /// nDCG@10 of each mode on one judged set, with the defaults of a dataflow file.
@@ -198,26 +301,62 @@ fn quality(set: &str, items: &[Item], folder: &Path) {
     let node = Node::start(common::define(DATAFLOW), &options(&directory)).expect("the node starts");
     let all: Vec<(&str, &Item)> = items.iter().map(|item| (set, item)).collect();
     load(&node, &all);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(node.app().published.wait_for(|snapshot| snapshot.documents() == all.len() && snapshot.vectors_pending() == 0));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime");
+    runtime.block_on(
+        node.app()
+            .published
+            .wait_for(|snapshot| snapshot.documents() == all.len() && snapshot.vectors_pending() == 0),
+    );
     let searcher = node.app().searcher.clone().expect("an index");
     let judgements = judgements(folder);
     for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
         let mut scores = Vec::new();
         for (id, text) in queries(folder) {
-            let Some(grades) = judgements.get(&id).filter(|grades| grades.values().any(|grade| *grade > 0.0)) else { continue };
-            let request = SearchRequest { query: Some(text), mode, fields: Some(Vec::new()), ..SearchRequest::default() };
+            let Some(grades) = judgements
+                .get(&id)
+                .filter(|grades| grades.values().any(|grade| *grade > 0.0))
+            else {
+                continue;
+            };
+            let request = SearchRequest {
+                query: Some(text),
+                mode,
+                fields: Some(Vec::new()),
+                ..SearchRequest::default()
+            };
             let answer = searcher.search(&request).expect("an answer");
             let gain = |place: usize, grade: f64| grade / ((place + 2) as f64).log2();
             let prefix = format!("{set}-");
-            let found: f64 = answer.hits.iter().enumerate().map(|(place, hit)| gain(place, *grades.get(hit.key.trim_start_matches(&prefix)).unwrap_or(&0.0))).sum();
+            let found: f64 = answer
+                .hits
+                .iter()
+                .enumerate()
+                .map(|(place, hit)| {
+                    gain(
+                        place,
+                        *grades.get(hit.key.trim_start_matches(&prefix)).unwrap_or(&0.0),
+                    )
+                })
+                .sum();
             let mut ideal: Vec<f64> = grades.values().copied().collect();
             ideal.sort_by(|a, b| b.total_cmp(a));
-            let best: f64 = ideal.into_iter().take(10).enumerate().map(|(place, grade)| gain(place, grade)).sum();
+            let best: f64 = ideal
+                .into_iter()
+                .take(10)
+                .enumerate()
+                .map(|(place, grade)| gain(place, grade))
+                .sum();
             scores.push(found / best);
         }
         let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-        figure("search", &format!("{set}: nDCG@10, {}, {} queries", mode.name(), scores.len()), mean, "");
+        figure(
+            "search",
+            &format!("{set}: nDCG@10, {}, {} queries", mode.name(), scores.len()),
+            mean,
+            "",
+        );
     }
     node.stop().expect("the node stops");
 }
@@ -250,22 +389,34 @@ fn dot(left: &[f32], right: &[f32]) -> f32 {
 
 fn corpus(folder: &Path) -> Vec<Item> {
     lines(&folder.join("corpus.jsonl"))
-        .map(|line| Item { id: text(&line, "_id"), title: text(&line, "title"), text: text(&line, "text") })
+        .map(|line| Item {
+            id: text(&line, "_id"),
+            title: text(&line, "title"),
+            text: text(&line, "text"),
+        })
         .collect()
 }
 
 fn queries(folder: &Path) -> Vec<(String, String)> {
-    lines(&folder.join("queries.jsonl")).map(|line| (text(&line, "_id"), text(&line, "text"))).collect()
+    lines(&folder.join("queries.jsonl"))
+        .map(|line| (text(&line, "_id"), text(&line, "text")))
+        .collect()
 }
 
 fn judgements(folder: &Path) -> HashMap<String, HashMap<String, f64>> {
     let mut judgements: HashMap<String, HashMap<String, f64>> = HashMap::new();
-    for line in std::fs::read_to_string(folder.join("qrels.tsv")).expect("judgements").lines() {
+    for line in std::fs::read_to_string(folder.join("qrels.tsv"))
+        .expect("judgements")
+        .lines()
+    {
         let columns: Vec<&str> = line.split('\t').collect();
         if let [query, document, grade] = columns[..]
             && let Ok(grade) = grade.parse()
         {
-            judgements.entry(query.to_owned()).or_default().insert(document.to_owned(), grade);
+            judgements
+                .entry(query.to_owned())
+                .or_default()
+                .insert(document.to_owned(), grade);
         }
     }
     judgements
@@ -273,7 +424,10 @@ fn judgements(folder: &Path) -> HashMap<String, HashMap<String, f64>> {
 
 fn lines(path: &Path) -> impl Iterator<Item = serde_json::Value> {
     let text = std::fs::read_to_string(path).expect("a file of the data set");
-    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
     lines.into_iter()
 }
 

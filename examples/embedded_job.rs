@@ -47,13 +47,28 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let searcher = Searcher::new(definition.clone(), published.clone(), Some(embedder.clone()));
 
     timely::execute_directly(move |worker| {
-        let index = definition.index.as_ref().expect("the definition above has an index");
-        let VectorSource::Embed { template, .. } = &index.vectors else { unreachable!("it embeds texts") };
-        let settings = ShardSettings { repeatable: false, wake: Arc::new(|| {}) };
-        let shard = Rc::new(RefCell::new(Shard::new(index, Some(embedder.dimensions()), &settings)));
+        let index = definition
+            .index
+            .as_ref()
+            .expect("the definition above has an index");
+        let VectorSource::Embed { template, .. } = &index.vectors else {
+            unreachable!("it embeds texts")
+        };
+        let settings = ShardSettings {
+            repeatable: false,
+            wake: Arc::new(|| {}),
+        };
+        let shard = Rc::new(RefCell::new(Shard::new(
+            index,
+            Some(embedder.dimensions()),
+            &settings,
+        )));
         let texts = Texts::new(template.clone(), &*embedder);
         let lane = Lane::new(embedder, texts, Beside::Nothing);
-        let keep = Keep { unavailable_values: false, forget_tombstones: true };
+        let keep = Keep {
+            unavailable_values: false,
+            forget_tombstones: true,
+        };
 
         let mut input = InputHandle::new();
         let probe = ProbeHandle::new();
@@ -65,7 +80,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             maintain(embedded, shard, publisher.clone(), &probe);
         });
 
-        let texts = ["the cat sleeps on the sofa", "quarterly revenue grew", "a kitten naps in the armchair"];
+        let texts = [
+            "the cat sleeps on the sofa",
+            "quarterly revenue grew",
+            "a kitten naps in the armchair",
+        ];
         for (id, text) in (1..).zip(texts) {
             input.advance_to(Tick(id));
             input.send(note(id, text));
@@ -77,7 +96,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
 
     let searching = std::thread::spawn(move || {
-        let request = SearchRequest { query: Some("sleeping pets".into()), ..SearchRequest::default() };
+        let request = SearchRequest {
+            query: Some("sleeping pets".into()),
+            ..SearchRequest::default()
+        };
         searcher.search(&request)
     });
     let answer = searching.join().map_err(|_| "the search panicked")??;
@@ -89,11 +111,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 /// What the job would make of its own data.
 fn note(id: u64, text: &str) -> Change {
-    let row = Row::new(Columns::new(["id", "text"]), vec![Datum::Int(id as i64), Datum::text(text)]);
+    let row = Row::new(
+        Columns::new(["id", "text"]),
+        vec![Datum::Int(id as i64), Datum::text(text)],
+    );
     Change {
         key: Key::new(vec![Datum::Int(id as i64)]),
         operation: Operation::Upsert(Arc::new(row)),
-        version: Version { source: None, partition: PartitionId(0), offset: Offset(id) },
+        version: Version {
+            source: None,
+            partition: PartitionId(0),
+            offset: Offset(id),
+        },
         moved_from: None,
         committed_ms: None,
     }

@@ -72,9 +72,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     assert_eq!(embedder.embedded.load(Ordering::Relaxed), 3);
 
-    let request =
-        SearchRequest { query: Some("silent".into()), mode: Mode::Vector, ..SearchRequest::default() };
-    let answer = replay.searcher().ok_or("the dataflow has an index")?.search_in(&replay.snapshot(), &request)?;
+    let request = SearchRequest {
+        query: Some("silent".into()),
+        mode: Mode::Vector,
+        ..SearchRequest::default()
+    };
+    let answer = replay
+        .searcher()
+        .ok_or("the dataflow has an index")?
+        .search_in(&replay.snapshot(), &request)?;
     for hit in answer.hits {
         println!("{:.3}  {}", hit.score, hit.document);
     }

@@ -27,7 +27,11 @@ text = { title = {} }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let definition = Arc::new(definition::parse(DATAFLOW, "articles", Path::new("."))?);
-    let mut replay = Replay::new(definition.clone(), open_embedder(&definition)?, DeadLetters::discard());
+    let mut replay = Replay::new(
+        definition.clone(),
+        open_embedder(&definition)?,
+        DeadLetters::discard(),
+    );
 
     let published = br#"{"database":"blog","table":"articles","type":"insert","ts":1700000000,"data":{"id":1,"title":"red shoes","status":"published"}}"#;
     replay.feed_values(TableId(0), 0, &[published]);
@@ -44,14 +48,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     assert!(found(&replay, "shoe")?.is_empty());
 
     let counters = replay.snapshot().counters;
-    println!("{} messages, {} changes, {} collapsed", counters.messages, counters.changes, counters.collapsed);
+    println!(
+        "{} messages, {} changes, {} collapsed",
+        counters.messages, counters.changes, counters.collapsed
+    );
     Ok(())
 }
 
 /// The keys of the hits for a text, best first.
 fn found(replay: &Replay, text: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
     let searcher = replay.searcher().ok_or("the dataflow has an index")?;
-    let request = SearchRequest { query: Some(text.into()), ..SearchRequest::default() };
+    let request = SearchRequest {
+        query: Some(text.into()),
+        ..SearchRequest::default()
+    };
     let answer = searcher.search_in(&replay.snapshot(), &request)?;
     Ok(answer.hits.into_iter().map(|hit| hit.key.to_string()).collect())
 }

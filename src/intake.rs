@@ -81,7 +81,10 @@ impl Intake {
 
     /// What the source of a table gives its messages to.
     pub fn receivers(self: &Arc<Intake>, table: TableId) -> Arc<dyn Receivers> {
-        Arc::new(TableReceivers { intake: self.clone(), table })
+        Arc::new(TableReceivers {
+            intake: self.clone(),
+            table,
+        })
     }
 
     /// Notes that a worker has taken a batch: there is room for others.
@@ -109,7 +112,11 @@ impl Receivers for TableReceivers {
     fn partition(&self, name: &str) -> Partition {
         let table = self.intake.table(self.table);
         let name = format!("{}/{name}", table.name);
-        let mut partitions = self.intake.partitions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut partitions = self
+            .intake
+            .partitions
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let id = *partitions
             .entry(name.clone())
             .or_insert_with(|| PartitionId(self.intake.next_partition.fetch_add(1, Ordering::Relaxed)));
@@ -121,7 +128,11 @@ impl Receivers for TableReceivers {
             metrics: self.intake.metrics.table(&table.name),
         };
         // Positions survive a restart with the checkpoint; until then every start reads from the beginning.
-        Partition { id, resume_after: None, receiver: Box::new(receiver) }
+        Partition {
+            id,
+            resume_after: None,
+            receiver: Box::new(receiver),
+        }
     }
 }
 
@@ -136,21 +147,31 @@ struct PartitionReceiver {
 
 impl Receiver for PartitionReceiver {
     fn receive(&mut self, messages: &[Message<'_>]) -> Result<(), Closed> {
-        let Some((batch, dead)) = self.decode(messages) else { return Ok(()) };
+        let Some((batch, dead)) = self.decode(messages) else {
+            return Ok(());
+        };
         self.intake.budget.acquire(batch.bytes).map_err(|_| Closed)?;
         // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
         self.intake.dead_letters.keep(&dead);
-        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
+        let taken = Taken {
+            changes: batch.changes.len() as u64,
+            dead_letters: batch.dead_letters,
+        };
         self.intake.batches.send(batch).map_err(|_| Closed)?;
         self.sent(messages.len(), taken);
         Ok(())
     }
 
     fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
-        let Some((batch, dead)) = self.decode(messages) else { return Ok(Taken::default()) };
+        let Some((batch, dead)) = self.decode(messages) else {
+            return Ok(Taken::default());
+        };
         let bytes = batch.bytes;
         self.intake.budget.try_acquire(bytes)?;
-        let taken = Taken { changes: batch.changes.len() as u64, dead_letters: batch.dead_letters };
+        let taken = Taken {
+            changes: batch.changes.len() as u64,
+            dead_letters: batch.dead_letters,
+        };
         if let Err(error) = self.intake.batches.try_send(batch) {
             self.intake.budget.release(bytes);
             return Err(match error {
@@ -165,7 +186,13 @@ impl Receiver for PartitionReceiver {
 }
 impl PartitionReceiver {
     fn decode<'m>(&mut self, messages: &[Message<'m>]) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
-        decode_batch(&mut self.decoder, self.intake.table(self.table), self.table, &self.partition, messages)
+        decode_batch(
+            &mut self.decoder,
+            self.intake.table(self.table),
+            self.table,
+            &self.partition,
+            messages,
+        )
     }
 
     fn sent(&self, messages: usize, taken: Taken) {
@@ -193,7 +220,9 @@ pub fn decode_batch<'m>(
         .into_iter()
         .filter_map(|refusal| {
             // Offsets grow, so the message is found by bisection.
-            let place = messages.binary_search_by_key(&refusal.offset, |message| message.offset).ok()?;
+            let place = messages
+                .binary_search_by_key(&refusal.offset, |message| message.offset)
+                .ok()?;
             Some(DeadLetter {
                 reason: refusal.reason,
                 table: table.name.clone(),
@@ -202,14 +231,21 @@ pub fn decode_batch<'m>(
             })
         })
         .collect();
-    let bytes = messages.iter().map(|message| size(message.key) + size(message.value)).sum();
+    let bytes = messages
+        .iter()
+        .map(|message| size(message.key) + size(message.value))
+        .sum();
     let batch = Batch {
         table: id,
         partition: partition.clone(),
         last,
         messages: messages.len() as u64,
         dead_letters: dead.len() as u64,
-        committed_ms: decoded.changes.iter().filter_map(|change| change.committed_ms).min(),
+        committed_ms: decoded
+            .changes
+            .iter()
+            .filter_map(|change| change.committed_ms)
+            .min(),
         arrived: Instant::now(),
         bytes,
         changes: decoded.changes,

@@ -51,8 +51,13 @@ pub struct ServeOptions {
 /// Why a node did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    #[error("cannot listen on {address}: {cause}; is another node running there? `--listen` names another address")]
-    Listen { address: SocketAddr, cause: std::io::Error },
+    #[error(
+        "cannot listen on {address}: {cause}; is another node running there? `--listen` names another address"
+    )]
+    Listen {
+        address: SocketAddr,
+        cause: std::io::Error,
+    },
     #[error("cannot create the data directory {}: {cause}; `--data-dir` names another", path.display())]
     DataDirectory { path: PathBuf, cause: std::io::Error },
     #[error("cannot write dead letters to {}: {cause}", path.display())]
@@ -64,7 +69,10 @@ pub enum NodeError {
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
     #[error("serve {address}: {cause}")]
-    Serve { address: SocketAddr, cause: std::io::Error },
+    Serve {
+        address: SocketAddr,
+        cause: std::io::Error,
+    },
     #[error("a worker failed: {0}; the node cannot go on without it")]
     Worker(String),
 }
@@ -74,7 +82,10 @@ pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeE
     let runtime = Runtime::new().map_err(NodeError::Thread)?;
     let listener = runtime
         .block_on(TcpListener::bind(options.listen))
-        .map_err(|cause| NodeError::Listen { address: options.listen, cause })?;
+        .map_err(|cause| NodeError::Listen {
+            address: options.listen,
+            cause,
+        })?;
     let node = Node::start(definition, options)?;
     let served = runtime.block_on(node.serve(listener));
     let stopped = node.stop();
@@ -108,7 +119,12 @@ impl Node {
         };
         let (intake, batches) = Intake::new(definition.clone(), dead_letters, metrics.clone(), wake.clone());
         let (lanes, answers) = start_embedders(&definition, embedder.clone(), wake.clone())?;
-        let feeds = Feeds { intake: intake.clone(), batches, answers, metrics: metrics.clone() };
+        let feeds = Feeds {
+            intake: intake.clone(),
+            batches,
+            answers,
+            metrics: metrics.clone(),
+        };
         let ready = Arc::new(AtomicBool::new(false));
         let worker_ended = Arc::new(Notify::new());
         let workers = {
@@ -118,7 +134,10 @@ impl Node {
                 definition: definition.clone(),
                 embedder: embedder.clone(),
                 beside: lanes.beside(),
-                shard: ShardSettings { repeatable: false, wake: wake.clone() },
+                shard: ShardSettings {
+                    repeatable: false,
+                    wake: wake.clone(),
+                },
                 publisher: publisher.clone(),
                 watched: Vec::new(),
             };
@@ -134,10 +153,17 @@ impl Node {
         };
         let mut node = Node {
             app: Arc::new(App {
-                searcher: definition.index.is_some().then(|| Searcher::new(definition.clone(), published.clone(), embedder)),
+                searcher: definition
+                    .index
+                    .is_some()
+                    .then(|| Searcher::new(definition.clone(), published.clone(), embedder)),
                 published,
                 pushes: BTreeMap::new(),
-                sources: definition.tables.iter().map(|table| (table.name.clone(), Status::default())).collect(),
+                sources: definition
+                    .tables
+                    .iter()
+                    .map(|table| (table.name.clone(), Status::default()))
+                    .collect(),
                 metrics,
                 ready,
                 definition,
@@ -186,7 +212,11 @@ impl Node {
         self.stop_sources.stop();
         self.intake.close();
         self.pace.stop();
-        let workers = self.workers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let workers = self
+            .workers
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
         match workers.map(|workers| workers.join()) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(NodeError::Worker(reason)),
@@ -206,7 +236,10 @@ impl Node {
                 }
                 SourceSettings::File(_) | SourceSettings::Kafka(_) => {
                     let running = source::start(table, receivers, status, self.stop_sources.clone())
-                        .map_err(|cause| NodeError::Source { table: table.name.clone(), cause })?;
+                        .map_err(|cause| NodeError::Source {
+                            table: table.name.clone(),
+                            cause,
+                        })?;
                     self.sources.push((table.name.clone(), running));
                 }
             }
@@ -225,14 +258,21 @@ impl Node {
             let snapshot = self.app.published.snapshot();
             for (table, running) in &self.sources {
                 let prefix = format!("{table}/");
-                let positions = snapshot.positions.range(prefix.clone()..).map_while(|(partition, offset)| {
-                    Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
-                });
+                let positions =
+                    snapshot
+                        .positions
+                        .range(prefix.clone()..)
+                        .map_while(|(partition, offset)| {
+                            Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
+                        });
                 running.commit(&positions.collect());
             }
             for (table, status) in &self.app.sources {
                 let state = status.state();
-                let lag = state.lag.iter().map(|(partition, lag)| (partition.as_str(), *lag));
+                let lag = state
+                    .lag
+                    .iter()
+                    .map(|(partition, lag)| (partition.as_str(), *lag));
                 self.app.metrics.set_source(table, state.trouble.is_none(), lag);
             }
         }
@@ -256,14 +296,20 @@ fn run_workers(
 #[derive(Clone)]
 enum Lanes {
     Nothing,
-    Threads { requests: crossbeam_channel::Sender<Vec<Request>>, batch: usize },
+    Threads {
+        requests: crossbeam_channel::Sender<Vec<Request>>,
+        batch: usize,
+    },
 }
 
 impl Lanes {
     fn beside(&self) -> Beside {
         match self {
             Lanes::Nothing => Beside::Nothing,
-            Lanes::Threads { requests, batch } => Beside::Threads { requests: requests.clone(), batch: *batch },
+            Lanes::Threads { requests, batch } => Beside::Threads {
+                requests: requests.clone(),
+                batch: *batch,
+            },
         }
     }
 }
@@ -275,18 +321,34 @@ fn start_embedders(
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Result<(Lanes, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
     let source = definition.index.as_ref().map(|index| &index.vectors);
-    let (Some(VectorSource::Embed { template, embedder: settings }), Some(embedder)) = (source, embedder) else {
+    let (
+        Some(VectorSource::Embed {
+            template,
+            embedder: settings,
+        }),
+        Some(embedder),
+    ) = (source, embedder)
+    else {
         return Ok((Lanes::Nothing, crossbeam_channel::never()));
     };
     // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
-    let (batches, batch) =
-        if embedder.is_fast() { (FAST_REQUESTS_MAX, FAST_BATCH) } else { (2 * settings.parallel, settings.batch) };
+    let (batches, batch) = if embedder.is_fast() {
+        (FAST_REQUESTS_MAX, FAST_BATCH)
+    } else {
+        (2 * settings.parallel, settings.batch)
+    };
     let (requests, requested) = crossbeam_channel::bounded(batches);
     let (answers, answered) = crossbeam_channel::bounded(batches);
     let texts = Texts::new(template.clone(), &*embedder);
-    Threads { embedder, texts, requests: requested, answers, wake }
-        .start(settings.parallel)
-        .map_err(NodeError::Thread)?;
+    Threads {
+        embedder,
+        texts,
+        requests: requested,
+        answers,
+        wake,
+    }
+    .start(settings.parallel)
+    .map_err(NodeError::Thread)?;
     Ok((Lanes::Threads { requests, batch }, answered))
 }
 
@@ -303,7 +365,10 @@ fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
         Some(path) => path.clone(),
         None => {
             let path = options.data_dir.clone();
-            std::fs::create_dir_all(&path).map_err(|cause| NodeError::DataDirectory { path: path.clone(), cause })?;
+            std::fs::create_dir_all(&path).map_err(|cause| NodeError::DataDirectory {
+                path: path.clone(),
+                cause,
+            })?;
             path.join("dead-letters.ndjson")
         }
     };

@@ -45,7 +45,11 @@ struct PartitionState {
 
 impl Replay {
     /// A flow without messages. `embedder` is needed where the index embeds texts.
-    pub fn new(definition: Arc<Definition>, embedder: Option<Arc<dyn Embedder>>, dead_letters: DeadLetters) -> Replay {
+    pub fn new(
+        definition: Arc<Definition>,
+        embedder: Option<Arc<dyn Embedder>>,
+        dead_letters: DeadLetters,
+    ) -> Replay {
         let published = Arc::new(Published::new(Snapshot::empty()));
         let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
         let tables: Vec<Watched> = definition.tables.iter().map(|_| Watched::default()).collect();
@@ -53,7 +57,10 @@ impl Replay {
             definition: definition.clone(),
             embedder: embedder.clone(),
             beside: Beside::Nothing,
-            shard: ShardSettings { repeatable: true, wake: Arc::new(|| {}) },
+            shard: ShardSettings {
+                repeatable: true,
+                wake: Arc::new(|| {}),
+            },
             publisher: publisher.clone(),
             watched: tables.clone(),
         };
@@ -83,14 +90,28 @@ impl Replay {
         let definition = self.definition.clone();
         let table_definition = &definition.tables[usize::from(table.0)];
         let next = PartitionId(self.partitions.len() as u32);
-        let state = self.partitions.entry((table, partition.to_owned())).or_insert_with(|| PartitionState {
-            id: next,
-            name: Arc::from(format!("{}/{partition}", table_definition.name)),
-            decoder: Decoder::new(table_definition),
-        });
-        let messages: Vec<Message<'_>> =
-            messages.iter().map(|message| Message { partition: state.id, ..*message }).collect();
-        let decoded = decode_batch(&mut state.decoder, table_definition, table, &state.name, &messages);
+        let state = self
+            .partitions
+            .entry((table, partition.to_owned()))
+            .or_insert_with(|| PartitionState {
+                id: next,
+                name: Arc::from(format!("{}/{partition}", table_definition.name)),
+                decoder: Decoder::new(table_definition),
+            });
+        let messages: Vec<Message<'_>> = messages
+            .iter()
+            .map(|message| Message {
+                partition: state.id,
+                ..*message
+            })
+            .collect();
+        let decoded = decode_batch(
+            &mut state.decoder,
+            table_definition,
+            table,
+            &state.name,
+            &messages,
+        );
         if let Some((batch, dead)) = decoded {
             self.dead_letters.keep(&dead);
             self.job.give(batch);

@@ -39,17 +39,23 @@ pub struct Words(Vec<String>);
 impl Words {
     pub fn new(count: usize) -> Words {
         let mut random = Random(11);
-        let syllables = ["ka", "lo", "mi", "ter", "an", "dro", "ves", "pul", "ing", "sto", "ra", "ne"];
+        let syllables = [
+            "ka", "lo", "mi", "ter", "an", "dro", "ves", "pul", "ing", "sto", "ra", "ne",
+        ];
         let word = |number: usize, random: &mut Random| {
             let length = 2 + random.below(3);
-            let start: String = (0..length).map(|_| syllables[random.below(syllables.len())]).collect();
+            let start: String = (0..length)
+                .map(|_| syllables[random.below(syllables.len())])
+                .collect();
             format!("{start}{number:x}")
         };
         Words((0..count).map(|number| word(number, &mut random)).collect())
     }
 
     pub fn text(&self, random: &mut Random, words: usize) -> String {
-        let words: Vec<&str> = (0..words).map(|_| self.0[random.zipf(self.0.len())].as_str()).collect();
+        let words: Vec<&str> = (0..words)
+            .map(|_| self.0[random.zipf(self.0.len())].as_str())
+            .collect();
         words.join(" ")
     }
 }
@@ -71,7 +77,10 @@ pub fn median(values: &[f64]) -> f64 {
 pub fn figure(bench: &str, name: &str, value: f64, unit: &str) {
     let value = (value * 1000.0).round() / 1000.0;
     println!("{name:<58} {value:>14} {unit}");
-    println!("{}", serde_json::json!({"bench": bench, "figure": name, "value": value, "unit": unit}));
+    println!(
+        "{}",
+        serde_json::json!({"bench": bench, "figure": name, "value": value, "unit": unit})
+    );
 }
 
 /// A node on a definition, in a directory of its own, without its port.
@@ -82,7 +91,8 @@ pub fn start(dataflow: &str) -> (Node, tempfile::TempDir) {
 }
 
 pub fn define(dataflow: &str) -> Definition {
-    definition::parse(dataflow, "bench", std::path::Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"))
+    definition::parse(dataflow, "bench", std::path::Path::new("."))
+        .unwrap_or_else(|faults| panic!("{faults}"))
 }
 
 pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
@@ -96,7 +106,9 @@ pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
 
 /// Public data that is not in the repository, or `None` with the reason printed.
 pub fn public_data(path: &str) -> Option<PathBuf> {
-    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    let found = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(path);
     if found.exists() {
         return Some(found);
     }
@@ -107,14 +119,23 @@ pub fn public_data(path: &str) -> Option<PathBuf> {
 /// Resident memory of this process, in bytes.
 pub fn resident_bytes() -> f64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()).unwrap_or(f64::NAN) * 4096.0
+    statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<f64>().ok())
+        .unwrap_or(f64::NAN)
+        * 4096.0
 }
 
 /// Processor time of this process so far.
 pub fn processor_time() -> Duration {
     let usage = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let ticks = usage.rsplit(')').next().map(|rest| {
-        rest.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum::<u64>()
+        rest.split_whitespace()
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum::<u64>()
     });
     Duration::from_millis(ticks.unwrap_or(0) * 10)
 }

@@ -47,7 +47,9 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
-        Command::Search(arguments) => search::run(&arguments).map(|()| ExitCode::SUCCESS).map_err(Failure::from),
+        Command::Search(arguments) => search::run(&arguments)
+            .map(|()| ExitCode::SUCCESS)
+            .map_err(Failure::from),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("error: {failure}");

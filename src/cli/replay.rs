@@ -56,7 +56,10 @@ fn parse_input(text: &str) -> Result<(String, PathBuf), String> {
 pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
     // Dead letters are in the summary and in their file; a replay's log would only repeat them.
     let filter = EnvFilter::try_from_env("MILLPOND_LOG").unwrap_or_else(|_| EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
     let started = Instant::now();
     let definition = Arc::new(super::load(&arguments.dataflow)?);
     let inputs = inputs(&definition, &arguments.input)?;
@@ -74,7 +77,12 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
     };
     let embedder = open_embedder(&definition)?;
     let mut replay = Replay::new(definition.clone(), embedder, dead_letters);
-    let mut reading = Reading { tick_messages: arguments.tick_messages, in_tick: 0, read: 0, told: Instant::now() };
+    let mut reading = Reading {
+        tick_messages: arguments.tick_messages,
+        in_tick: 0,
+        read: 0,
+        told: Instant::now(),
+    };
     for (table, mut reader) in inputs {
         reading.read_all(&mut replay, table, &mut reader)?;
     }
@@ -84,7 +92,10 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
         print_state(&replay, &definition, table, &mut out)?;
     }
     if let (Some(text), Some(searcher)) = (&arguments.search, replay.searcher()) {
-        let request = SearchRequest { query: Some(text.clone()), ..SearchRequest::default() };
+        let request = SearchRequest {
+            query: Some(text.clone()),
+            ..SearchRequest::default()
+        };
         let answer = searcher.search_in(&replay.snapshot(), &request)?;
         let json = serde_json::to_vec(&answer)?;
         match arguments.json {
@@ -104,9 +115,11 @@ fn inputs(definition: &Definition, given: &[(String, PathBuf)]) -> Result<Vec<(T
     let mut inputs = Vec::new();
     for (number, table) in definition.tables.iter().enumerate() {
         let files: Vec<(PathBuf, Option<Framing>)> = match &table.source {
-            _ if given.iter().any(|(name, _)| *name == table.name) => {
-                given.iter().filter(|(name, _)| *name == table.name).map(|(_, file)| (file.clone(), None)).collect()
-            }
+            _ if given.iter().any(|(name, _)| *name == table.name) => given
+                .iter()
+                .filter(|(name, _)| *name == table.name)
+                .map(|(_, file)| (file.clone(), None))
+                .collect(),
             SourceSettings::File(FileSettings { path, framing, .. }) => vec![(path.clone(), Some(*framing))],
             SourceSettings::Kafka(_) | SourceSettings::Http => Vec::new(),
         };
@@ -116,15 +129,25 @@ fn inputs(definition: &Definition, given: &[(String, PathBuf)]) -> Result<Vec<(T
     }
     if inputs.is_empty() {
         let table = definition.tables.first().map_or("TABLE", |table| &table.name);
-        return Err(format!("nothing to read: no table has a file as its source; give --input {table}=FILE").into());
+        return Err(
+            format!("nothing to read: no table has a file as its source; give --input {table}=FILE").into(),
+        );
     }
     Ok(inputs)
 }
 
 fn table_named(definition: &Definition, name: &str) -> Result<TableId, Failure> {
     definition.table(name).map(|(id, _)| id).ok_or_else(|| {
-        let names: Vec<&str> = definition.tables.iter().map(|table| table.name.as_str()).collect();
-        format!("there is no table `{name}` in the dataflow file; it has {}", names.join(", ")).into()
+        let names: Vec<&str> = definition
+            .tables
+            .iter()
+            .map(|table| table.name.as_str())
+            .collect();
+        format!(
+            "there is no table `{name}` in the dataflow file; it has {}",
+            names.join(", ")
+        )
+        .into()
     })
 }
 
@@ -140,7 +163,10 @@ impl Reading {
     fn read_all(&mut self, replay: &mut Replay, table: TableId, reader: &mut Reader) -> Result<(), Failure> {
         let mut waiting: Vec<OwnedMessage> = Vec::new();
         while let Some(message) = reader.next()? {
-            if waiting.first().is_some_and(|first| first.partition_name() != message.partition_name()) {
+            if waiting
+                .first()
+                .is_some_and(|first| first.partition_name() != message.partition_name())
+            {
                 feed(replay, table, &mut waiting);
             }
             waiting.push(message);
@@ -168,13 +194,21 @@ impl Reading {
 /// Gives neighbouring messages of one partition to the tick.
 fn feed(replay: &mut Replay, table: TableId, waiting: &mut Vec<OwnedMessage>) {
     if let Some(first) = waiting.first() {
-        let messages: Vec<_> = waiting.iter().map(|message| message.as_message(PartitionId(0))).collect();
+        let messages: Vec<_> = waiting
+            .iter()
+            .map(|message| message.as_message(PartitionId(0)))
+            .collect();
         replay.feed(table, &first.partition_name(), &messages);
     }
     waiting.clear();
 }
 
-fn print_state(replay: &Replay, definition: &Definition, table: TableId, out: &mut impl Write) -> io::Result<()> {
+fn print_state(
+    replay: &Replay,
+    definition: &Definition,
+    table: TableId,
+    out: &mut impl Write,
+) -> io::Result<()> {
     let columns = &definition.tables[usize::from(table.0)].key;
     let mut line = Vec::new();
     for (key, row) in replay.rows(table) {
@@ -202,5 +236,9 @@ fn summarise(replay: &Replay, took: Duration) -> ExitCode {
         counters.dead_letters,
         took.as_secs_f64()
     );
-    if counters.dead_letters == 0 { ExitCode::SUCCESS } else { ExitCode::from(3) }
+    if counters.dead_letters == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(3)
+    }
 }

@@ -30,7 +30,10 @@ pub struct ServeArgs {
 
 pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
     let filter = EnvFilter::try_from_env("MILLPOND_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
     let definition = super::load(&arguments.dataflow)?;
     node::serve(
         definition,

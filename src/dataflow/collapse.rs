@@ -10,11 +10,11 @@ use std::sync::Arc;
 use differential_dataflow::{AsCollection, VecCollection};
 use serde::{Deserialize, Serialize};
 use timely::container::CapacityContainerBuilder;
+use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::vec::Map;
 use timely::dataflow::operators::{Capability, Concat, ConnectLoop, Enter, LoopVariable, OkErr};
-use timely::dataflow::Stream;
 use timely::order::Product;
 use timely::progress::Timestamp;
 
@@ -62,7 +62,9 @@ fn route(change: Change, workers: u64) -> impl Iterator<Item = Routed> {
         Operation::Truncate => (0, workers as usize),
         _ => (owner(&change), 1),
     };
-    std::iter::repeat_n(change, copies).zip(first..=u64::MAX).map(|(change, route)| Routed { route, change })
+    std::iter::repeat_n(change, copies)
+        .zip(first..=u64::MAX)
+        .map(|(change, route)| Routed { route, change })
 }
 
 fn owner(change: &Change) -> u64 {
@@ -109,41 +111,49 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
     changes: Stream<'scope, T, Vec<Routed>>,
     keep: Keep,
     publisher: Arc<Publisher>,
-) -> (VecCollection<'scope, T, (Key, Arc<Row>), isize>, Stream<'scope, T, Vec<Routed>>) {
+) -> (
+    VecCollection<'scope, T, (Key, Arc<Row>), isize>,
+    Stream<'scope, T, Vec<Routed>>,
+) {
     let by_owner = Exchange::new(|routed: &Routed| routed.route);
-    let effects = changes.unary_frontier::<CapacityContainerBuilder<Vec<Result<RowUpdate<T>, Routed>>>, _, _, _>(
-        by_owner,
-        "Collapse",
-        move |_capability, _info| {
-            let mut latest = Latest::new(keep);
-            let mut waiting: BTreeMap<T, (Capability<T>, Arrived)> = BTreeMap::new();
-            move |(input, frontier), output| {
-                input.for_each(|capability, data| {
-                    let (_, arrived) = waiting
-                        .entry(capability.time().clone())
-                        .or_insert_with(|| (capability.retain(0), Arrived::default()));
-                    for routed in data.drain(..) {
-                        arrived.add(routed.change, &keep);
-                    }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    // A tick's last round comes before the next tick's first.
-                    let earlier_tick = |time: &T| time.tick() < entry.key().tick();
-                    if frontier.less_equal(entry.key()) || frontier.frontier().iter().any(earlier_tick) {
-                        break;
-                    }
-                    let (time, (capability, arrived)) = entry.remove_entry();
-                    let mut session = output.session(&capability);
-                    let writes = latest.settle(time.tick(), time.round(), arrived, &mut |effect| match effect {
-                        Effect::Retract(key, row) => session.give(Ok(((key, row), time.clone(), -1))),
-                        Effect::Insert(key, row) => session.give(Ok(((key, row), time.clone(), 1))),
-                        Effect::Forward(change) => session.give(Err(Routed { route: owner(&change), change })),
+    let effects = changes
+        .unary_frontier::<CapacityContainerBuilder<Vec<Result<RowUpdate<T>, Routed>>>, _, _, _>(
+            by_owner,
+            "Collapse",
+            move |_capability, _info| {
+                let mut latest = Latest::new(keep);
+                let mut waiting: BTreeMap<T, (Capability<T>, Arrived)> = BTreeMap::new();
+                move |(input, frontier), output| {
+                    input.for_each(|capability, data| {
+                        let (_, arrived) = waiting
+                            .entry(capability.time().clone())
+                            .or_insert_with(|| (capability.retain(0), Arrived::default()));
+                        for routed in data.drain(..) {
+                            arrived.add(routed.change, &keep);
+                        }
                     });
-                    publisher.count(time.tick(), |counts| counts.writes += writes);
+                    while let Some(entry) = waiting.first_entry() {
+                        // A tick's last round comes before the next tick's first.
+                        let earlier_tick = |time: &T| time.tick() < entry.key().tick();
+                        if frontier.less_equal(entry.key()) || frontier.frontier().iter().any(earlier_tick) {
+                            break;
+                        }
+                        let (time, (capability, arrived)) = entry.remove_entry();
+                        let mut session = output.session(&capability);
+                        let writes =
+                            latest.settle(time.tick(), time.round(), arrived, &mut |effect| match effect {
+                                Effect::Retract(key, row) => session.give(Ok(((key, row), time.clone(), -1))),
+                                Effect::Insert(key, row) => session.give(Ok(((key, row), time.clone(), 1))),
+                                Effect::Forward(change) => session.give(Err(Routed {
+                                    route: owner(&change),
+                                    change,
+                                })),
+                            });
+                        publisher.count(time.tick(), |counts| counts.writes += writes);
+                    }
                 }
-            }
-        },
-    );
+            },
+        );
     let (rows, forward) = effects.ok_err(|effect| effect);
     (rows.as_collection(), forward)
 }

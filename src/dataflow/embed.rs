@@ -71,7 +71,9 @@ pub fn embed<'scope>(
     let known = documents
         .clone()
         .arrange_by_key()
-        .join_core(vectors, |_, (key, row), embedding| Some((key.clone(), (row.clone(), embedding.clone()))));
+        .join_core(vectors, |_, (key, row), embedding| {
+            Some((key.clone(), (row.clone(), embedding.clone())))
+        });
     // A text has one vector at most, so what the join leaves over is the documents less those it found.
     let pending = |(key, (row, _)): (Key, (Arc<Row>, Embedding))| (key, (row, Embedding::Pending));
     let all = documents.map(|(_, (key, row))| (key, (row, Embedding::Pending)));
@@ -86,7 +88,8 @@ fn vectors<'scope>(
     mut lane: Lane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
-    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Arc<Row>)), Tick, isize)| hash.0 as u64);
+    let by_text =
+        Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Arc<Row>)), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
     documents
         .inner

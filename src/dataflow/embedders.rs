@@ -28,7 +28,9 @@ impl Threads {
         let threads = Arc::new(self);
         for number in 0..count.max(1) {
             let threads = threads.clone();
-            std::thread::Builder::new().name(format!("embed-{number}")).spawn(move || threads.run())?;
+            std::thread::Builder::new()
+                .name(format!("embed-{number}"))
+                .spawn(move || threads.run())?;
         }
         Ok(())
     }

@@ -72,7 +72,10 @@ pub struct Counted {
 /// Where requests beyond a tick's own go.
 pub enum Beside {
     /// Batches of up to so many texts for the embedder's threads.
-    Threads { requests: Sender<Vec<Request>>, batch: usize },
+    Threads {
+        requests: Sender<Vec<Request>>,
+        batch: usize,
+    },
     /// There are no threads: each tick waits for its texts. For replays.
     Nothing,
 }
@@ -103,7 +106,10 @@ enum State {
 
 impl Texts {
     pub fn new(template: Template, embedder: &dyn Embedder) -> Texts {
-        Texts { template: Arc::new(template), seed: xxhash_rust::xxh3::xxh3_64(embedder.model().as_bytes()) }
+        Texts {
+            template: Arc::new(template),
+            seed: xxhash_rust::xxh3::xxh3_64(embedder.model().as_bytes()),
+        }
     }
 
     pub fn render(&self, row: &Row) -> Option<String> {
@@ -113,14 +119,21 @@ impl Texts {
     /// The hash of the row's text, or `None` where there is nothing to embed.
     pub fn hash(&self, row: &Row) -> Option<TextHash> {
         let text = self.render(row)?;
-        Some(TextHash(xxhash_rust::xxh3::xxh3_128_with_seed(text.as_bytes(), self.seed)))
+        Some(TextHash(xxhash_rust::xxh3::xxh3_128_with_seed(
+            text.as_bytes(),
+            self.seed,
+        )))
     }
 }
 
 impl Arrivals {
     /// A document that has this text came (`diff` > 0) or went.
     pub fn document(&mut self, hash: TextHash, row: Arc<Row>, diff: isize) {
-        let need = self.texts.entry(hash).or_insert_with(|| Need { change: 0, arrived: 0, row: row.clone() });
+        let need = self.texts.entry(hash).or_insert_with(|| Need {
+            change: 0,
+            arrived: 0,
+            row: row.clone(),
+        });
         need.change += diff;
         if diff > 0 {
             need.arrived += diff as u64;
@@ -151,7 +164,11 @@ impl Lane {
     }
 
     /// Takes in a tick's answers and needs; `emit` gets the differences of the collection of vectors.
-    pub fn settle(&mut self, arrivals: Arrivals, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> Counted {
+    pub fn settle(
+        &mut self,
+        arrivals: Arrivals,
+        emit: &mut impl FnMut(TextHash, Embedding, isize),
+    ) -> Counted {
         let mut counted = Counted::default();
         for answer in arrivals.answers {
             counted.embedded += u64::from(answer.vector.is_some());
@@ -176,7 +193,12 @@ impl Lane {
     }
 
     /// Notes how many documents need a text now, and says whether its vector must be computed.
-    fn change_need(&mut self, hash: TextHash, need: &Need, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> bool {
+    fn change_need(
+        &mut self,
+        hash: TextHash,
+        need: &Need,
+        emit: &mut impl FnMut(TextHash, Embedding, isize),
+    ) -> bool {
         if let Some(needed) = self.needed.get_mut(&hash) {
             let before = needed.documents;
             needed.documents += need.change;
@@ -202,10 +224,22 @@ impl Lane {
         }
         if let Some(vector) = self.cache.take(hash) {
             emit(hash, Embedding::Known(vector.clone()), 1);
-            self.needed.insert(hash, Needed { documents: need.change, state: State::Answered(Some(vector)) });
+            self.needed.insert(
+                hash,
+                Needed {
+                    documents: need.change,
+                    state: State::Answered(Some(vector)),
+                },
+            );
             return false;
         }
-        self.needed.insert(hash, Needed { documents: need.change, state: State::Asked });
+        self.needed.insert(
+            hash,
+            Needed {
+                documents: need.change,
+                state: State::Asked,
+            },
+        );
         true
     }
 
@@ -225,7 +259,11 @@ impl Lane {
     }
 
     /// Computes what belongs into this tick, takes it out of `new`, and counts what was embedded.
-    fn embed_inline(&mut self, new: &mut Vec<Request>, emit: &mut impl FnMut(TextHash, Embedding, isize)) -> u64 {
+    fn embed_inline(
+        &mut self,
+        new: &mut Vec<Request>,
+        emit: &mut impl FnMut(TextHash, Embedding, isize),
+    ) -> u64 {
         let inline = match self.beside {
             Beside::Nothing => new.len(),
             Beside::Threads { .. } if self.embedder.is_fast() => new.len().min(INLINE_TEXTS_MAX),
@@ -243,7 +281,10 @@ impl Lane {
                 }
                 Err(error) => {
                     tracing::warn!(%error, texts = batch.len(), "embedding inside the tick failed");
-                    new.extend(batch.iter().map(|request| Request { hash: request.hash, row: request.row.clone() }));
+                    new.extend(batch.iter().map(|request| Request {
+                        hash: request.hash,
+                        row: request.row.clone(),
+                    }));
                 }
             }
         }
@@ -261,7 +302,9 @@ impl Lane {
 
     /// Gives the threads what they have room for.
     fn ask(&mut self) {
-        let Beside::Threads { requests, batch } = &self.beside else { return };
+        let Beside::Threads { requests, batch } = &self.beside else {
+            return;
+        };
         while !self.backlog.is_empty() && !requests.is_full() {
             let mut texts = Vec::with_capacity(*batch);
             while texts.len() < *batch
@@ -290,14 +333,24 @@ fn embedding(vector: &Option<Vector>) -> Embedding {
 ///
 /// # Errors
 /// The embedder asks to try again later.
-pub fn embed_batch(embedder: &dyn Embedder, texts: &Texts, batch: &[Request]) -> Result<Vec<Answer>, EmbedError> {
-    let rendered: Vec<String> = batch.iter().map(|request| texts.render(&request.row).unwrap_or_default()).collect();
+pub fn embed_batch(
+    embedder: &dyn Embedder,
+    texts: &Texts,
+    batch: &[Request],
+) -> Result<Vec<Answer>, EmbedError> {
+    let rendered: Vec<String> = batch
+        .iter()
+        .map(|request| texts.render(&request.row).unwrap_or_default())
+        .collect();
     let borrowed: Vec<&str> = rendered.iter().map(String::as_str).collect();
     match embedder.embed(&borrowed) {
         Ok(vectors) if vectors.len() == batch.len() => Ok(batch
             .iter()
             .zip(vectors)
-            .map(|(request, vector)| Answer { hash: request.hash, vector: checked(embedder, vector) })
+            .map(|(request, vector)| Answer {
+                hash: request.hash,
+                vector: checked(embedder, vector),
+            })
             .collect()),
         Ok(vectors) => Err(EmbedError {
             model: embedder.model().to_owned(),
@@ -307,7 +360,10 @@ pub fn embed_batch(embedder: &dyn Embedder, texts: &Texts, batch: &[Request]) ->
         Err(error) if error.retry => Err(error),
         Err(error) if batch.len() == 1 => {
             tracing::warn!(%error, "a text cannot be embedded");
-            Ok(vec![Answer { hash: batch[0].hash, vector: None }])
+            Ok(vec![Answer {
+                hash: batch[0].hash,
+                vector: None,
+            }])
         }
         // One of them is at fault; the others need not share its fate.
         Err(_) => {
@@ -352,7 +408,9 @@ impl Cache {
         self.next += 1;
         // Places of vectors taken out count too, so the order is bounded with the vectors.
         while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.vectors.len() + 16 {
-            let Some((place, oldest)) = self.order.pop_front() else { break };
+            let Some((place, oldest)) = self.order.pop_front() else {
+                break;
+            };
             match self.vectors.get(&oldest) {
                 Some((at, vector)) if *at == place && self.bytes > CACHE_BYTES_MAX => {
                     self.bytes -= size(vector);

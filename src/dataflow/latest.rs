@@ -73,7 +73,10 @@ struct Kept {
 enum State {
     Row(Arc<Row>),
     /// `before` is the row that was deleted, as long as one that moved may ask for it.
-    Deleted { since: Tick, before: Option<Arc<Row>> },
+    Deleted {
+        since: Tick,
+        before: Option<Arc<Row>>,
+    },
 }
 
 impl Arrived {
@@ -123,7 +126,13 @@ impl Latest {
     /// Applies a tick's changes and says for how many keys the row is another one now.
     ///
     /// `round` counts how often the tick's forwarded changes have come by.
-    pub fn settle(&mut self, tick: Tick, round: u32, mut arrived: Arrived, effect: &mut impl FnMut(Effect)) -> u64 {
+    pub fn settle(
+        &mut self,
+        tick: Tick,
+        round: u32,
+        mut arrived: Arrived,
+        effect: &mut impl FnMut(Effect),
+    ) -> u64 {
         let mut writes = 0;
         self.forget(tick);
         for version in std::mem::take(&mut arrived.truncates) {
@@ -135,7 +144,9 @@ impl Latest {
                 self.refold(tick, round, &key, steps, effect)
             } else {
                 let kept = self.rows.remove(&key);
-                steps.into_iter().fold(kept, |kept, step| self.fold(tick, kept, step))
+                steps
+                    .into_iter()
+                    .fold(kept, |kept, step| self.fold(tick, kept, step))
             };
             let new = kept.as_ref().and_then(Kept::row).cloned();
             if old != new {
@@ -177,7 +188,10 @@ impl Latest {
         }
         let mut history = self.history.1.remove(key).unwrap_or_else(|| {
             let before = self.rows.get(key).cloned();
-            History { before, steps: Vec::new() }
+            History {
+                before,
+                steps: Vec::new(),
+            }
         });
         for step in arrived {
             insert(&mut history.steps, step);
@@ -214,17 +228,27 @@ impl Latest {
             Operation::Upsert(row) => State::Row(fill(row, kept.as_ref().and_then(Kept::row))),
             Operation::Delete | Operation::Truncate => {
                 let before = match kept {
-                    Some(Kept { state: State::Row(row), .. }) => Some(row),
+                    Some(Kept {
+                        state: State::Row(row),
+                        ..
+                    }) => Some(row),
                     // The same delete again. Another one deletes a row that has not come by yet.
-                    Some(Kept { version, state: State::Deleted { before, .. } }) => {
-                        before.filter(|_| change.version.is_same_change(&version))
-                    }
+                    Some(Kept {
+                        version,
+                        state: State::Deleted { before, .. },
+                    }) => before.filter(|_| change.version.is_same_change(&version)),
                     None => None,
                 };
-                State::Deleted { since: tick, before: before.filter(|_| self.keep.unavailable_values) }
+                State::Deleted {
+                    since: tick,
+                    before: before.filter(|_| self.keep.unavailable_values),
+                }
             }
         };
-        Some(Kept { version: change.version, state })
+        Some(Kept {
+            version: change.version,
+            state,
+        })
     }
 
     fn store(&mut self, tick: Tick, key: Key, kept: Option<Kept>) {
@@ -238,7 +262,11 @@ impl Latest {
             && *since == tick
             && self.keep.forget_tombstones
         {
-            let queue = if before.is_some() { &mut self.moved_rows } else { &mut self.tombstones };
+            let queue = if before.is_some() {
+                &mut self.moved_rows
+            } else {
+                &mut self.tombstones
+            };
             queue.push_back((tick, key.clone()));
         }
         self.rows.insert(key, kept);
@@ -252,11 +280,19 @@ impl Latest {
             }
         }
         for (key, steps) in &mut arrived.keys {
-            let delete =
-                Change { key: key.clone(), operation: Operation::Delete, version, moved_from: None, committed_ms: None };
+            let delete = Change {
+                key: key.clone(),
+                operation: Operation::Delete,
+                version,
+                moved_from: None,
+                committed_ms: None,
+            };
             insert(steps, delete);
         }
-        if self.truncated.is_none_or(|truncated| version.replaces(&truncated)) {
+        if self
+            .truncated
+            .is_none_or(|truncated| version.replaces(&truncated))
+        {
             self.truncated = Some(version);
         }
     }
@@ -267,8 +303,13 @@ impl Latest {
             entry.is_some_and(|(since, _)| since.0.saturating_add(after_ms) < tick.0)
         };
         while is_over(self.moved_rows.front(), MOVED_ROW_MS) {
-            let Some((since, key)) = self.moved_rows.pop_front() else { break };
-            if let Some(Kept { state: State::Deleted { since: at, before }, .. }) = self.rows.get_mut(&key)
+            let Some((since, key)) = self.moved_rows.pop_front() else {
+                break;
+            };
+            if let Some(Kept {
+                state: State::Deleted { since: at, before },
+                ..
+            }) = self.rows.get_mut(&key)
                 && *at == since
             {
                 *before = None;
@@ -276,8 +317,11 @@ impl Latest {
             }
         }
         while is_over(self.tombstones.front(), TOMBSTONE_MS) {
-            let Some((since, key)) = self.tombstones.pop_front() else { break };
-            if matches!(self.rows.get(&key), Some(Kept { state: State::Deleted { since: at, .. }, .. }) if *at == since) {
+            let Some((since, key)) = self.tombstones.pop_front() else {
+                break;
+            };
+            if matches!(self.rows.get(&key), Some(Kept { state: State::Deleted { since: at, .. }, .. }) if *at == since)
+            {
                 self.rows.remove(&key);
             }
         }
@@ -302,7 +346,10 @@ impl Kept {
 
 /// Whether a moved row still lacks the values that its old key has. A completed one has moved from its own key.
 fn asks_old_key(change: &Change) -> bool {
-    change.moved_from.as_ref().is_some_and(|old_key| *old_key != change.key)
+    change
+        .moved_from
+        .as_ref()
+        .is_some_and(|old_key| *old_key != change.key)
 }
 
 /// Whether the source left values out of the row, even if they have been filled in since.
@@ -330,7 +377,11 @@ fn complete(change: Change, base: Option<&Arc<Row>>) -> Change {
         Operation::Upsert(row) => Operation::Upsert(fill(row, base)),
         other => other,
     };
-    Change { operation, moved_from: Some(change.key.clone()), ..change }
+    Change {
+        operation,
+        moved_from: Some(change.key.clone()),
+        ..change
+    }
 }
 
 /// The row with its unavailable values taken from `base`; null where that has none.
@@ -339,7 +390,10 @@ fn fill(row: Arc<Row>, base: Option<&Arc<Row>>) -> Arc<Row> {
         return row;
     }
     let values = row.iter().map(|(name, value)| match value {
-        Datum::Unavailable => base.and_then(|base| base.get(name)).cloned().unwrap_or(Datum::Null),
+        Datum::Unavailable => base
+            .and_then(|base| base.get(name))
+            .cloned()
+            .unwrap_or(Datum::Null),
         known => known.clone(),
     });
     Arc::new(Row::new(row.columns.clone(), values.collect::<Box<[Datum]>>()))

@@ -34,28 +34,36 @@ pub fn maintain<'scope>(
         Exchange::new(|update: &((Key, (Arc<Row>, Embedding)), Tick, isize)| key_hash(&update.0.0));
     documents
         .inner
-        .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(by_owner, "Maintain", move |_capability, _info| {
-            let mut waiting: BTreeMap<Tick, (Capability<Tick>, Vec<DocumentUpdate>)> = BTreeMap::new();
-            move |(input, frontier), _output| {
-                input.for_each(|capability, data| {
-                    for (document, tick, diff) in data.drain(..) {
-                        waiting.entry(tick).or_insert_with(|| (capability.delayed(&tick, 0), Vec::new())).1.push((document, diff));
+        .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
+            by_owner,
+            "Maintain",
+            move |_capability, _info| {
+                let mut waiting: BTreeMap<Tick, (Capability<Tick>, Vec<DocumentUpdate>)> = BTreeMap::new();
+                move |(input, frontier), _output| {
+                    input.for_each(|capability, data| {
+                        for (document, tick, diff) in data.drain(..) {
+                            waiting
+                                .entry(tick)
+                                .or_insert_with(|| (capability.delayed(&tick, 0), Vec::new()))
+                                .1
+                                .push((document, diff));
+                        }
+                    });
+                    while let Some(entry) = waiting.first_entry() {
+                        if frontier.less_equal(entry.key()) {
+                            break;
+                        }
+                        let (tick, (_capability, updates)) = entry.remove_entry();
+                        let mut shard = shard.borrow_mut();
+                        if let Err(error) = shard.apply(tick, by_key(updates)) {
+                            // Without its keyword leg a worker cannot keep the promise of one cut.
+                            panic!("tick {tick}: {error}");
+                        }
+                        publisher.register(tick, worker, shard.state());
                     }
-                });
-                while let Some(entry) = waiting.first_entry() {
-                    if frontier.less_equal(entry.key()) {
-                        break;
-                    }
-                    let (tick, (_capability, updates)) = entry.remove_entry();
-                    let mut shard = shard.borrow_mut();
-                    if let Err(error) = shard.apply(tick, by_key(updates)) {
-                        // Without its keyword leg a worker cannot keep the promise of one cut.
-                        panic!("tick {tick}: {error}");
-                    }
-                    publisher.register(tick, worker, shard.state());
                 }
-            }
-        })
+            },
+        )
         .probe_with(probe);
 }
 
@@ -67,7 +75,10 @@ fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
     for ((key, (row, embedding)), diff) in updates {
         // Consolidated updates are sorted by key, so those of one key are neighbours.
         if last.as_ref() != Some(&key) {
-            by_key.push(Update { key: Arc::from(key.to_text()), document: None });
+            by_key.push(Update {
+                key: Arc::from(key.to_text()),
+                document: None,
+            });
             last = Some(key);
         }
         if diff > 0

@@ -78,7 +78,12 @@ impl Job {
         if let Some(shard) = &shard {
             publisher.register(Tick(0), number, shard.borrow().state());
         }
-        let mut tables: Vec<_> = parts.definition.tables.iter().map(|_| InputHandle::new()).collect();
+        let mut tables: Vec<_> = parts
+            .definition
+            .tables
+            .iter()
+            .map(|_| InputHandle::new())
+            .collect();
         let mut answers = InputHandle::new();
         let probe = ProbeHandle::new();
         worker.dataflow::<Tick, _, _>(|scope| {
@@ -86,7 +91,15 @@ impl Job {
             let answers = scope.input_from(&mut answers);
             flow(changes, answers, parts, shard.clone(), &probe);
         });
-        Job { tick: Tick(0), tables, answers, probe, shard, number, publisher }
+        Job {
+            tick: Tick(0),
+            tables,
+            answers,
+            probe,
+            shard,
+            number,
+            publisher,
+        }
     }
 
     pub fn tick(&self) -> Tick {
@@ -142,7 +155,9 @@ impl Job {
     }
 
     pub fn has_finished_work(&self) -> bool {
-        self.shard.as_ref().is_some_and(|shard| shard.borrow().has_finished_work())
+        self.shard
+            .as_ref()
+            .is_some_and(|shard| shard.borrow().has_finished_work())
     }
 
     fn advance_to(&mut self, tick: Tick) {
@@ -178,12 +193,19 @@ fn flow<'scope>(
     for (rows, watched) in rows.iter().zip(parts.watched) {
         watch(rows, watched);
     }
-    let (Some(index), Some(shard)) = (&parts.definition.index, shard) else { return };
+    let (Some(index), Some(shard)) = (&parts.definition.index, shard) else {
+        return;
+    };
     let documents = view(&rows, &index.plan);
     let embedded = match (&index.vectors, parts.embedder) {
         (VectorSource::Embed { template, .. }, Some(embedder)) => {
             let texts = Texts::new(template.clone(), &*embedder);
-            embed(documents, answers, Lane::new(embedder, texts, parts.beside), publisher.clone())
+            embed(
+                documents,
+                answers,
+                Lane::new(embedder, texts, parts.beside),
+                publisher.clone(),
+            )
         }
         (source, _) => ready_made(documents, source),
     };

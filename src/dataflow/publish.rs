@@ -64,7 +64,11 @@ struct Entry {
 
 impl Publisher {
     pub fn new(published: Arc<Published>, metrics: Metrics) -> Publisher {
-        Publisher { published, metrics, ledger: Mutex::default() }
+        Publisher {
+            published,
+            metrics,
+            ledger: Mutex::default(),
+        }
     }
 
     pub fn published(&self) -> &Arc<Published> {
@@ -78,12 +82,22 @@ impl Publisher {
 
     /// Notes that a tick covers a partition up to a position.
     pub fn read(&self, tick: Tick, reading: Reading) {
-        self.ledger().ticks.entry(tick).or_default().readings.push(reading);
+        self.ledger()
+            .ticks
+            .entry(tick)
+            .or_default()
+            .readings
+            .push(reading);
     }
 
     /// Hands in a shard's state as of a tick, before the worker lets go of it.
     pub fn register(&self, tick: Tick, shard: usize, state: Arc<ShardState>) {
-        self.ledger().ticks.entry(tick).or_default().shards.push((shard, state));
+        self.ledger()
+            .ticks
+            .entry(tick)
+            .or_default()
+            .shards
+            .push((shard, state));
     }
 
     /// Publishes everything up to `tick`, which all workers have let go of.
@@ -94,7 +108,8 @@ impl Publisher {
         for (at, entry) in std::mem::replace(&mut ledger.ticks, later) {
             ledger.total.add(&entry.counts);
             ledger.shards.extend(entry.shards);
-            self.metrics.collapsed(entry.counts.changes.saturating_sub(entry.counts.writes));
+            self.metrics
+                .collapsed(entry.counts.changes.saturating_sub(entry.counts.writes));
             self.metrics.texts_embedded(entry.counts.texts_embedded);
             self.metrics.texts_saved(entry.counts.texts_saved);
             for reading in entry.readings {
@@ -108,19 +123,31 @@ impl Publisher {
             counters: ledger.total.counters(),
             shards: ledger.shards.values().cloned().collect(),
         };
-        let vectors_since = snapshot.shards.iter().filter_map(|shard| shard.pending_since).min();
+        let vectors_since = snapshot
+            .shards
+            .iter()
+            .filter_map(|shard| shard.pending_since)
+            .min();
         self.metrics.set_documents(snapshot.documents());
-        self.metrics.set_vectors(snapshot.vectors(), snapshot.vectors_pending(), snapshot.vectors_unbuilt());
+        self.metrics.set_vectors(
+            snapshot.vectors(),
+            snapshot.vectors_pending(),
+            snapshot.vectors_unbuilt(),
+        );
         self.published.publish(snapshot);
         self.measure(&mut ledger, readings, vectors_since);
     }
 
     /// Notes how old what has just become searchable is: once per batch of changes and leg, by its oldest.
     fn measure(&self, ledger: &mut Ledger, readings: Vec<(Tick, Reading)>, vectors_since: Option<Tick>) {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
+        let now_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_millis() as i64);
         let note = |leg: Leg, reading: &Reading| {
             let here = reading.arrived.elapsed();
-            let committed = reading.committed_ms.map(|committed_ms| (now_ms - committed_ms) as f64 / 1000.0);
+            let committed = reading
+                .committed_ms
+                .map(|committed_ms| (now_ms - committed_ms) as f64 / 1000.0);
             self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
             self.metrics.searchable(leg, here);
         };

@@ -52,7 +52,10 @@ impl Pace {
     }
 
     fn enlist(&self) {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).push(std::thread::current());
+        self.threads
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(std::thread::current());
     }
 
     fn tick(&self) -> Tick {
@@ -79,7 +82,11 @@ pub struct Feeds {
 /// # Errors
 /// A worker panicked: what it said.
 pub fn execute(workers: usize, work: impl Fn(&mut Worker) + Send + Sync + 'static) -> Result<(), String> {
-    let config = if workers <= 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let config = if workers <= 1 {
+        timely::Config::thread()
+    } else {
+        timely::Config::process(workers)
+    };
     let guards = timely::execute(config, move |worker| work(worker))?;
     guards.join().into_iter().collect()
 }
@@ -136,7 +143,12 @@ struct Leader {
 
 impl Leader {
     fn new(publisher: Arc<Publisher>, metrics: Metrics) -> Leader {
-        Leader { publisher, metrics, published: None, started: Instant::now() }
+        Leader {
+            publisher,
+            metrics,
+            published: None,
+            started: Instant::now(),
+        }
     }
 
     /// Publishes the tick that is done and sets the next one if anything waits for it; says how long to sleep.
@@ -155,7 +167,9 @@ impl Leader {
             return TICK_MIN - since;
         }
         self.started = Instant::now();
-        let clock = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        let clock = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |now| now.as_millis() as u64);
         pace.set_tick(Tick(clock.max(job.tick().0 + 1)));
         SLEEP_MAX
     }

@@ -81,8 +81,13 @@ pub enum Format {
 }
 
 impl Format {
-    pub const ALL: [Format; 5] =
-        [Format::CanalJson, Format::DebeziumJson, Format::MaxwellJson, Format::UpsertJson, Format::EmbeddingJson];
+    pub const ALL: [Format; 5] = [
+        Format::CanalJson,
+        Format::DebeziumJson,
+        Format::MaxwellJson,
+        Format::UpsertJson,
+        Format::EmbeddingJson,
+    ];
 
     /// The name in a dataflow file.
     pub fn name(self) -> &'static str {
@@ -209,7 +214,10 @@ pub enum FieldKind {
 #[derive(Clone, Debug)]
 pub enum VectorSource {
     /// The rendered template goes through the embedder.
-    Embed { template: Template, embedder: EmbedderSettings },
+    Embed {
+        template: Template,
+        embedder: EmbedderSettings,
+    },
     /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
     Column { column: usize, dimensions: usize },
     /// Keyword search only.
@@ -247,5 +255,9 @@ pub enum Fusion {
     /// `weight` times the vector leg's min-max-normalised score plus `1 - weight` times the keyword score over its maximum.
     Relative { weight: f32 },
     /// Reciprocal rank: sum of `weight / (k + rank)`.
-    Rrf { k: f32, keyword_weight: f32, vector_weight: f32 },
+    Rrf {
+        k: f32,
+        keyword_weight: f32,
+        vector_weight: f32,
+    },
 }

@@ -19,5 +19,8 @@ pub enum Node {
     /// Rows for which the condition is true; neither false nor null.
     Filter { input: Box<Node>, condition: Expression },
     /// One value per output column.
-    Project { input: Box<Node>, columns: Vec<Expression> },
+    Project {
+        input: Box<Node>,
+        columns: Vec<Expression>,
+    },
 }

@@ -37,7 +37,10 @@ impl Documents {
 
     /// All documents, by slot.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Arc<Document>)> {
-        self.slots.iter().enumerate().filter_map(|(n, entry)| Some((Slot(n as u32), entry.as_ref()?)))
+        self.slots
+            .iter()
+            .enumerate()
+            .filter_map(|(n, entry)| Some((Slot(n as u32), entry.as_ref()?)))
     }
 
     pub fn len(&self) -> usize {
@@ -63,7 +66,10 @@ impl Documents {
         }
         // An update keeps the key that the map already shares.
         let document = match self.slots[place].take() {
-            Some(old) => Arc::new(Document { key: old.key.clone(), row: document.row.clone() }),
+            Some(old) => Arc::new(Document {
+                key: old.key.clone(),
+                row: document.row.clone(),
+            }),
             None => {
                 self.by_key.insert(document.key.clone(), slot);
                 document

@@ -56,11 +56,19 @@ pub struct ShardSettings {
 impl Shard {
     /// `dimensions` is that of the index's vectors, or `None` for an index without them.
     pub fn new(index: &Index, dimensions: Option<usize>, settings: &ShardSettings) -> Shard {
-        let compaction = if settings.repeatable { Compaction::Inline } else { Compaction::Background };
+        let compaction = if settings.repeatable {
+            Compaction::Inline
+        } else {
+            Compaction::Background
+        };
         let mut keyword_columns: Vec<usize> = index.text.iter().map(|field| field.column).collect();
         keyword_columns.extend(index.fields.iter().map(|field| field.column));
         let vector = dimensions.map(|dimensions| {
-            let vectors = VectorSettings { dimensions, metric: index.metric, graphs: !settings.repeatable };
+            let vectors = VectorSettings {
+                dimensions,
+                metric: index.metric,
+                graphs: !settings.repeatable,
+            };
             VectorWriter::new(vectors, settings.wake.clone())
         });
         Shard {
@@ -96,7 +104,11 @@ impl Shard {
 
     /// Whether background work has finished and waits for a tick, even one without updates.
     pub fn has_finished_work(&self) -> bool {
-        self.keyword.has_finished_work() || self.vector.as_ref().is_some_and(|vector| vector.has_finished_work())
+        self.keyword.has_finished_work()
+            || self
+                .vector
+                .as_ref()
+                .is_some_and(|vector| vector.has_finished_work())
     }
 
     /// What readers shall see after the last `apply`.
@@ -110,8 +122,18 @@ impl Shard {
         })
     }
 
-    fn put(&mut self, tick: Tick, key: Arc<str>, row: Arc<Row>, vector: DocumentVector, changes: &mut Changes) {
-        let existing = self.documents.by_key(&key).map(|(slot, document)| (slot, document.clone()));
+    fn put(
+        &mut self,
+        tick: Tick,
+        key: Arc<str>,
+        row: Arc<Row>,
+        vector: DocumentVector,
+        changes: &mut Changes,
+    ) {
+        let existing = self
+            .documents
+            .by_key(&key)
+            .map(|(slot, document)| (slot, document.clone()));
         let (slot, old) = match existing {
             Some((slot, old)) => (slot, Some(old)),
             None => (self.new_slot(), None),
@@ -119,7 +141,9 @@ impl Shard {
         let row_changed = old.as_ref().is_none_or(|old| old.row != row);
         if row_changed {
             let reindex = old.as_ref().is_none_or(|old| {
-                self.keyword_columns.iter().any(|&column| old.row.values[column] != row.values[column])
+                self.keyword_columns
+                    .iter()
+                    .any(|&column| old.row.values[column] != row.values[column])
             });
             let document = Arc::new(Document { key, row });
             if reindex {
@@ -149,7 +173,11 @@ impl Shard {
     }
 
     fn remove(&mut self, key: &str, changes: &mut Changes) {
-        let Some((slot, old)) = self.documents.by_key(key).map(|(slot, document)| (slot, document.clone())) else {
+        let Some((slot, old)) = self
+            .documents
+            .by_key(key)
+            .map(|(slot, document)| (slot, document.clone()))
+        else {
             return;
         };
         self.documents.remove(slot);
@@ -194,7 +222,9 @@ impl Pending {
     }
 
     fn end(&mut self, slot: Slot) {
-        let Some(tick) = self.since.remove(&slot) else { return };
+        let Some(tick) = self.since.remove(&slot) else {
+            return;
+        };
         if let Some(waiting) = self.ticks.get_mut(&tick) {
             *waiting -= 1;
             if *waiting == 0 {

@@ -51,7 +51,12 @@ pub struct ShardState {
 impl Snapshot {
     /// Before the first tick.
     pub fn empty() -> Snapshot {
-        Snapshot { tick: Tick(0), positions: Arc::default(), counters: Counters::default(), shards: Vec::new() }
+        Snapshot {
+            tick: Tick(0),
+            positions: Arc::default(),
+            counters: Counters::default(),
+            shards: Vec::new(),
+        }
     }
 
     /// The document with this key text.

@@ -23,7 +23,11 @@ pub struct BudgetClosed;
 
 impl Budget {
     pub fn new(max: usize) -> Budget {
-        Budget { max, state: Mutex::default(), freed: Condvar::new() }
+        Budget {
+            max,
+            state: Mutex::default(),
+            freed: Condvar::new(),
+        }
     }
 
     /// Waits until there is room.

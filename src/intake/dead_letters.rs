@@ -56,10 +56,15 @@ impl DeadLetters {
                 "dead letter"
             );
         }
-        let Some(file) = self.0.as_ref().filter(|_| !letters.is_empty()) else { return };
+        let Some(file) = self.0.as_ref().filter(|_| !letters.is_empty()) else {
+            return;
+        };
         let mut lines = Vec::new();
         for letter in letters {
-            let partition = letter.partition.split_once('/').map_or(&*letter.partition, |(_, partition)| partition);
+            let partition = letter
+                .partition
+                .split_once('/')
+                .map_or(&*letter.partition, |(_, partition)| partition);
             let line = Line {
                 reason: &letter.reason,
                 table: &letter.table,
