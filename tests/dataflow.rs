@@ -20,7 +20,11 @@ type Table = BTreeMap<Key, Arc<Row>>;
 
 /// Feeds each tick's changes to the workers in turn; returns the rows after each tick.
 fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Change>>) -> Vec<Table> {
-    let config = if workers == 1 { timely::Config::thread() } else { timely::Config::process(workers) };
+    let config = if workers == 1 {
+        timely::Config::thread()
+    } else {
+        timely::Config::process(workers)
+    };
     let rows: Arc<Mutex<Table>> = Arc::default();
     let after: Arc<Mutex<Vec<Table>>> = Arc::default();
     let (shown, states) = (rows.clone(), after.clone());
@@ -28,7 +32,10 @@ fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Chang
     timely::execute(config, move |worker| {
         let published = Arc::new(Published::new(Snapshot::empty()));
         let publisher = Arc::new(Publisher::new(published, Metrics::default()));
-        let keep = Keep { unavailable_values, forget_tombstones: false };
+        let keep = Keep {
+            unavailable_values,
+            forget_tombstones: false,
+        };
         let mut input = InputHandle::new();
         let probe = ProbeHandle::new();
         let shown = shown.clone();
@@ -59,7 +66,11 @@ fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Chang
             let mut rows = shown.lock().unwrap();
             for (key, row, diff) in differences {
                 match diff {
-                    -1 => assert_eq!(rows.remove(&key), Some(row), "a retraction names the row that is there"),
+                    -1 => assert_eq!(
+                        rows.remove(&key),
+                        Some(row),
+                        "a retraction names the row that is there"
+                    ),
                     1 => assert_eq!(rows.insert(key, row), None, "a key has one row"),
                     other => panic!("a difference of {other}"),
                 }
@@ -85,19 +96,31 @@ fn key(id: usize) -> Key {
 
 fn row(id: usize, price: usize, body: Datum) -> Arc<Row> {
     let columns = Columns::new(["id", "price", "body"]);
-    Arc::new(Row::new(columns, vec![Datum::Int(id as i64), Datum::Int(price as i64), body]))
+    Arc::new(Row::new(
+        columns,
+        vec![Datum::Int(id as i64), Datum::Int(price as i64), body],
+    ))
 }
 
 fn version(lsn: u64, partition: u32, offset: u64) -> Version {
     Version {
-        source: Some(SourceOrder { origin: 7, order: (lsn, 0, 0) }),
+        source: Some(SourceOrder {
+            origin: 7,
+            order: (lsn, 0, 0),
+        }),
         partition: PartitionId(partition),
         offset: Offset(offset),
     }
 }
 
 fn change(key: Key, operation: Operation, version: Version) -> Change {
-    Change { key, operation, version, moved_from: None, committed_ms: None }
+    Change {
+        key,
+        operation,
+        version,
+        moved_from: None,
+        committed_ms: None,
+    }
 }
 
 /// Upserts, deletes and truncates of a small key space with growing versions, then shuffled and in part repeated.
@@ -110,7 +133,11 @@ fn shuffled_stream(random: &mut Random) -> Vec<Vec<Change>> {
             70..99 => Operation::Delete,
             _ => Operation::Truncate,
         };
-        let key = if operation == Operation::Truncate { Key::new(vec![]) } else { key(id) };
+        let key = if operation == Operation::Truncate {
+            Key::new(vec![])
+        } else {
+            key(id)
+        };
         changes.push(change(key, operation, version(lsn, random.below(3) as u32, lsn)));
         if random.percent(20) {
             let repeated = changes[random.below(changes.len())].clone();
@@ -183,22 +210,40 @@ fn database(random: &mut Random) -> Vec<(Change, Table)> {
             (None, _) => {
                 truth.insert(id, (lsn, format!("body {lsn}")));
                 let operation = Operation::Upsert(row(id, lsn, Datum::text(&format!("body {lsn}"))));
-                push(change(key(id), operation, version(lsn as u64, 0, offset)), &truth, &mut log);
+                push(
+                    change(key(id), operation, version(lsn as u64, 0, offset)),
+                    &truth,
+                    &mut log,
+                );
             }
             (Some((_, body)), 0..5) => {
                 // Unchanged out-of-line values are not sent.
                 truth.insert(id, (lsn, body));
                 let operation = Operation::Upsert(row(id, lsn, Datum::Unavailable));
-                push(change(key(id), operation, version(lsn as u64, 0, offset)), &truth, &mut log);
+                push(
+                    change(key(id), operation, version(lsn as u64, 0, offset)),
+                    &truth,
+                    &mut log,
+                );
             }
             (Some(_), 5..7) => {
                 truth.remove(&id);
-                push(change(key(id), Operation::Delete, version(lsn as u64, 0, offset)), &truth, &mut log);
+                push(
+                    change(key(id), Operation::Delete, version(lsn as u64, 0, offset)),
+                    &truth,
+                    &mut log,
+                );
             }
             (Some((_, body)), _) => {
-                let Some(free) = (0..8).find(|other| !truth.contains_key(other)) else { continue };
+                let Some(free) = (0..8).find(|other| !truth.contains_key(other)) else {
+                    continue;
+                };
                 truth.remove(&id);
-                push(change(key(id), Operation::Delete, version(lsn as u64, 0, offset)), &truth, &mut log);
+                push(
+                    change(key(id), Operation::Delete, version(lsn as u64, 0, offset)),
+                    &truth,
+                    &mut log,
+                );
                 truth.insert(free, (lsn, body));
                 let operation = Operation::Upsert(row(free, lsn, Datum::Unavailable));
                 let mut moved = change(key(free), operation, version(lsn as u64, 0, offset + 1));
@@ -211,7 +256,10 @@ fn database(random: &mut Random) -> Vec<(Change, Table)> {
 }
 
 fn described(change: &Change) -> String {
-    let from = change.moved_from.as_ref().map_or(String::new(), |from| format!(" from {from}"));
+    let from = change
+        .moved_from
+        .as_ref()
+        .map_or(String::new(), |from| format!(" from {from}"));
     let lsn = change.version.source.unwrap().order.0;
     match &change.operation {
         Operation::Upsert(row) => format!("  {lsn}: {} := {:?}{from}\n", change.key, row.values),
@@ -233,7 +281,12 @@ fn unavailable_values_follow_their_row_also_over_moves_and_redelivery() {
                     next -= random.below(next.min(40) + 1);
                 }
                 let end = (next + 1 + random.below(15)).min(log.len());
-                ticks.push(log[next..end].iter().map(|(change, _)| change.clone()).collect::<Vec<_>>());
+                ticks.push(
+                    log[next..end]
+                        .iter()
+                        .map(|(change, _)| change.clone())
+                        .collect::<Vec<_>>(),
+                );
                 next = end;
                 furthest = furthest.max(end);
                 expected.push(log[furthest - 1].1.clone());
@@ -242,7 +295,8 @@ fn unavailable_values_follow_their_row_also_over_moves_and_redelivery() {
             let states = collapse_ticks(workers, true, ticks);
             for (number, (state, expected)) in states.iter().zip(&expected).enumerate() {
                 assert_eq!(
-                    state, expected,
+                    state,
+                    expected,
                     "seed {seed}, {workers} workers, tick {}, which brought\n{}",
                     number + 1,
                     delivered[number].iter().map(described).collect::<String>()
@@ -265,13 +319,20 @@ fn keys_that_are_swapped_in_one_tick_keep_their_values() {
     for (from, to) in [(a, spare), (b, a), (spare, b)] {
         lsn += 1;
         swap.push(change(key(from), Operation::Delete, version(lsn, 0, 2 * lsn)));
-        let mut moved =
-            change(key(to), Operation::Upsert(row(to, 2, Datum::Unavailable)), version(lsn, 0, 2 * lsn + 1));
+        let mut moved = change(
+            key(to),
+            Operation::Upsert(row(to, 2, Datum::Unavailable)),
+            version(lsn, 0, 2 * lsn + 1),
+        );
         moved.moved_from = Some(key(from));
         swap.push(moved);
     }
     for workers in [1, 3] {
-        let states = collapse_ticks(workers, true, vec![vec![insert(a, 1), insert(b, 2)], swap.clone()]);
+        let states = collapse_ticks(
+            workers,
+            true,
+            vec![vec![insert(a, 1), insert(b, 2)], swap.clone()],
+        );
         let expected = Table::from([
             (key(a), row(a, 2, Datum::text("body of 2"))),
             (key(b), row(b, 2, Datum::text("body of 1"))),

@@ -33,7 +33,9 @@ dimensions = 16
 "#;
 
 fn define() -> Arc<Definition> {
-    Arc::new(definition::parse(DATAFLOW, "things", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}")))
+    Arc::new(
+        definition::parse(DATAFLOW, "things", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}")),
+    )
 }
 
 /// What the index should hold: price and title by key.
@@ -57,7 +59,15 @@ fn line(random: &mut Random, keys: usize, number: usize, model: &mut Model) -> S
 }
 
 fn keys_found(searcher: &Searcher, snapshot: &Snapshot, request: SearchRequest) -> BTreeSet<String> {
-    let answer = searcher.search_in(snapshot, &SearchRequest { limit: 1000, ..request }).unwrap();
+    let answer = searcher
+        .search_in(
+            snapshot,
+            &SearchRequest {
+                limit: 1000,
+                ..request
+            },
+        )
+        .unwrap();
     assert!(answer.failed.is_empty(), "a leg failed");
     let keys: Vec<String> = answer.hits.iter().map(|hit| hit.key.to_string()).collect();
     let set: BTreeSet<String> = keys.iter().cloned().collect();
@@ -66,7 +76,11 @@ fn keys_found(searcher: &Searcher, snapshot: &Snapshot, request: SearchRequest) 
 }
 
 fn words(text: &str, mode: Mode) -> SearchRequest {
-    SearchRequest { query: Some(text.to_owned()), mode, ..SearchRequest::default() }
+    SearchRequest {
+        query: Some(text.to_owned()),
+        mode,
+        ..SearchRequest::default()
+    }
 }
 
 #[test]
@@ -92,22 +106,50 @@ fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
             assert_eq!(snapshot.documents(), model.len(), "{at}");
             assert_eq!(snapshot.vectors(), model.len(), "{at}");
             assert_eq!(snapshot.vectors_pending(), 0, "{at}");
-            assert_eq!(keys_found(&searcher, &snapshot, words("common", Mode::Keyword)), expected, "{at}");
-            assert_eq!(keys_found(&searcher, &snapshot, words("anything", Mode::Vector)), expected, "{at}");
+            assert_eq!(
+                keys_found(&searcher, &snapshot, words("common", Mode::Keyword)),
+                expected,
+                "{at}"
+            );
+            assert_eq!(
+                keys_found(&searcher, &snapshot, words("anything", Mode::Vector)),
+                expected,
+                "{at}"
+            );
             // One word, one filter, and one document, against the model.
             let word = format!("word{}", random.below(6));
             let with_word = model.iter().filter(|(_, (_, title))| title.contains(&word));
             let with_word: BTreeSet<String> = with_word.map(|(id, _)| id.to_string()).collect();
-            assert_eq!(keys_found(&searcher, &snapshot, words(&word, Mode::Keyword)), with_word, "{at}");
+            assert_eq!(
+                keys_found(&searcher, &snapshot, words(&word, Mode::Keyword)),
+                with_word,
+                "{at}"
+            );
             let bound = random.below(number + 1);
-            let cheap = model.iter().filter(|(_, (price, _))| *price < bound).map(|(id, _)| id.to_string());
+            let cheap = model
+                .iter()
+                .filter(|(_, (price, _))| *price < bound)
+                .map(|(id, _)| id.to_string());
             let cheap: BTreeSet<String> = cheap.collect();
-            for (text, mode) in [("common", Mode::Keyword), ("anything", Mode::Vector), ("common", Mode::Hybrid)] {
-                let request = SearchRequest { filter: Some(format!("price < {bound}")), ..words(text, mode) };
-                assert_eq!(keys_found(&searcher, &snapshot, request), cheap, "{at}, {mode:?}, price < {bound}");
+            for (text, mode) in [
+                ("common", Mode::Keyword),
+                ("anything", Mode::Vector),
+                ("common", Mode::Hybrid),
+            ] {
+                let request = SearchRequest {
+                    filter: Some(format!("price < {bound}")),
+                    ..words(text, mode)
+                };
+                assert_eq!(
+                    keys_found(&searcher, &snapshot, request),
+                    cheap,
+                    "{at}, {mode:?}, price < {bound}"
+                );
             }
             for id in 0..40 {
-                let shown = searcher.document(&id.to_string()).map(|answer| answer.document.to_string());
+                let shown = searcher
+                    .document(&id.to_string())
+                    .map(|answer| answer.document.to_string());
                 let expected = model
                     .get(&id)
                     .map(|(price, title)| format!(r#"{{"id":{id},"title":"{title}","price":{price}}}"#));
@@ -116,7 +158,11 @@ fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
         }
         let counters = replay.snapshot().counters;
         assert_eq!(counters.changes, number as u64);
-        assert!(counters.texts_embedded <= 36, "there are 36 titles; embedded {}", counters.texts_embedded);
+        assert!(
+            counters.texts_embedded <= 36,
+            "there are 36 titles; embedded {}",
+            counters.texts_embedded
+        );
     }
 }
 
@@ -154,8 +200,9 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
             let mut model = Model::new();
             let mut last = None;
             for push in 0..400 {
-                let lines: Vec<String> =
-                    (0..20).map(|place| line(random, 300, push * 20 + place, &mut model)).collect();
+                let lines: Vec<String> = (0..20)
+                    .map(|place| line(random, 300, push * 20 + place, &mut model))
+                    .collect();
                 last = loop {
                     match app.pushes["things"].push(lines.join("\n").as_bytes()) {
                         Ok(pushed) => break pushed.position,
@@ -165,16 +212,25 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
             }
             let last = last.unwrap().0;
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-            runtime.block_on(app.published.wait_for(|snapshot| snapshot.positions.get("things/0") == Some(&last)));
+            runtime.block_on(
+                app.published
+                    .wait_for(|snapshot| snapshot.positions.get("things/0") == Some(&last)),
+            );
             done.store(true, Ordering::Relaxed);
             assert!(reader.join().unwrap() > 0);
             model
         });
         let snapshot = app.published.snapshot();
         let expected: BTreeSet<String> = model.keys().map(usize::to_string).collect();
-        assert_eq!(keys_found(&searcher, &snapshot, words("common", Mode::Keyword)), expected);
+        assert_eq!(
+            keys_found(&searcher, &snapshot, words("common", Mode::Keyword)),
+            expected
+        );
         let stats = searcher.stats();
-        assert_eq!((stats.messages, stats.changes, stats.dead_letters), (8000, 8000, 0));
+        assert_eq!(
+            (stats.messages, stats.changes, stats.dead_letters),
+            (8000, 8000, 0)
+        );
         node.stop().unwrap();
     }
 }

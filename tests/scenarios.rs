@@ -25,7 +25,10 @@ use millpond::replay::Replay;
 #[test]
 fn every_scenario_goes_as_its_script_says() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
-    let mut scripts: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut scripts: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     scripts.sort();
     assert!(!scripts.is_empty());
     for path in scripts {
@@ -42,7 +45,10 @@ fn every_scenario_goes_as_its_script_says() {
 /// The script again, with what its commands answer now.
 fn run(script: &str) -> String {
     let mut lines = script.lines().peekable();
-    let format = lines.peek().and_then(|line| line.strip_prefix("format ")).expect("a script begins with its format");
+    let format = lines
+        .peek()
+        .and_then(|line| line.strip_prefix("format "))
+        .expect("a script begins with its format");
     let mut replay = start(format);
     let (mut answered, mut offset) = (String::new(), 0);
     while let Some(line) = lines.next() {
@@ -93,7 +99,8 @@ model = "hash"
 dimensions = 8
 "#
     );
-    let definition = definition::parse(&dataflow, "items", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"));
+    let definition =
+        definition::parse(&dataflow, "items", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"));
     let definition = Arc::new(definition);
     let embedder = open_embedder(&definition).unwrap();
     Replay::new(definition, embedder, DeadLetters::discard())
@@ -102,11 +109,28 @@ dimensions = 8
 /// Both legs must hold the same documents; the answer is the keyword leg's order.
 fn search(replay: &Replay, text: &str) -> String {
     let searcher = replay.searcher().unwrap();
-    let request = |mode| SearchRequest { query: Some(text.into()), mode, limit: 100, ..SearchRequest::default() };
-    let by_words = searcher.search_in(&replay.snapshot(), &request(Mode::Keyword)).unwrap();
-    let by_vector = searcher.search_in(&replay.snapshot(), &request(Mode::Vector)).unwrap();
-    assert_eq!(by_vector.hits.len(), replay.snapshot().documents(), "every document has its vector");
-    by_words.hits.iter().map(|hit| format!("{} {}\n", hit.key, hit.document)).collect()
+    let request = |mode| SearchRequest {
+        query: Some(text.into()),
+        mode,
+        limit: 100,
+        ..SearchRequest::default()
+    };
+    let by_words = searcher
+        .search_in(&replay.snapshot(), &request(Mode::Keyword))
+        .unwrap();
+    let by_vector = searcher
+        .search_in(&replay.snapshot(), &request(Mode::Vector))
+        .unwrap();
+    assert_eq!(
+        by_vector.hits.len(),
+        replay.snapshot().documents(),
+        "every document has its vector"
+    );
+    by_words
+        .hits
+        .iter()
+        .map(|hit| format!("{} {}\n", hit.key, hit.document))
+        .collect()
 }
 
 fn rows(replay: &Replay) -> String {

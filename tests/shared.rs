@@ -20,7 +20,10 @@ pub struct Random(u64);
 impl Random {
     /// Seeds for a test: `MILLPOND_SEED`, or `count` fixed ones. Failures must name the seed.
     pub fn seeds(count: u64) -> Vec<u64> {
-        match std::env::var("MILLPOND_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        match std::env::var("MILLPOND_SEED")
+            .ok()
+            .and_then(|seed| seed.parse().ok())
+        {
             Some(seed) => vec![seed],
             None => (1..=count).collect(),
         }
