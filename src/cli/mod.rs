@@ -1,7 +1,7 @@
 //! The commands: what a person types, and what comes back.
 
 mod replay;
-mod search;
+pub mod search;
 mod serve;
 
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ pub struct BuiltIn {
 }
 
 impl BuiltIn {
-    /// Unpacks the model, which takes some 20 ms: once is enough.
+    /// Unpacks the model, which takes some 30 ms: once is enough.
     ///
     /// # Errors
     /// The files in the binary are damaged.

@@ -112,6 +112,24 @@ fn a_finished_compaction_calls_and_changes_no_answer() {
     );
 }
 
+#[test]
+fn threads_of_compaction_end_with_their_writer() {
+    let mut random = Random::new(6);
+    let mut shards = Shards::new(&products(), 1, Compaction::Background);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while shards.calls.load(Ordering::SeqCst) == 0 {
+        let batch = changes(&shards, &mut random, 5, 200);
+        shards.tick(batch);
+        assert!(Instant::now() < deadline, "no compaction finished");
+    }
+    let calls = shards.calls.clone();
+    drop(shards);
+    while Arc::strong_count(&calls) > 1 {
+        assert!(Instant::now() < deadline, "a thread lives on");
+        std::thread::yield_now();
+    }
+}
+
 /// The same rows, laid out in all ways, have the same scores to the last bit.
 #[test]
 fn scores_do_not_depend_on_ticks_updates_compactions_or_shards() {

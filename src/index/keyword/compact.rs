@@ -1,144 +1,23 @@
-//! Compaction: which segments become one, and where that work is done.
+//! Where compactions are done: beside the ticks, on threads of low priority.
 //!
-//! Young segments are rebuilt from their rows, which is cheaper than merging them; eight of a level are
-//! merged; a segment with many dead documents is rewritten. Small work has a thread of its own, so that a
-//! large merge does not let young segments pile up.
+//! Small work has a thread of its own, so that a large merge does not let young segments pile up.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::dead::{DeadTerms, TermHash};
-use super::docs::Docs;
+use super::plan::{Job, Plan, Size};
 use super::segment::Segment;
-use super::writer::{Entry, SegmentId};
+use super::writer::SegmentId;
 use super::{Compaction, KeywordError, KeywordSchema};
-use crate::index::{Document, Slot};
 
-/// Young segments that become one. Fewer would be rebuilt more often, more would slow queries.
-const YOUNG_MIN: usize = 16;
-/// Rebuilding takes no more at once, however many have gathered.
-const YOUNG_MAX: usize = 64;
-
-/// Segments of a level that become one of the next. With eight, a document is copied once for each factor of
-/// eight in the number of documents.
-const MERGED: usize = 8;
-
-/// A segment is rewritten when one of so many documents is dead.
-const DEAD_SHARE: u32 = 4;
-
-/// Work on more documents than this is large: about a quarter of a second.
-const SMALL_DOCUMENTS_MAX: u32 = 20_000;
+/// The threads' niceness: beside busy workers, about a tenth of a core. At 19 it would be next to nothing.
+const PRIORITY: i32 = 10;
 
 /// How many ticks compaction waits after a failure.
 const PAUSE_TICKS: u32 = 1_000;
-
-/// What becomes one segment.
-pub(super) struct Plan {
-    sources: Vec<SegmentId>,
-    lane: Size,
-    job: Job,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Size {
-    Small,
-    Large,
-}
-
-enum Job {
-    Rebuild(Vec<(Slot, Arc<Document>)>),
-    Merge(Vec<(Arc<Segment>, Arc<Docs>)>),
-}
-
-/// The next thing to do, or `None` if there is nothing, or no lane for it free.
-pub(super) fn plan(entries: &[Entry], compactor: &Compactor) -> Option<Plan> {
-    let idle = || entries.iter().filter(|entry| !compactor.is_source(entry.id));
-    let rebuild = || {
-        if !compactor.is_free(Size::Small) {
-            return None;
-        }
-        let young: Vec<_> = idle()
-            .filter(|entry| entry.rows.is_some())
-            .take(YOUNG_MAX)
-            .collect();
-        (young.len() >= YOUNG_MIN).then(|| Plan::rebuild(&young))
-    };
-    let old = || idle().filter(|entry| entry.rows.is_none());
-    let merge = |level| {
-        let equals: Vec<_> = old()
-            .filter(|entry| self::level(entry) == level)
-            .take(MERGED)
-            .collect();
-        (equals.len() == MERGED).then(|| Plan::merge(&equals))
-    };
-    let rewrite = || {
-        let decayed = old().filter(|entry| entry.part.dead() * DEAD_SHARE >= entry.part.segment.size());
-        decayed.map(|entry| Plan::merge(&[entry]))
-    };
-    let highest = old().map(level).max().unwrap_or(0);
-    let candidates = rebuild()
-        .into_iter()
-        .chain((0..=highest).filter_map(merge))
-        .chain(rewrite());
-    candidates.into_iter().find(|plan| compactor.is_free(plan.lane))
-}
-
-/// Levels by living documents: below 128, below 1,024, and so on.
-fn level(entry: &Entry) -> u32 {
-    (entry.part.living / 16).max(1).ilog(MERGED as u32)
-}
-
-impl Plan {
-    fn rebuild(entries: &[&Entry]) -> Plan {
-        let rows = entries.iter().flat_map(|entry| {
-            let rows = (0..).zip(entry.rows.iter().flatten());
-            rows.filter(|(doc, _)| entry.part.alive.contains(*doc))
-                .map(|(_, row)| row.clone())
-        });
-        Plan {
-            sources: ids(entries),
-            lane: Size::Small,
-            job: Job::Rebuild(rows.collect()),
-        }
-    }
-
-    fn merge(entries: &[&Entry]) -> Plan {
-        let documents = entries
-            .iter()
-            .fold(0u32, |sum, entry| sum.saturating_add(entry.part.living));
-        let lane = if documents > SMALL_DOCUMENTS_MAX {
-            Size::Large
-        } else {
-            Size::Small
-        };
-        let parts = entries
-            .iter()
-            .map(|entry| (entry.part.segment.clone(), entry.part.alive.clone()));
-        Plan {
-            sources: ids(entries),
-            lane,
-            job: Job::Merge(parts.collect()),
-        }
-    }
-}
-
-fn ids(entries: &[&Entry]) -> Vec<SegmentId> {
-    entries.iter().map(|entry| entry.id).collect()
-}
-
-impl Job {
-    /// A panic of tantivy is an error like others: the segments that were to be one serve on.
-    fn run(self, schema: &KeywordSchema) -> Result<Segment, KeywordError> {
-        let work = AssertUnwindSafe(|| match self {
-            Job::Rebuild(rows) => Segment::build(schema, &rows),
-            Job::Merge(sources) => Segment::merge(schema, &sources),
-        });
-        catch_unwind(work).unwrap_or_else(|_| Err(KeywordError("compaction panicked".into())))
-    }
-}
 
 /// A compaction that is done.
 pub(super) struct Finished {
@@ -205,7 +84,7 @@ impl Compactor {
             .filter_map(|lane| lane.running.as_mut());
         running
             .filter(|running| running.sources.contains(&segment))
-            .for_each(|running| running.died.add(terms));
+            .for_each(|running| running.died.add(terms.to_vec()));
     }
 
     /// Shortens pauses.
@@ -215,38 +94,60 @@ impl Compactor {
             .for_each(|lane| lane.pause = lane.pause.saturating_sub(1));
     }
 
+    /// Starts a plan, whose lane is free, on the lane's thread.
     pub fn start(&mut self, plan: Plan) {
-        let (schema, mode, wake) = (self.schema.clone(), self.mode, self.wake.clone());
-        let lane = match plan.lane {
-            Size::Small => &mut self.small,
-            Size::Large => &mut self.large,
-        };
+        let (schema, wake) = (self.schema.clone(), self.wake.clone());
+        let lane = self.lane_mut(plan.lane);
         lane.running = Some(Running {
             sources: plan.sources,
             died: DeadTerms::default(),
         });
-        if mode == Compaction::Inline {
-            // The channel holds one outcome, and a lane runs one job at a time.
-            let _ = lane.done.0.send(plan.job.run(&schema));
-        } else if let Err(error) = lane.send(plan.job, schema, wake) {
+        if let Err(error) = lane.send(plan.job, schema, wake) {
             lane.fail(&error);
         }
     }
 
-    fn is_source(&self, id: SegmentId) -> bool {
-        self.lanes().iter().any(|lane| {
-            lane.running
-                .as_ref()
-                .is_some_and(|running| running.sources.contains(&id))
-        })
+    /// Does a plan here and now.
+    pub fn run(&mut self, plan: Plan) -> Option<Finished> {
+        match plan.job.run(&self.schema) {
+            Ok(segment) => Some(Finished {
+                sources: plan.sources,
+                segment,
+                died: DeadTerms::default(),
+            }),
+            Err(error) => {
+                self.lane_mut(plan.lane).pause(&error);
+                None
+            }
+        }
     }
 
-    fn is_free(&self, size: Size) -> bool {
-        let lane = match size {
+    fn lane_mut(&mut self, size: Size) -> &mut Lane {
+        match size {
+            Size::Small => &mut self.small,
+            Size::Large => &mut self.large,
+        }
+    }
+
+    /// Whether a running compaction reads this segment.
+    pub fn is_source(&self, id: SegmentId) -> bool {
+        let mut running = self.lanes().into_iter().filter_map(|lane| lane.running.as_ref());
+        running.any(|running| running.sources.contains(&id))
+    }
+
+    pub fn is_free(&self, size: Size) -> bool {
+        self.lane(size).running.is_none() && !self.is_paused(size)
+    }
+
+    pub fn is_paused(&self, size: Size) -> bool {
+        self.lane(size).pause > 0
+    }
+
+    fn lane(&self, size: Size) -> &Lane {
+        match size {
             Size::Small => &self.small,
             Size::Large => &self.large,
-        };
-        lane.running.is_none() && lane.pause == 0
+        }
     }
 
     fn lanes(&self) -> [&Lane; 2] {
@@ -317,8 +218,12 @@ impl Lane {
     }
 
     fn fail(&mut self, error: &KeywordError) {
-        tracing::warn!(%error, "compaction failed; the segments serve as they are, and it is tried again later");
         self.running = None;
+        self.pause(error);
+    }
+
+    fn pause(&mut self, error: &KeywordError) {
+        tracing::warn!(%error, "compaction failed; the segments serve as they are, and it is tried again later");
         self.pause = PAUSE_TICKS;
     }
 }
@@ -326,7 +231,7 @@ impl Lane {
 /// On Linux a thread has a priority of its own, by its id; elsewhere compaction competes.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), PRIORITY) {
         tracing::debug!(%error, "compaction runs at normal priority");
     }
 }

@@ -12,7 +12,6 @@ use super::leaf::leaf;
 use super::segment::Segment;
 use super::verdict::Verdict;
 use super::{KeywordError, KeywordSchema, KeywordState};
-use crate::change::Datum;
 use crate::definition::Expression;
 use crate::index::{Document, Slot};
 
@@ -81,19 +80,6 @@ impl Evaluation<'_> {
                 })
             }
             Expression::Not(inner) => Ok(self.evaluate(inner, within)?.not()),
-            Expression::Literal(literal) => {
-                let when = |value| {
-                    if *literal == Datum::Bool(value) {
-                        within.clone()
-                    } else {
-                        self.none()
-                    }
-                };
-                Ok(Verdict {
-                    yes: when(true),
-                    no: when(false),
-                })
-            }
             _ => match leaf(self.schema, condition) {
                 Some(leaf) => {
                     let size = self.segment.size();
@@ -109,18 +95,20 @@ impl Evaluation<'_> {
     }
 
     fn ask_rows(&self, condition: &Expression, within: &Docs) -> Verdict {
+        let opposite = Expression::Not(Box::new(condition.clone()));
+        let none = Docs::none(self.segment.size());
         let mut verdict = Verdict {
-            yes: self.none(),
-            no: self.none(),
+            yes: none.clone(),
+            no: none,
         };
         for doc in within.iter() {
             let Some(document) = (self.document)(self.segment.slot(doc)) else {
                 continue;
             };
-            match condition.evaluate(&document.row) {
-                Datum::Bool(true) => verdict.yes.insert(doc),
-                Datum::Bool(false) => verdict.no.insert(doc),
-                _ => {}
+            if condition.is_true(&document.row) {
+                verdict.yes.insert(doc);
+            } else if opposite.is_true(&document.row) {
+                verdict.no.insert(doc);
             }
         }
         verdict
@@ -145,12 +133,7 @@ impl Evaluation<'_> {
                 self.reads_rows(left) || self.reads_rows(right)
             }
             Expression::Not(inner) => self.reads_rows(inner),
-            Expression::Literal(_) => false,
             _ => leaf(self.schema, condition).is_none(),
         }
-    }
-
-    fn none(&self) -> Docs {
-        Docs::none(self.segment.size())
     }
 }

@@ -61,6 +61,8 @@ pub(super) fn leaf<'a>(schema: &KeywordSchema, condition: &'a Expression) -> Opt
             let kind = schema.columns()[column].kind;
             Some(plain(column, Test::between(kind, low, high)?))
         }
+        // Of an empty list even null is known not to be in it.
+        Expression::In { list, .. } if list.is_empty() => None,
         Expression::In { value, list } => {
             let Some(name) = column_name(value) else {
                 return matching(schema, condition);

@@ -14,6 +14,7 @@ mod docs;
 mod segment;
 mod dead;
 mod writer;
+mod plan;
 mod compact;
 mod state;
 mod search;

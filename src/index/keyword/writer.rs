@@ -1,10 +1,12 @@
 //! The write side: a tick's changes become one segment, and marks in the segments they replace.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use super::compact::{self, Compactor, Finished};
+use super::compact::{Compactor, Finished};
 use super::dead::TermHash;
+use super::plan;
 use super::segment::Segment;
 use super::state::Part;
 use super::{KeywordError, KeywordSchema, KeywordState};
@@ -118,9 +120,16 @@ impl KeywordWriter {
             self.enter(finished);
             moved = true;
         }
+        let mut terms = BTreeMap::new();
         for (slot, old, _) in changes {
             if let Some(old) = old {
-                self.bury(*slot, &old.row);
+                self.bury(*slot, &old.row, &mut terms);
+            }
+        }
+        for (segment, terms) in terms {
+            self.compactor.died(segment, &terms);
+            if let Some(part) = self.part(segment) {
+                part.dead.add(terms);
             }
         }
         for (segment, rows) in built {
@@ -185,28 +194,23 @@ impl KeywordWriter {
         });
     }
 
-    /// Marks a slot's document dead, and counts it off the statistics by the terms of its row.
-    fn bury(&mut self, slot: Slot, row: &Row) {
+    /// Marks a slot's document dead and takes its tokens off. Its terms go to `terms`.
+    fn bury(&mut self, slot: Slot, row: &Row, terms: &mut BTreeMap<SegmentId, Vec<TermHash>>) {
         let Some(place) = self.places.get_mut(slot.0 as usize).and_then(Option::take) else {
             return;
         };
-        let mut terms = Vec::new();
+        let mut found = Vec::new();
         self.schema.tokens(row, &mut |text, token| {
             self.tokens[text] = self.tokens[text].saturating_sub(1);
-            terms.push(TermHash::new(text, token));
+            found.push(TermHash::new(text, token));
         });
-        terms.sort_unstable();
-        terms.dedup();
+        found.sort_unstable();
+        found.dedup();
+        terms.entry(place.segment).or_default().append(&mut found);
         self.documents -= 1;
-        self.compactor.died(place.segment, &terms);
-        if let Ok(at) = self
-            .entries
-            .binary_search_by_key(&place.segment, |entry| entry.id)
-        {
-            let part = &mut self.entries[at].part;
+        if let Some(part) = self.part(place.segment) {
             Arc::make_mut(&mut part.alive).remove(place.doc);
             part.living -= 1;
-            part.dead.add(&terms);
         }
     }
 
@@ -235,23 +239,25 @@ impl KeywordWriter {
         self.entries.retain(|entry| entry.part.living > 0);
     }
 
-    /// Starts what compactions are due; inline ones are done when this returns. Says whether any is done.
+    /// Starts the compactions that are due, and does here what cannot wait. Says whether that was any.
     fn compact(&mut self) -> bool {
         self.compactor.tick();
         let mut any = false;
-        loop {
-            while let Some(plan) = compact::plan(&self.entries, &self.compactor) {
-                self.compactor.start(plan);
-            }
-            if !self.compactor.is_inline() {
-                return any;
-            }
-            let Some(finished) = self.compactor.finished() else {
-                return any;
-            };
+        while let Some(finished) = self.next_compaction() {
             self.enter(finished);
             any = true;
         }
+        any
+    }
+
+    fn next_compaction(&mut self) -> Option<Finished> {
+        if self.compactor.is_inline() {
+            return self.compactor.run(plan::next(&self.entries, &self.compactor)?);
+        }
+        while let Some(plan) = plan::next(&self.entries, &self.compactor) {
+            self.compactor.start(plan);
+        }
+        self.compactor.run(plan::overdue(&self.entries, &self.compactor)?)
     }
 
     fn publish(&mut self) {
@@ -263,9 +269,69 @@ impl KeywordWriter {
         });
     }
 
+    fn part(&mut self, id: SegmentId) -> Option<&mut Part> {
+        let at = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
+        Some(&mut self.entries[at].part)
+    }
+
     fn next_id(&mut self) -> SegmentId {
         let id = self.next_id;
         self.next_id = id.saturating_add(1);
         SegmentId(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::change::{Columns, Datum, TableId};
+    use crate::definition::plan::Node;
+    use crate::definition::{Analyzer, Fusion, Index, Metric, Plan, TextField, VectorSource};
+
+    #[test]
+    fn segments_stay_few_when_the_compaction_thread_gets_no_time() {
+        let text = TextField {
+            name: "name".into(),
+            column: 0,
+            boost: 1.0,
+            analyzer: Analyzer::Simple,
+        };
+        let index = Index {
+            plan: Plan {
+                root: Node::Table(TableId(0)),
+                columns: vec!["name".into()],
+            },
+            key: vec![0],
+            text: vec![text],
+            fields: Vec::new(),
+            vectors: VectorSource::Absent,
+            metric: Metric::Cosine,
+            fusion: Fusion::Relative { weight: 0.2 },
+        };
+        // The thread stands still in its first call.
+        let gate = Arc::new(Mutex::new(()));
+        let held = gate.lock().unwrap();
+        let at_gate = gate.clone();
+        let wake = Arc::new(move || drop(at_gate.lock()));
+        let mut writer = KeywordWriter::new(KeywordSchema::new(&index), Compaction::Background, wake);
+        let columns = Columns::new(["name"]);
+        for slot in 0..3_000 {
+            let row = Arc::new(Row::new(columns.clone(), [Datum::text("tea")]));
+            let document = Arc::new(Document {
+                key: slot.to_string().into(),
+                row,
+            });
+            writer.apply(&[(Slot(slot), None, Some(document))]).unwrap();
+            // 64 young ones at work and 64 waiting, and as many of the lowest level as may wait.
+            assert!(
+                writer.entries.len() <= 64 + 64 + 32,
+                "{} segments at slot {slot}",
+                writer.entries.len()
+            );
+        }
+        assert_eq!(writer.state().documents, 3_000);
+        drop(held);
     }
 }

@@ -74,59 +74,36 @@ fn lists(hnsw: &Hnsw<u32, RowDistance>, rows: usize) -> Lists {
 
 /// The distance of two rows: never negative, and smaller where the metric's score is greater.
 ///
-/// Cosine: `1 - cosine`. L2: half the squared distance. Dot: rows are lifted by one more dimension to a common
-/// length, `radius`; among those, a greater product is a smaller distance, as it is for a query, which has
-/// zero there.
+/// Cosine: `1 - cosine`. L2: half the squared distance. Dot: the greatest squared length minus the product, which
+/// is no true distance, but leads to those rows that queries ask for. (The textbook's way, lifting all rows to
+/// one length by one more dimension, has a recall of 0.2 instead of 0.98 where lengths differ by e.)
 struct RowDistance<'a> {
     rows: &'a Rows,
-    /// The squared radius under dot, 1 under cosine, 0 under L2.
     base: f32,
-    /// The lifts of the rows under dot; otherwise empty.
-    lifts: Vec<f32>,
 }
 
 impl RowDistance<'_> {
     fn new(rows: &Rows, metric: Metric) -> RowDistance<'_> {
-        match metric {
-            Metric::Cosine => RowDistance {
-                rows,
-                base: 1.0,
-                lifts: Vec::new(),
-            },
-            Metric::L2 => RowDistance {
-                rows,
-                base: 0.0,
-                lifts: Vec::new(),
-            },
-            Metric::Dot => {
-                let squares = (0..rows.len()).map(|row| {
-                    let (code, factor) = (rows.code(row), rows.term(row).factor);
-                    kernel::dot_codes(code, code) as f32 * factor * factor
-                });
-                let squares: Vec<f32> = squares.collect();
-                let base = squares.iter().copied().fold(0.0, f32::max);
-                RowDistance {
-                    rows,
-                    base,
-                    lifts: squares.iter().map(|square| (base - square).sqrt()).collect(),
-                }
-            }
-        }
+        let base = match metric {
+            Metric::Cosine => 1.0,
+            Metric::L2 => 0.0,
+            Metric::Dot => (0..rows.len())
+                .map(|row| score(rows, row, row))
+                .fold(0.0, f32::max),
+        };
+        RowDistance { rows, base }
     }
 }
 
 impl Distance<u32> for RowDistance<'_> {
     fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
-        let (a, b) = (a[0] as usize, b[0] as usize);
-        let (a_term, b_term) = (self.rows.term(a), self.rows.term(b));
-        let product = kernel::dot_codes(self.rows.code(a), self.rows.code(b)) as f32;
-        let score = a_term.factor * b_term.factor * product + a_term.bias + b_term.bias;
-        let lifted = if self.lifts.is_empty() {
-            score
-        } else {
-            score + self.lifts[a] * self.lifts[b]
-        };
         // `max` also takes zero where squares of the largest numbers made infinity minus infinity.
-        (self.base - lifted).max(0.0)
+        (self.base - score(self.rows, a[0] as usize, b[0] as usize)).max(0.0)
     }
+}
+
+fn score(rows: &Rows, a: usize, b: usize) -> f32 {
+    let (a_term, b_term) = (rows.term(a), rows.term(b));
+    let product = kernel::dot_codes(rows.code(a), rows.code(b)) as f32;
+    a_term.factor * b_term.factor * product + a_term.bias + b_term.bias
 }

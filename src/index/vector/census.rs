@@ -91,10 +91,14 @@ impl Census {
 mod tests {
     use super::*;
 
+    fn add(census: &mut Census, vectors: usize) -> Vec<u64> {
+        (0..vectors).map(|_| census.add()).collect()
+    }
+
     #[test]
     fn every_vector_is_counted_where_it_is() {
         let mut census = Census::default();
-        let stamps: Vec<u64> = (0..5_000).map(|_| census.add()).collect();
+        let stamps = add(&mut census, 5_000);
         assert!(census.are_young_due(0));
         assert_eq!(census.unbuilt(0), 5_000);
         census.build_begins();
@@ -121,11 +125,11 @@ mod tests {
     #[test]
     fn a_failed_build_is_tried_again_when_as_many_rows_have_come() {
         let mut census = Census::default();
-        (0..5_000).for_each(|_| drop(census.add()));
+        add(&mut census, 5_000);
         census.build_begins();
         census.build_fails();
         assert_eq!((census.in_building, census.in_young), (0, 5_000));
-        (0..4_999).for_each(|_| drop(census.add()));
+        add(&mut census, 4_999);
         assert!(!census.are_young_due(0));
         census.add();
         assert!(census.are_young_due(0));

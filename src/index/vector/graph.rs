@@ -92,7 +92,7 @@ impl Graph {
             let mut ahead = BinaryHeap::from([start]);
             let mut fresh = Vec::new();
             while let Some(next) = ahead.pop() {
-                if !best.takes(next) {
+                if best.worst().is_some_and(|worst| next < worst) {
                     break;
                 }
                 fresh.clear();

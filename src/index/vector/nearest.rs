@@ -41,9 +41,15 @@ impl Nearest {
         }
     }
 
-    /// Whether something with this score would be kept.
+    /// The worst that is kept, once as many are kept as may be.
+    pub fn worst(&self) -> Option<Scored> {
+        let is_full = self.worst_first.len() == self.limit;
+        self.worst_first.peek().filter(|_| is_full).map(|worst| worst.0)
+    }
+
+    /// Whether this would be kept.
     pub fn takes(&self, scored: Scored) -> bool {
-        self.worst_first.len() < self.limit || self.worst_first.peek().is_some_and(|worst| scored > worst.0)
+        self.worst().is_none_or(|worst| scored > worst)
     }
 
     pub fn push(&mut self, scored: Scored) {
