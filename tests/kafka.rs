@@ -294,10 +294,7 @@ fn a_broker_that_goes_away_is_told_and_what_it_holds_is_read_when_it_is_back() {
     eventually("the trouble is told", || source.trouble().is_some());
     let trouble = source.trouble().unwrap();
     assert!(trouble.contains(&cluster.bootstrap_servers()), "{trouble}");
-    assert!(
-        trouble.contains("Connect") || trouble.contains("Disconnected"),
-        "{trouble}"
-    );
+    assert!(trouble.starts_with("no broker of Kafka at "), "{trouble}");
     cluster.broker_up(-1).unwrap();
     produce(&cluster, "a", 0, 100..200);
     produce(&cluster, "a", 1, 0..10);

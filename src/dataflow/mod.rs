@@ -91,7 +91,7 @@ impl Job {
             let answers = scope.input_from(&mut answers);
             flow(changes, answers, parts, shard.clone(), &probe);
         });
-        Job {
+        let mut job = Job {
             tick: Tick(0),
             tables,
             answers,
@@ -99,7 +99,10 @@ impl Job {
             shard,
             number,
             publisher,
-        }
+        };
+        // Tick 0 is the empty state, and done.
+        job.end();
+        job
     }
 
     pub fn tick(&self) -> Tick {

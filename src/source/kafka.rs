@@ -15,6 +15,7 @@ use std::ffi::CStr;
 use std::ptr;
 use std::slice;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -44,6 +45,9 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How long a thread waits for messages before it looks whether it should stop.
 const POLL: Duration = Duration::from_millis(100);
+
+/// How long stopping waits for the client to close. It takes a tenth of a second where the broker is there.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Messages and bytes handed over at once: enough to pay for a call, little enough to wait behind.
 const BATCH_MESSAGES_MAX: usize = 1_024;
@@ -313,6 +317,24 @@ pub(super) struct Committer {
 }
 
 impl Committer {
+    /// Lets go of the client after its threads have ended. It closes on a thread of its own, because librdkafka waits
+    /// without end for a commit whose broker went away meanwhile; nothing that is left to do is worth waiting for.
+    pub(super) fn close(self) {
+        let (closed, wait) = mpsc::channel::<()>();
+        let close = move || {
+            drop(self);
+            drop(closed);
+        };
+        if thread::Builder::new()
+            .name("kafka close".to_owned())
+            .spawn(close)
+            .is_ok()
+            && wait.recv_timeout(CLOSE_TIMEOUT) == Err(RecvTimeoutError::Timeout)
+        {
+            tracing::info!("Kafka's client does not close while its broker is away: left behind");
+        }
+    }
+
     /// Commits the position after the last offset of each partition. Answers come to [`Context::commit_callback`].
     pub(super) fn commit(&self, positions: &BTreeMap<String, u64>) {
         let mut list = TopicPartitionList::new();

@@ -86,9 +86,14 @@ impl Running {
     }
 
     /// Waits until the source has ended; set its [`Stop`] before, or this waits for the end of the input.
+    ///
+    /// A Kafka client that was dropped without this may block for as long as its broker is away.
     pub fn join(self) {
         if let Some(thread) = self.thread {
             join(thread);
+        }
+        if let Some(committer) = self.committer {
+            committer.close();
         }
     }
 }
