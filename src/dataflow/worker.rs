@@ -24,7 +24,7 @@ use crate::metrics::Metrics;
 const TICK_MIN: Duration = Duration::from_millis(5);
 
 /// Bytes of messages that one worker takes into one tick. More would delay its publication.
-const TICK_BYTES_MAX: usize = 8 << 20;
+const TICK_BYTES_MAX: usize = 32 << 20;
 
 /// How long a worker sleeps when nobody wakes it.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
