@@ -1,6 +1,6 @@
 //! Messages -> changes: special cases by their golden decodes, whole captures by their final rows.
 
-mod compare;
+pub mod compare;
 mod fold;
 mod golden;
 mod mutations;

@@ -1,6 +1,7 @@
 //! One binary for all tests: it links once.
 
 mod shared;
+mod binary;
 
 mod dataflow;
 mod decode;
@@ -10,6 +11,7 @@ mod http;
 mod kafka;
 mod keyword;
 mod query;
+mod node;
 mod index;
 mod scenarios;
 mod sources;
