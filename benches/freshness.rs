@@ -47,7 +47,7 @@ fn main() {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
         let brokers = cluster.bootstrap_servers();
-        let source = format!(r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}" }}"#);
+        let source = format!(r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2" }} }}"#);
         run("Kafka", &dataflow(&source), |_| {
             Box::new(Producing::new(&brokers))
         });
