@@ -59,6 +59,7 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .init();
     let started = Instant::now();
     let definition = Arc::new(super::load(&arguments.dataflow)?);

@@ -194,7 +194,7 @@ fn the_node_finds_what_it_should_in_all_modes() {
         .iter()
         .filter(|line| line.is_published() && line.row["category"] == "camping")
         .filter(|line| line.row["price"].as_str().unwrap().parse::<f64>().unwrap() < 60.0)
-        .map(Line::key_text)
+        .map(|line| line.key_text(&["id"]))
         .collect();
     assert!(expected.len() > 10, "{expected:?}");
     let filter = "category = 'camping' AND price < 60";
