@@ -34,6 +34,7 @@ pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let definition = super::load(&arguments.dataflow)?;
     node::serve(
