@@ -20,7 +20,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const LOADED: usize = 50_000;
 const CHANGES_PER_SECOND: usize = 2_000;
@@ -47,7 +47,9 @@ fn main() {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
         let brokers = cluster.bootstrap_servers();
-        let source = format!(r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2" }} }}"#);
+        let source = format!(
+            r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2" }} }}"#
+        );
         run("Kafka", &dataflow(&source), |_| {
             Box::new(Producing::new(&brokers))
         });

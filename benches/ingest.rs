@@ -18,12 +18,15 @@ use millpond::node::Node;
 use millpond::source::NotTaken;
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const STORM_CHANGES: usize = 1_000_000;
 const STORM_KEYS: usize = 1_000;
 const ROWS: usize = 100_000;
 const RUNS: usize = 3;
+
+/// After this the allocator has given back what was freed.
+const ALLOCATOR_DECAY: Duration = Duration::from_secs(15);
 
 /// Bytes in one push: about what a Kafka fetch gives.
 const PUSH_BYTES: usize = 1 << 20;
@@ -100,6 +103,7 @@ fn distinct() {
             let (took, node) = ingest(&pushes);
             if run == 0 {
                 wait_until_built(&node);
+                std::thread::sleep(ALLOCATOR_DECAY);
                 let raw = (text_bytes + ROWS * 256 * 4) as f64;
                 beyond = (resident_bytes() - before - raw) / ROWS as f64;
             }

@@ -21,7 +21,7 @@ use millpond::node::Node;
 use millpond::query::{Mode, SearchRequest, Searcher};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SETS: [&str; 3] = ["chorus-icecat", "scifact", "vespa-toys"];
 const JUDGED: [&str; 2] = ["chorus-icecat", "scifact"];

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Rows are allocated on the sources' threads and freed on the workers'.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     millpond::cli::run()
