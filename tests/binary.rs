@@ -175,11 +175,16 @@ pub type Answer = (u16, Value);
 impl Served {
     /// Starts a node, and returns when `/readyz` says that it is ready.
     pub fn start(dataflow: &Path) -> Served {
+        Served::start_with(dataflow, &[])
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(dataflow: &Path, more: &[&str]) -> Served {
         let data = tempfile::tempdir().unwrap();
-        let listen = ["--listen", "127.0.0.1:0", "--data-dir"].map(Path::new);
         let mut arguments = vec![Path::new("serve"), dataflow];
-        arguments.extend(listen);
+        arguments.extend(["--listen", "127.0.0.1:0", "--data-dir"].map(Path::new));
         arguments.push(data.path());
+        arguments.extend(more.iter().map(Path::new));
         let mut running = Running::start(&arguments);
         let address = eventually("the log names the address", || {
             let log = running.stderr.so_far();

@@ -369,9 +369,13 @@ fn the_length_of_a_tick_changes_neither_rows_nor_hits() {
 #[test]
 fn a_node_shows_the_published_rows_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
-    for recording in &RECORDINGS {
+    for (recording, workers) in RECORDINGS
+        .iter()
+        .flat_map(|recording| [(recording, "1"), (recording, "2")])
+    {
         let name = recording.name;
-        let node = Served::start(&from_file(name, &recording.file(), folder.path()));
+        let dataflow = from_file(name, &recording.file(), folder.path());
+        let node = Served::start_with(&dataflow, &["--workers", workers]);
         let stats = node.caught_up(name);
         for (count, expected) in [
             ("documents", recording.published as u64),
@@ -380,7 +384,10 @@ fn a_node_shows_the_published_rows_and_no_others() {
             ("changes", recording.changes),
             ("dead_letters", u64::from(recording.dead_letter.is_some())),
         ] {
-            assert_eq!(stats[count], expected, "{count} of {name}: {stats}");
+            assert_eq!(
+                stats[count], expected,
+                "{count} of {name}, {workers} workers: {stats}"
+            );
         }
         for line in recording.expected() {
             let key = line
@@ -393,6 +400,17 @@ fn a_node_shows_the_published_rows_and_no_others() {
                 if line.is_published() { 200 } else { 404 },
                 "{name}: {line:?}: {body}"
             );
+            if !line.is_published() {
+                // Its own words find others, never it.
+                let words = line.row.get("name").or(line.row.get("title")).unwrap();
+                let request = json!({"query": words, "mode": "keyword", "limit": 1000, "fields": []});
+                let answer = node.search(name, &request);
+                let hits = answer["hits"].as_array().unwrap();
+                assert!(
+                    hits.iter().all(|hit| hit["key"] != line.key_text(recording.key)),
+                    "{answer}"
+                );
+            }
             if let Some(document) = body["document"].as_object() {
                 let different = different_columns(&line.row, document);
                 let left_out = |column: &String| !document.contains_key(column);

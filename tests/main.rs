@@ -11,6 +11,7 @@ mod http;
 mod kafka;
 mod keyword;
 mod query;
+mod readme;
 mod node;
 mod index;
 mod scenarios;
