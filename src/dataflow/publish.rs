@@ -149,7 +149,7 @@ impl Publisher {
             let here = reading.arrived.elapsed();
             let committed = reading
                 .committed_ms
-                .map(|committed_ms| (now_ms - committed_ms) as f64 / 1000.0);
+                .map(|committed_ms| now_ms.saturating_sub(committed_ms) as f64 / 1000.0);
             self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
             self.metrics.searchable(leg, here);
         };
@@ -218,5 +218,14 @@ mod tests {
         publisher.read(Tick(1), reading(10, None));
         publisher.publish(Tick(1));
         assert_eq!(publisher.published().snapshot().positions["things/0"], 20);
+    }
+
+    #[test]
+    fn a_source_may_claim_any_time_of_commit() {
+        let publisher = publisher();
+        publisher.read(Tick(1), reading(1, Some(i64::MIN)));
+        publisher.read(Tick(1), reading(2, Some(i64::MAX)));
+        publisher.publish(Tick(1));
+        assert_eq!(publisher.published().snapshot().tick, Tick(1));
     }
 }
