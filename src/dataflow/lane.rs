@@ -188,7 +188,6 @@ impl Lane {
         for request in new {
             self.wait(request);
         }
-        self.ask();
         counted
     }
 
@@ -301,7 +300,9 @@ impl Lane {
     }
 
     /// Gives the threads what they have room for.
-    fn ask(&mut self) {
+    ///
+    /// Called at every tick: the lanes of all workers share the queue, so room comes without an answer for this one.
+    pub fn ask(&mut self) {
         let Beside::Threads { requests, batch } = &self.beside else {
             return;
         };
