@@ -33,6 +33,8 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub struct Pace {
     tick: AtomicU64,
+    /// A worker has finished background work, which enters with the next tick.
+    wanted: AtomicBool,
     stopping: AtomicBool,
     threads: Mutex<Vec<Thread>>,
 }
@@ -62,7 +64,16 @@ impl Pace {
         Tick(self.tick.load(Ordering::Acquire))
     }
 
+    /// Asks worker 0 for a tick, though no input waits.
+    fn want_tick(&self) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
     fn set_tick(&self, tick: Tick) {
+        // What asks from now on may miss this tick, and gets another one.
+        self.wanted.store(false, Ordering::Release);
         self.tick.store(tick.0, Ordering::Release);
         self.wake();
     }
@@ -99,6 +110,9 @@ pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds, ready:
     ready.store(true, Ordering::Release);
     let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
     while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
+        if job.has_finished_work() {
+            pace.want_tick();
+        }
         let sleep = match &mut leader {
             Some(leader) => leader.lead(&job, pace, feeds),
             None => SLEEP_MAX,
@@ -157,8 +171,8 @@ impl Leader {
             return SLEEP_MAX;
         }
         self.publish(job);
-        // Other workers' finished work enters with the next tick that there is.
-        let waiting = !feeds.batches.is_empty() || !feeds.answers.is_empty() || job.has_finished_work();
+        let waiting =
+            !feeds.batches.is_empty() || !feeds.answers.is_empty() || pace.wanted.load(Ordering::Acquire);
         if !waiting || pace.stopping.load(Ordering::Acquire) {
             return SLEEP_MAX;
         }
