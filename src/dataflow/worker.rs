@@ -4,6 +4,8 @@
 //! its share into that tick and lets go of it. At low load a change goes through alone; under load ticks grow by
 //! themselves and collapse more.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
@@ -36,6 +38,7 @@ pub struct Pace {
     /// A worker has finished background work, which enters with the next tick.
     wanted: AtomicBool,
     stopping: AtomicBool,
+    failed: AtomicBool,
     threads: Mutex<Vec<Thread>>,
 }
 
@@ -79,6 +82,18 @@ impl Pace {
     }
 }
 
+/// Tells the other workers of a panic: without this one no tick would ever be done.
+struct FailTogether<'a>(&'a Pace);
+
+impl Drop for FailTogether<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Release);
+            self.0.wake();
+        }
+    }
+}
+
 /// What a worker takes from.
 #[derive(Clone)]
 pub struct Feeds {
@@ -98,18 +113,42 @@ pub fn execute(workers: usize, work: impl Fn(&mut Worker) + Send + Sync + 'stati
     } else {
         timely::Config::process(workers)
     };
-    let guards = timely::execute(config, move |worker| work(worker))?;
-    guards.join().into_iter().collect()
+    let guards = timely::execute(config, move |worker| {
+        catch_unwind(AssertUnwindSafe(|| work(worker))).map_err(|panic| {
+            abandon(worker);
+            said(&*panic)
+        })
+    })?;
+    let mut outcomes = guards.join().into_iter();
+    outcomes.try_for_each(|outcome| outcome.and_then(|outcome| outcome))
 }
 
-/// Runs the flow on one worker until [`Pace::stop`]; sets `ready` when the flow is built.
+/// Ends the worker's part of the flow, undone: timely would go on stepping it.
+fn abandon(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
+/// Runs the flow on one worker until [`Pace::stop`] or the panic of any worker; sets `ready` when the flow is built.
 pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds, ready: &AtomicBool) {
+    let _fails = FailTogether(pace);
     pace.enlist();
     let publisher = parts.publisher.clone();
     let mut job = Job::build(worker, parts);
     ready.store(true, Ordering::Release);
     let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
     while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
+        if pace.failed.load(Ordering::Acquire) {
+            return abandon(worker);
+        }
         if job.has_finished_work() {
             pace.want_tick();
         }
