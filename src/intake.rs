@@ -212,25 +212,16 @@ pub fn decode_batch<'m>(
 ) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
     let last = messages.last()?.offset;
     let mut decoded = Decoded::default();
+    let mut dead = Vec::new();
     for message in messages {
         decoder.decode(message, &mut decoded);
+        dead.extend(decoded.refusals.drain(..).map(|refusal| DeadLetter {
+            reason: refusal.reason,
+            table: table.name.clone(),
+            partition: partition.clone(),
+            message: *message,
+        }));
     }
-    let dead: Vec<DeadLetter<'m>> = decoded
-        .refusals
-        .into_iter()
-        .filter_map(|refusal| {
-            // Offsets grow, so the message is found by bisection.
-            let place = messages
-                .binary_search_by_key(&refusal.offset, |message| message.offset)
-                .ok()?;
-            Some(DeadLetter {
-                reason: refusal.reason,
-                table: table.name.clone(),
-                partition: partition.clone(),
-                message: messages[place],
-            })
-        })
-        .collect();
     let bytes = messages
         .iter()
         .map(|message| size(message.key) + size(message.value))
@@ -255,4 +246,51 @@ pub fn decode_batch<'m>(
 
 fn size(part: Option<&[u8]>) -> usize {
     part.map_or(0, <[u8]>::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_is_found_also_where_messages_are_delivered_again() {
+        let toml = r#"
+name = "things"
+[tables.things]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+"#;
+        let definition = crate::definition::parse(toml, "things", std::path::Path::new(".")).unwrap();
+        let table = &definition.tables[0];
+        let messages: Vec<Message<'_>> = [
+            (7, r#"{"id":7}"#),
+            (8, "broken"),
+            (9, "also broken"),
+            (7, r#"{"id":7}"#),
+            (8, "broken"),
+        ]
+        .into_iter()
+        .map(|(offset, value)| Message {
+            topic: "",
+            partition: PartitionId(0),
+            offset: Offset(offset),
+            key: None,
+            value: Some(value.as_bytes()),
+            headers: &[],
+            timestamp_ms: None,
+        })
+        .collect();
+        let (batch, dead) = decode_batch(
+            &mut Decoder::new(table),
+            table,
+            TableId(0),
+            &"things/0".into(),
+            &messages,
+        )
+        .unwrap();
+        let offsets: Vec<u64> = dead.iter().map(|letter| letter.message.offset.0).collect();
+        assert_eq!(offsets, [8, 9, 8]);
+        assert_eq!((batch.dead_letters, batch.changes.len()), (3, 2));
+    }
 }

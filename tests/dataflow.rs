@@ -1,16 +1,29 @@
 //! Collapse against a plain map, at every tick: duplicates, reordering, storms, moved keys, several workers.
 
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use millpond::change::{
-    Change, Columns, Datum, Key, Offset, Operation, PartitionId, Row, SourceOrder, Tick, Version,
+    Change, Columns, Datum, Key, Offset, Operation, PartitionId, Row, SourceOrder, TableId, Tick, Version,
 };
+use millpond::dataflow::Parts;
 use millpond::dataflow::collapse::collapse;
+use millpond::dataflow::embedders::Threads;
+use millpond::dataflow::lane::{Beside, Texts};
 use millpond::dataflow::latest::Keep;
 use millpond::dataflow::publish::Publisher;
+use millpond::dataflow::worker::{Feeds, Pace, execute, run};
+use millpond::definition::{self, Definition, VectorSource};
+use millpond::embed::{EmbedError, Embedder};
+use millpond::index::shard::ShardSettings;
 use millpond::index::{Published, Snapshot};
+use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
+use millpond::replay::Replay;
+use millpond::source::http::PushTable;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -339,4 +352,259 @@ fn keys_that_are_swapped_in_one_tick_keep_their_values() {
         ]);
         assert_eq!(states[1], expected, "{workers} workers");
     }
+}
+
+/// An index of notes whose texts go through an embedder of the test.
+fn notes() -> Arc<Definition> {
+    let toml = r#"
+name = "notes"
+[tables.notes]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+[index]
+query = "SELECT id, text FROM notes"
+key = "id"
+text = { text = {} }
+embed = "{text}"
+"#;
+    Arc::new(definition::parse(toml, "notes", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}")))
+}
+
+/// Does what a test says, after counting the call.
+struct Scripted {
+    calls: AtomicUsize,
+    embed: fn(usize, &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>,
+}
+
+impl Scripted {
+    fn new(embed: fn(usize, &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>) -> Arc<Scripted> {
+        Arc::new(Scripted {
+            calls: AtomicUsize::new(0),
+            embed,
+        })
+    }
+}
+
+impl Embedder for Scripted {
+    fn model(&self) -> &str {
+        "scripted"
+    }
+
+    fn dimensions(&self) -> usize {
+        2
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        (self.embed)(self.calls.fetch_add(1, Ordering::Relaxed), texts)
+    }
+}
+
+fn ones(texts: &[&str]) -> Vec<Vec<f32>> {
+    texts.iter().map(|_| vec![1.0, 1.0]).collect()
+}
+
+fn note(id: usize) -> String {
+    format!(r#"{{"id":{id},"text":"note {id}"}}"#)
+}
+
+#[test]
+fn a_replay_waits_for_an_embedder_that_asks_to_try_again() {
+    let embedder = Scripted::new(|call, texts| match call {
+        0 | 1 => Err(EmbedError {
+            model: "scripted".into(),
+            reason: "busy".into(),
+            retry: true,
+        }),
+        _ => Ok(ones(texts)),
+    });
+    let mut replay = Replay::new(notes(), Some(embedder), DeadLetters::discard());
+    replay.feed_values(TableId(0), 0, &[note(1).as_bytes(), note(2).as_bytes()]);
+    replay.tick();
+    let snapshot = replay.snapshot();
+    assert_eq!((snapshot.vectors(), snapshot.vectors_pending()), (2, 0));
+}
+
+#[test]
+fn an_embedder_that_breaks_its_contract_costs_only_its_vectors() {
+    let embedder = Scripted::new(|_, texts| match texts {
+        _ if texts.contains(&"note 1") => panic!("a text that the model cannot take"),
+        _ if texts.contains(&"note 2") => Ok(Vec::new()),
+        _ if texts.contains(&"note 3") => Ok(texts.iter().map(|_| vec![f32::NAN; 7]).collect()),
+        _ => Ok(ones(texts)),
+    });
+    let mut replay = Replay::new(notes(), Some(embedder), DeadLetters::discard());
+    let lines: Vec<String> = (0..9).map(note).collect();
+    let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+    replay.feed_values(TableId(0), 0, &lines);
+    replay.tick();
+    let snapshot = replay.snapshot();
+    assert_eq!(snapshot.documents(), 9);
+    assert_eq!(snapshot.vectors_pending(), 0);
+    assert!(
+        snapshot.vectors() >= 5,
+        "the others have theirs: {}",
+        snapshot.vectors()
+    );
+}
+
+/// Workers as a node has them, but with an embedder of the test.
+struct Workers {
+    published: Arc<Published>,
+    pace: Arc<Pace>,
+    push: PushTable,
+    thread: std::thread::JoinHandle<Result<(), String>>,
+}
+
+impl Workers {
+    fn start(count: usize, embedder: Arc<dyn Embedder>, requests_max: usize, batch: usize) -> Workers {
+        let definition = notes();
+        let VectorSource::Embed { template, .. } = &definition.index.as_ref().unwrap().vectors else {
+            panic!("notes are embedded");
+        };
+        let texts = Texts::new(template.clone(), &*embedder);
+        let published = Arc::new(Published::new(Snapshot::empty()));
+        let metrics = Metrics::default();
+        let publisher = Arc::new(Publisher::new(published.clone(), metrics.clone()));
+        let pace = Arc::new(Pace::default());
+        let waking = pace.clone();
+        let wake: Arc<dyn Fn() + Send + Sync> = Arc::new(move || waking.wake());
+        let (intake, batches) = Intake::new(
+            definition.clone(),
+            DeadLetters::discard(),
+            metrics.clone(),
+            wake.clone(),
+        );
+        let (requests, requested) = crossbeam_channel::bounded(requests_max);
+        let (answers, answered) = crossbeam_channel::bounded(requests_max);
+        let threads = Threads {
+            embedder: embedder.clone(),
+            texts,
+            requests: requested,
+            answers,
+            wake: wake.clone(),
+        };
+        threads.start(1).unwrap();
+        let push = PushTable::new(&*intake.receivers(TableId(0)));
+        let feeds = Feeds {
+            intake,
+            batches,
+            answers: answered,
+            metrics,
+        };
+        let paced = pace.clone();
+        let thread = std::thread::spawn(move || {
+            execute(count, move |worker| {
+                let parts = Parts {
+                    definition: definition.clone(),
+                    embedder: Some(embedder.clone()),
+                    beside: Beside::Threads {
+                        requests: requests.clone(),
+                        batch,
+                    },
+                    shard: ShardSettings {
+                        repeatable: false,
+                        wake: wake.clone(),
+                    },
+                    publisher: publisher.clone(),
+                    watched: Vec::new(),
+                };
+                run(worker, parts, &paced, &feeds, &AtomicBool::new(false));
+            })
+        });
+        Workers {
+            published,
+            pace,
+            push,
+            thread,
+        }
+    }
+
+    /// The first snapshot that satisfies a condition, within 20 s.
+    fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let snapshot = self.published.snapshot();
+            if condition(&snapshot) {
+                return snapshot;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "tick {}: {} documents, {} vectors, {} pending, {} unbuilt",
+                snapshot.tick,
+                snapshot.documents(),
+                snapshot.vectors(),
+                snapshot.vectors_pending(),
+                snapshot.vectors_unbuilt()
+            );
+            std::thread::yield_now();
+        }
+    }
+
+    fn stop(self) {
+        self.pace.stop();
+        self.thread.join().unwrap().unwrap();
+    }
+}
+
+#[test]
+fn every_worker_gets_its_texts_embedded_though_they_share_a_short_queue() {
+    let embedder = Scripted::new(|_, texts| Ok(ones(texts)));
+    let workers = Workers::start(3, embedder, 1, 1);
+    let lines: Vec<String> = (0..120).map(note).collect();
+    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    let snapshot =
+        workers.wait_for(|snapshot| snapshot.documents() == 120 && snapshot.vectors_pending() == 0);
+    assert_eq!(snapshot.vectors(), 120);
+    workers.stop();
+}
+
+#[test]
+fn graphs_of_all_workers_enter_though_nothing_else_happens() {
+    let embedder = Scripted::new(|call, texts| {
+        let vector = |place: usize| vec![(call * 1000 + place) as f32, 1.0];
+        Ok((0..texts.len()).map(vector).collect())
+    });
+    let workers = Workers::start(2, embedder, 8, 1000);
+    // Of 4,096 vectors a graph is due; both workers have more.
+    let lines: Vec<String> = (0..10_000).map(note).collect();
+    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    workers.wait_for(|snapshot| {
+        snapshot.documents() == 10_000 && snapshot.vectors() == 10_000 && snapshot.vectors_unbuilt() == 0
+    });
+    workers.stop();
+}
+
+/// Our own mistakes, in the second worker.
+struct Broken;
+
+impl Embedder for Broken {
+    fn model(&self) -> &str {
+        "broken"
+    }
+
+    fn dimensions(&self) -> usize {
+        assert_ne!(
+            std::thread::current().name(),
+            Some("timely:work-1"),
+            "broken on purpose"
+        );
+        2
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        Ok(ones(texts))
+    }
+}
+
+#[test]
+fn all_workers_end_when_one_panics() {
+    let workers = Workers::start(3, Arc::new(Broken), 8, 8);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !workers.thread.is_finished() {
+        assert!(Instant::now() < deadline, "the others go on without it");
+        std::thread::yield_now();
+    }
+    let error = workers.thread.join().unwrap().unwrap_err();
+    assert!(error.contains("broken on purpose"), "{error}");
 }

@@ -234,3 +234,60 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
         node.stop().unwrap();
     }
 }
+
+#[test]
+fn keys_of_two_types_with_one_text_are_one_document_in_both_legs() {
+    let mut replay = Replay::new(
+        define(),
+        open_embedder(&define()).unwrap(),
+        DeadLetters::discard(),
+    );
+    let searcher = replay.searcher().unwrap().clone();
+    let line = |id: &str, word: &str| {
+        format!(r#"{{"id":{id},"title":"common {word}","price":1,"status":"published"}}"#)
+    };
+    let mut offset = 0;
+    let mut tick = |replay: &mut Replay, lines: &[String]| {
+        let values: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        replay.feed_values(TableId(0), offset, &values);
+        offset += lines.len() as u64;
+        replay.tick();
+        let snapshot = replay.snapshot();
+        let found =
+            [Mode::Keyword, Mode::Vector].map(|mode| keys_found(&searcher, &snapshot, words("common", mode)));
+        assert_eq!(found[0], found[1], "tick {}", snapshot.tick);
+        assert_eq!(found[0].len(), snapshot.documents(), "tick {}", snapshot.tick);
+        let states = snapshot
+            .shards
+            .iter()
+            .map(|shard| shard.vector.as_ref().unwrap().len());
+        assert_eq!(
+            states.sum::<usize>(),
+            snapshot.documents(),
+            "tick {}",
+            snapshot.tick
+        );
+        // A word that the document no longer has finds nothing.
+        let shown = searcher.document("1").map(|answer| answer.document.to_string());
+        for word in ["number", "text"] {
+            let by_word = keys_found(&searcher, &snapshot, words(word, Mode::Keyword));
+            let has = shown.as_ref().is_some_and(|shown| shown.contains(word));
+            assert_eq!(
+                by_word.contains("1"),
+                has,
+                "tick {}, {word}: {shown:?}",
+                snapshot.tick
+            );
+        }
+    };
+    tick(&mut replay, &[line("1", "number"), line(r#""1""#, "text")]);
+    tick(&mut replay, &[r#"{"id":1,"_op":"delete"}"#.into()]);
+    tick(
+        &mut replay,
+        &[line("1", "number"), r#"{"id":"1","_op":"delete"}"#.into()],
+    );
+    tick(
+        &mut replay,
+        &[line(r#""1""#, "text"), r#"{"id":1,"_op":"delete"}"#.into()],
+    );
+}

@@ -20,7 +20,7 @@ use timely::progress::Timestamp;
 
 use super::latest::{Arrived, Effect, Keep, Latest};
 use super::publish::Publisher;
-use crate::change::{Change, Key, Operation, Row, Tick};
+use crate::change::{Change, Datum, Key, Operation, Row, Tick};
 
 /// A collection of rows by key: what a table shows.
 pub type Rows<'scope> = VecCollection<'scope, Tick, (Key, Arc<Row>), isize>;
@@ -72,9 +72,15 @@ fn owner(change: &Change) -> u64 {
 }
 
 /// Where a key lives: the same on every worker and in every run.
+///
+/// Keys of one text share a worker whatever their types, so a text names one document.
 pub(super) fn key_hash(key: &Key) -> u64 {
     let mut hasher = rustc_hash::FxHasher::default();
-    key.hash(&mut hasher);
+    match &*key.0 {
+        [Datum::Text(text) | Datum::Decimal(text)] => text.hash(&mut hasher),
+        [Datum::Int(value)] => value.to_string().hash(&mut hasher),
+        _ => key.to_text().hash(&mut hasher),
+    }
     hasher.finish()
 }
 

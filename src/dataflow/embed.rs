@@ -131,6 +131,7 @@ fn vectors<'scope>(
                             counts.texts_saved += counted.saved;
                         });
                     }
+                    lane.ask();
                 }
             },
         )

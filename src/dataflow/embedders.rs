@@ -1,16 +1,12 @@
 //! The threads that embed beside the dataflow, so that a slow embedder never blocks a worker.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::lane::{Answer, Request, Texts, embed_batch};
+use super::embed_batch::embed_patiently;
+use super::lane::{Answer, Request, Texts};
 use crate::embed::Embedder;
-
-/// The first and the longest wait before a batch is tried again.
-const RETRY_FIRST: Duration = Duration::from_millis(50);
-const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// What an embedder thread works with.
 pub struct Threads {
@@ -37,17 +33,7 @@ impl Threads {
 
     fn run(&self) {
         for batch in &self.requests {
-            let mut wait = RETRY_FIRST;
-            let answers = loop {
-                match embed_batch(&*self.embedder, &self.texts, &batch) {
-                    Ok(answers) => break answers,
-                    Err(error) => {
-                        tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "embedding failed");
-                        std::thread::sleep(wait);
-                        wait = (wait * 2).min(RETRY_MAX);
-                    }
-                }
-            };
+            let answers = embed_patiently(&*self.embedder, &self.texts, &batch);
             if self.answers.send(answers).is_err() {
                 return;
             }

@@ -11,9 +11,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::embed::Embedding;
+use super::embed_batch::{embed_batch, embed_patiently};
 use crate::change::{Row, Vector};
 use crate::definition::Template;
-use crate::embed::{EmbedError, Embedder};
+use crate::embed::Embedder;
 
 /// Texts that a fast embedder computes inside one tick: about 3 ms of the built-in model.
 const INLINE_TEXTS_MAX: usize = 256;
@@ -188,7 +189,6 @@ impl Lane {
         for request in new {
             self.wait(request);
         }
-        self.ask();
         counted
     }
 
@@ -272,7 +272,11 @@ impl Lane {
         let rest = new.split_off(inline);
         let mut embedded = 0;
         for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
-            match embed_batch(&*self.embedder, &self.texts, batch) {
+            let answers = match self.beside {
+                Beside::Nothing => Ok(embed_patiently(&*self.embedder, &self.texts, batch)),
+                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, batch),
+            };
+            match answers {
                 Ok(answers) => {
                     for answer in answers {
                         embedded += u64::from(answer.vector.is_some());
@@ -301,7 +305,9 @@ impl Lane {
     }
 
     /// Gives the threads what they have room for.
-    fn ask(&mut self) {
+    ///
+    /// Called at every tick: the lanes of all workers share the queue, so room comes without an answer for this one.
+    pub fn ask(&mut self) {
         let Beside::Threads { requests, batch } = &self.beside else {
             return;
         };
@@ -327,66 +333,6 @@ impl Lane {
 
 fn embedding(vector: &Option<Vector>) -> Embedding {
     vector.clone().map_or(Embedding::Failed, Embedding::Known)
-}
-
-/// One answer per request, in order; a text that fails for good is answered with none.
-///
-/// # Errors
-/// The embedder asks to try again later.
-pub fn embed_batch(
-    embedder: &dyn Embedder,
-    texts: &Texts,
-    batch: &[Request],
-) -> Result<Vec<Answer>, EmbedError> {
-    let rendered: Vec<String> = batch
-        .iter()
-        .map(|request| texts.render(&request.row).unwrap_or_default())
-        .collect();
-    let borrowed: Vec<&str> = rendered.iter().map(String::as_str).collect();
-    match embedder.embed(&borrowed) {
-        Ok(vectors) if vectors.len() == batch.len() => Ok(batch
-            .iter()
-            .zip(vectors)
-            .map(|(request, vector)| Answer {
-                hash: request.hash,
-                vector: checked(embedder, vector),
-            })
-            .collect()),
-        Ok(vectors) => Err(EmbedError {
-            model: embedder.model().to_owned(),
-            reason: format!("{} vectors for {} texts", vectors.len(), batch.len()),
-            retry: true,
-        }),
-        Err(error) if error.retry => Err(error),
-        Err(error) if batch.len() == 1 => {
-            tracing::warn!(%error, "a text cannot be embedded");
-            Ok(vec![Answer {
-                hash: batch[0].hash,
-                vector: None,
-            }])
-        }
-        // One of them is at fault; the others need not share its fate.
-        Err(_) => {
-            let (left, right) = batch.split_at(batch.len() / 2);
-            let mut answers = embed_batch(embedder, texts, left)?;
-            answers.extend(embed_batch(embedder, texts, right)?);
-            Ok(answers)
-        }
-    }
-}
-
-/// The vector, if the embedder has kept its contract.
-fn checked(embedder: &dyn Embedder, vector: Vec<f32>) -> Option<Vector> {
-    if vector.len() == embedder.dimensions() && vector.iter().all(|value| value.is_finite()) {
-        return Some(Vector(vector.into()));
-    }
-    tracing::warn!(
-        model = embedder.model(),
-        dimensions = vector.len(),
-        expected = embedder.dimensions(),
-        "a vector of wrong dimension or with numbers that are not finite is not used"
-    );
-    None
 }
 
 /// Vectors of texts out of use, the oldest dropped first, bounded by bytes.

@@ -140,7 +140,7 @@ impl Latest {
         }
         for (key, steps) in arrived.keys {
             let old = self.rows.get(&key).and_then(Kept::row).cloned();
-            let kept = if self.keep.unavailable_values {
+            let mut kept = if self.keep.unavailable_values {
                 self.refold(tick, round, &key, steps, effect)
             } else {
                 let kept = self.rows.remove(&key);
@@ -149,7 +149,12 @@ impl Latest {
                     .fold(kept, |kept, step| self.fold(tick, kept, step))
             };
             let new = kept.as_ref().and_then(Kept::row).cloned();
-            if old != new {
+            if old == new {
+                // The same row again: what stands further on is the one that is kept, so its texts are held once.
+                if let (Some(kept), Some(row)) = (&mut kept, old) {
+                    kept.state = State::Row(row);
+                }
+            } else {
                 writes += 1;
                 if let Some(row) = old {
                     effect(Effect::Retract(key.clone(), row));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Exchange;
@@ -68,23 +69,31 @@ pub fn maintain<'scope>(
 }
 
 /// Consolidates a tick's differences: for each key, in key order, the document that there is now, or none.
+///
+/// Keys of two types can have one text, `1` and `"1"`: that is one document, and what is there counts.
 fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
     differential_dataflow::consolidation::consolidate(&mut updates);
     let mut by_key: Vec<Update> = Vec::with_capacity(updates.len());
-    let mut last: Option<Key> = None;
+    let mut places: FxHashMap<Arc<str>, usize> = FxHashMap::default();
+    let mut last: Option<(Key, usize)> = None;
     for ((key, (row, embedding)), diff) in updates {
         // Consolidated updates are sorted by key, so those of one key are neighbours.
-        if last.as_ref() != Some(&key) {
-            by_key.push(Update {
-                key: Arc::from(key.to_text()),
-                document: None,
-            });
-            last = Some(key);
-        }
-        if diff > 0
-            && let Some(update) = by_key.last_mut()
-        {
-            update.document = Some((row, embedding.into()));
+        let place = match &last {
+            Some((same, place)) if *same == key => *place,
+            _ => {
+                let text: Arc<str> = Arc::from(key.to_text());
+                *places.entry(text).or_insert_with_key(|text| {
+                    by_key.push(Update {
+                        key: text.clone(),
+                        document: None,
+                    });
+                    by_key.len() - 1
+                })
+            }
+        };
+        last = Some((key, place));
+        if diff > 0 {
+            by_key[place].document = Some((row, embedding.into()));
         }
     }
     by_key

@@ -5,6 +5,7 @@
 
 pub mod collapse;
 pub mod embed;
+mod embed_batch;
 pub mod embedders;
 pub mod lane;
 pub mod latest;

@@ -105,7 +105,9 @@ impl Publisher {
         let mut ledger = self.ledger();
         let later = ledger.ticks.split_off(&Tick(tick.0 + 1));
         let mut readings = Vec::new();
-        for (at, entry) in std::mem::replace(&mut ledger.ticks, later) {
+        for (at, mut entry) in std::mem::replace(&mut ledger.ticks, later) {
+            // Two workers that took batches of one partition may have noted them in either order.
+            entry.readings.sort_by_key(|reading| reading.last);
             ledger.total.add(&entry.counts);
             ledger.shards.extend(entry.shards);
             self.metrics
@@ -147,7 +149,7 @@ impl Publisher {
             let here = reading.arrived.elapsed();
             let committed = reading
                 .committed_ms
-                .map(|committed_ms| (now_ms - committed_ms) as f64 / 1000.0);
+                .map(|committed_ms| now_ms.saturating_sub(committed_ms) as f64 / 1000.0);
             self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
             self.metrics.searchable(leg, here);
         };
@@ -188,5 +190,42 @@ impl Counts {
             texts_saved: self.texts_saved,
             dead_letters: self.dead_letters,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn publisher() -> Publisher {
+        let published = Arc::new(Published::new(Snapshot::empty()));
+        Publisher::new(published, Metrics::default())
+    }
+
+    fn reading(last: u64, committed_ms: Option<i64>) -> Reading {
+        Reading {
+            partition: "things/0".into(),
+            last: Offset(last),
+            committed_ms,
+            arrived: Instant::now(),
+        }
+    }
+
+    #[test]
+    fn a_tick_covers_the_last_of_what_several_workers_read_in_any_order() {
+        let publisher = publisher();
+        publisher.read(Tick(1), reading(20, None));
+        publisher.read(Tick(1), reading(10, None));
+        publisher.publish(Tick(1));
+        assert_eq!(publisher.published().snapshot().positions["things/0"], 20);
+    }
+
+    #[test]
+    fn a_source_may_claim_any_time_of_commit() {
+        let publisher = publisher();
+        publisher.read(Tick(1), reading(1, Some(i64::MIN)));
+        publisher.read(Tick(1), reading(2, Some(i64::MAX)));
+        publisher.publish(Tick(1));
+        assert_eq!(publisher.published().snapshot().tick, Tick(1));
     }
 }

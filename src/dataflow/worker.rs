@@ -4,6 +4,8 @@
 //! its share into that tick and lets go of it. At low load a change goes through alone; under load ticks grow by
 //! themselves and collapse more.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::Thread;
@@ -33,7 +35,10 @@ const SLEEP_MAX: Duration = Duration::from_millis(100);
 #[derive(Default)]
 pub struct Pace {
     tick: AtomicU64,
+    /// A worker has finished background work, which enters with the next tick.
+    wanted: AtomicBool,
     stopping: AtomicBool,
+    failed: AtomicBool,
     threads: Mutex<Vec<Thread>>,
 }
 
@@ -62,9 +67,30 @@ impl Pace {
         Tick(self.tick.load(Ordering::Acquire))
     }
 
+    /// Asks worker 0 for a tick, though no input waits.
+    fn want_tick(&self) {
+        if !self.wanted.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
     fn set_tick(&self, tick: Tick) {
+        // What asks from now on may miss this tick, and gets another one.
+        self.wanted.store(false, Ordering::Release);
         self.tick.store(tick.0, Ordering::Release);
         self.wake();
+    }
+}
+
+/// Tells the other workers of a panic: without this one no tick would ever be done.
+struct FailTogether<'a>(&'a Pace);
+
+impl Drop for FailTogether<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.failed.store(true, Ordering::Release);
+            self.0.wake();
+        }
     }
 }
 
@@ -87,18 +113,45 @@ pub fn execute(workers: usize, work: impl Fn(&mut Worker) + Send + Sync + 'stati
     } else {
         timely::Config::process(workers)
     };
-    let guards = timely::execute(config, move |worker| work(worker))?;
-    guards.join().into_iter().collect()
+    let guards = timely::execute(config, move |worker| {
+        catch_unwind(AssertUnwindSafe(|| work(worker))).map_err(|panic| {
+            abandon(worker);
+            said(&*panic)
+        })
+    })?;
+    let mut outcomes = guards.join().into_iter();
+    outcomes.try_for_each(|outcome| outcome.and_then(|outcome| outcome))
 }
 
-/// Runs the flow on one worker until [`Pace::stop`]; sets `ready` when the flow is built.
+/// Ends the worker's part of the flow, undone: timely would go on stepping it.
+fn abandon(worker: &mut Worker) {
+    for dataflow in worker.installed_dataflows() {
+        worker.drop_dataflow(dataflow);
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without words").to_owned()
+}
+
+/// Runs the flow on one worker until [`Pace::stop`] or the panic of any worker; sets `ready` when the flow is built.
 pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds, ready: &AtomicBool) {
+    let _fails = FailTogether(pace);
     pace.enlist();
     let publisher = parts.publisher.clone();
     let mut job = Job::build(worker, parts);
     ready.store(true, Ordering::Release);
     let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
     while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
+        if pace.failed.load(Ordering::Acquire) {
+            return abandon(worker);
+        }
+        if job.has_finished_work() {
+            pace.want_tick();
+        }
         let sleep = match &mut leader {
             Some(leader) => leader.lead(&job, pace, feeds),
             None => SLEEP_MAX,
@@ -157,8 +210,8 @@ impl Leader {
             return SLEEP_MAX;
         }
         self.publish(job);
-        // Other workers' finished work enters with the next tick that there is.
-        let waiting = !feeds.batches.is_empty() || !feeds.answers.is_empty() || job.has_finished_work();
+        let waiting =
+            !feeds.batches.is_empty() || !feeds.answers.is_empty() || pace.wanted.load(Ordering::Acquire);
         if !waiting || pace.stopping.load(Ordering::Acquire) {
             return SLEEP_MAX;
         }
