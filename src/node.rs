@@ -1,10 +1,11 @@
 //! Puts the parts together: sources, workers, the query port; starts them in order and stops them in reverse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -12,11 +13,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
 use crate::change::TableId;
+use crate::dataflow::Parts;
 use crate::dataflow::embedders::Threads;
 use crate::dataflow::lane::{Answer, Beside, Request, Texts};
 use crate::dataflow::publish::Publisher;
-use crate::dataflow::worker::{Feeds, Pace};
-use crate::dataflow::{self, Parts};
+use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::definition::{Definition, SourceSettings, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
@@ -98,8 +99,8 @@ pub struct Node {
     pace: Arc<Pace>,
     intake: Arc<Intake>,
     stop_sources: Stop,
-    sources: Vec<(String, Running)>,
-    workers: Mutex<Option<std::thread::JoinHandle<Result<(), String>>>>,
+    sources: Mutex<Vec<(String, Running)>>,
+    workers: Mutex<Option<JoinHandle<Result<(), String>>>>,
     worker_ended: Arc<Notify>,
 }
 
@@ -111,7 +112,6 @@ impl Node {
         let dead_letters = open_dead_letters(options)?;
         let embedder = open_embedder(&definition)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
-        let publisher = Arc::new(Publisher::new(published.clone(), metrics.clone()));
         let pace = Arc::new(Pace::default());
         let wake: Arc<dyn Fn() + Send + Sync> = {
             let pace = pace.clone();
@@ -119,59 +119,50 @@ impl Node {
         };
         let (intake, batches) = Intake::new(definition.clone(), dead_letters, metrics.clone(), wake.clone());
         let (lanes, answers) = start_embedders(&definition, embedder.clone(), wake.clone())?;
+        let app = Arc::new(App {
+            searcher: definition
+                .index
+                .is_some()
+                .then(|| Searcher::new(definition.clone(), published.clone(), embedder.clone())),
+            published: published.clone(),
+            pushes: push_tables(&definition, &intake),
+            sources: definition
+                .tables
+                .iter()
+                .map(|table| (table.name.clone(), Status::default()))
+                .collect(),
+            metrics: metrics.clone(),
+            ready: Arc::new(AtomicBool::new(false)),
+            definition: definition.clone(),
+        });
         let feeds = Feeds {
             intake: intake.clone(),
             batches,
             answers,
             metrics: metrics.clone(),
+            ready: app.ready.clone(),
         };
-        let ready = Arc::new(AtomicBool::new(false));
+        let publisher = Arc::new(Publisher::new(published, metrics));
+        let build = move || Parts {
+            definition: definition.clone(),
+            embedder: embedder.clone(),
+            beside: lanes.beside(),
+            shard: ShardSettings {
+                repeatable: false,
+                wake: wake.clone(),
+            },
+            publisher: publisher.clone(),
+            watched: Vec::new(),
+        };
+        let count = options.workers.unwrap_or_else(default_workers);
         let worker_ended = Arc::new(Notify::new());
-        let workers = {
-            let (definition, embedder, publisher) = (definition.clone(), embedder.clone(), publisher.clone());
-            let (pace, ready, ended) = (pace.clone(), ready.clone(), worker_ended.clone());
-            let build = move || Parts {
-                definition: definition.clone(),
-                embedder: embedder.clone(),
-                beside: lanes.beside(),
-                shard: ShardSettings {
-                    repeatable: false,
-                    wake: wake.clone(),
-                },
-                publisher: publisher.clone(),
-                watched: Vec::new(),
-            };
-            let count = options.workers.unwrap_or_else(default_workers);
-            std::thread::Builder::new()
-                .name("workers".into())
-                .spawn(move || {
-                    let outcome = run_workers(count, build, pace, feeds, ready);
-                    ended.notify_one();
-                    outcome
-                })
-                .map_err(NodeError::Thread)?
-        };
-        let mut node = Node {
-            app: Arc::new(App {
-                searcher: definition
-                    .index
-                    .is_some()
-                    .then(|| Searcher::new(definition.clone(), published.clone(), embedder)),
-                published,
-                pushes: BTreeMap::new(),
-                sources: definition
-                    .tables
-                    .iter()
-                    .map(|table| (table.name.clone(), Status::default()))
-                    .collect(),
-                metrics,
-                ready,
-                definition,
-            }),
+        let workers = start_workers(count, build, pace.clone(), feeds, worker_ended.clone())?;
+        let node = Node {
+            app,
             pace,
             intake,
             stop_sources: Stop::default(),
-            sources: Vec::new(),
+            sources: Mutex::default(),
             workers: Mutex::new(Some(workers)),
             worker_ended,
         };
@@ -198,11 +189,10 @@ impl Node {
             }
         };
         tracing::info!(%address, index = self.app.definition.name, "serving");
-        let housekeeping = self.housekeeping();
         let serving = server::serve(listener, self.app.clone(), stop);
         tokio::select! {
             served = serving => served.map_err(|cause| NodeError::Serve { address, cause }),
-            () = housekeeping => Ok(()),
+            () = self.housekeeping() => Ok(()),
         }
     }
 
@@ -210,42 +200,32 @@ impl Node {
     pub fn stop(&self) -> Result<(), NodeError> {
         self.app.ready.store(false, Ordering::Release);
         self.stop_sources.stop();
+        // Sources that wait for room are let go of before they are waited for.
         self.intake.close();
+        for (_, running) in std::mem::take(&mut *lock(&self.sources)) {
+            running.join();
+        }
         self.pace.stop();
-        let workers = self
-            .workers
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .take();
-        match workers.map(|workers| workers.join()) {
+        match lock(&self.workers).take().map(JoinHandle::join) {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(NodeError::Worker(reason)),
             Some(Err(_)) => Err(NodeError::Worker("its thread panicked".into())),
         }
     }
 
-    fn start_sources(&mut self) -> Result<(), NodeError> {
-        let definition = self.app.definition.clone();
-        let mut pushes = BTreeMap::new();
-        for (number, table) in definition.tables.iter().enumerate() {
-            let receivers = self.intake.receivers(TableId(number as u16));
-            let status = self.app.sources[number].1.clone();
-            match &table.source {
-                SourceSettings::Http => {
-                    pushes.insert(table.name.clone(), Arc::new(PushTable::new(&*receivers)));
-                }
-                SourceSettings::File(_) | SourceSettings::Kafka(_) => {
-                    let running = source::start(table, receivers, status, self.stop_sources.clone())
-                        .map_err(|cause| NodeError::Source {
-                            table: table.name.clone(),
-                            cause,
-                        })?;
-                    self.sources.push((table.name.clone(), running));
-                }
+    fn start_sources(&self) -> Result<(), NodeError> {
+        let tables = self.app.definition.tables.iter().zip(&self.app.sources).zip(0..);
+        for ((table, (_, status)), number) in tables {
+            if matches!(table.source, SourceSettings::Http) {
+                continue;
             }
-        }
-        if let Some(app) = Arc::get_mut(&mut self.app) {
-            app.pushes = pushes;
+            let receivers = self.intake.receivers(TableId(number));
+            let running = source::start(table, receivers, status.clone(), self.stop_sources.clone())
+                .map_err(|cause| NodeError::Source {
+                    table: table.name.clone(),
+                    cause,
+                })?;
+            lock(&self.sources).push((table.name.clone(), running));
         }
         Ok(())
     }
@@ -253,18 +233,16 @@ impl Node {
     /// Commits what is published, for lag monitoring, and shows how the sources are doing.
     async fn housekeeping(&self) {
         let mut interval = tokio::time::interval(HOUSEKEEPING);
+        let mut read_to_the_end = BTreeSet::new();
         loop {
             interval.tick().await;
             let snapshot = self.app.published.snapshot();
-            for (table, running) in &self.sources {
+            for (table, running) in &*lock(&self.sources) {
                 let prefix = format!("{table}/");
-                let positions =
-                    snapshot
-                        .positions
-                        .range(prefix.clone()..)
-                        .map_while(|(partition, offset)| {
-                            Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
-                        });
+                let of_table = snapshot.positions.range(prefix.clone()..);
+                let positions = of_table.map_while(|(partition, offset)| {
+                    Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
+                });
                 running.commit(&positions.collect());
             }
             for (table, status) in &self.app.sources {
@@ -274,22 +252,45 @@ impl Node {
                     .iter()
                     .map(|(partition, lag)| (partition.as_str(), *lag));
                 self.app.metrics.set_source(table, state.trouble.is_none(), lag);
+                if state.finished && read_to_the_end.insert(table) {
+                    tracing::info!(table, documents = snapshot.documents(), "read to its end");
+                }
             }
         }
     }
 }
 
-/// Runs timely's workers until they are told to stop.
-fn run_workers(
+/// The tables that take pushes, by name.
+fn push_tables(definition: &Definition, intake: &Arc<Intake>) -> BTreeMap<String, Arc<PushTable>> {
+    let tables = definition.tables.iter().zip(0..);
+    tables
+        .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
+        .map(|(table, number)| {
+            let receivers = intake.receivers(TableId(number));
+            (table.name.clone(), Arc::new(PushTable::new(&*receivers)))
+        })
+        .collect()
+}
+
+/// Runs the workers on threads of their own; `ended` is told when they are done, for whatever reason.
+fn start_workers(
     count: usize,
     build: impl Fn() -> Parts + Send + Sync + 'static,
     pace: Arc<Pace>,
     feeds: Feeds,
-    ready: Arc<AtomicBool>,
-) -> Result<(), String> {
-    dataflow::worker::execute(count, move |worker| {
-        dataflow::worker::run(worker, build(), &pace, &feeds, &ready);
-    })
+    ended: Arc<Notify>,
+) -> Result<JoinHandle<Result<(), String>>, NodeError> {
+    let run = move || {
+        let outcome = worker::execute(count, move |timely| worker::run(timely, build(), &pace, &feeds));
+        ended.notify_one();
+        outcome
+    };
+    let thread = std::thread::Builder::new().name("workers".into());
+    thread.spawn(run).map_err(NodeError::Thread)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How the lanes reach the embedder's threads.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -490,6 +490,7 @@ impl Workers {
             intake,
             batches,
             answers: answered,
+            ready: Arc::default(),
             metrics,
         };
         let paced = pace.clone();
@@ -509,7 +510,7 @@ impl Workers {
                     publisher: publisher.clone(),
                     watched: Vec::new(),
                 };
-                run(worker, parts, &paced, &feeds, &AtomicBool::new(false));
+                run(worker, parts, &paced, &feeds);
             })
         });
         Workers {

@@ -6,7 +6,7 @@
 //! search TEXT        the keys of the hits by words, best first
 //! rows               the rows of the table
 //! stats              what was read and done so far
-//! ----               below it, what the command answers; `UPDATE=1 cargo test` rewrites it
+//! ----               below it, up to a blank line, what the command answers; `UPDATE=1 cargo test` rewrites it
 //! ```
 //!
 //! A script's first line names its format.
@@ -70,13 +70,11 @@ fn run(script: &str) -> String {
             "" | "#" | "format" => continue,
             other => panic!("unknown command `{other}`"),
         };
-        if lines.peek() == Some(&"----") {
-            lines.next();
-            while lines.peek().is_some_and(|line| !line.is_empty()) {
-                lines.next();
-            }
+        // An answer ends at a blank line.
+        if lines.next_if_eq(&"----").is_some() {
+            while lines.next().is_some_and(|line| !line.is_empty()) {}
         }
-        write!(answered, "----\n{answer}").unwrap();
+        writeln!(answered, "----\n{answer}").unwrap();
     }
     answered
 }

@@ -48,7 +48,7 @@ pub struct Reading {
 struct Ledger {
     /// Not yet published.
     ticks: BTreeMap<Tick, Entry>,
-    total: Counts,
+    total: Counters,
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
     /// Readings that the keyword leg shows and the vector leg may not yet.
@@ -108,10 +108,9 @@ impl Publisher {
         for (at, mut entry) in std::mem::replace(&mut ledger.ticks, later) {
             // Two workers that took batches of one partition may have noted them in either order.
             entry.readings.sort_by_key(|reading| reading.last);
-            ledger.total.add(&entry.counts);
+            add(&mut ledger.total, &entry.counts);
             ledger.shards.extend(entry.shards);
-            self.metrics
-                .collapsed(entry.counts.changes.saturating_sub(entry.counts.writes));
+            self.metrics.collapsed(entry.counts.collapsed());
             self.metrics.texts_embedded(entry.counts.texts_embedded);
             self.metrics.texts_saved(entry.counts.texts_saved);
             for reading in entry.readings {
@@ -122,7 +121,7 @@ impl Publisher {
         let snapshot = Snapshot {
             tick,
             positions: ledger.positions.clone(),
-            counters: ledger.total.counters(),
+            counters: ledger.total,
             shards: ledger.shards.values().cloned().collect(),
         };
         let vectors_since = snapshot
@@ -171,25 +170,19 @@ impl Publisher {
     }
 }
 
-impl Counts {
-    fn add(&mut self, other: &Counts) {
-        self.messages += other.messages;
-        self.changes += other.changes;
-        self.writes += other.writes;
-        self.texts_embedded += other.texts_embedded;
-        self.texts_saved += other.texts_saved;
-        self.dead_letters += other.dead_letters;
-    }
+/// Adds what one tick did. A truncate is one change and many writes, which take nothing from other ticks.
+fn add(total: &mut Counters, tick: &Counts) {
+    total.messages += tick.messages;
+    total.changes += tick.changes;
+    total.collapsed += tick.collapsed();
+    total.texts_embedded += tick.texts_embedded;
+    total.texts_saved += tick.texts_saved;
+    total.dead_letters += tick.dead_letters;
+}
 
-    fn counters(&self) -> Counters {
-        Counters {
-            messages: self.messages,
-            changes: self.changes,
-            collapsed: self.changes.saturating_sub(self.writes),
-            texts_embedded: self.texts_embedded,
-            texts_saved: self.texts_saved,
-            dead_letters: self.dead_letters,
-        }
+impl Counts {
+    fn collapsed(&self) -> u64 {
+        self.changes.saturating_sub(self.writes)
     }
 }
 

@@ -101,6 +101,8 @@ pub struct Feeds {
     pub batches: Receiver<Batch>,
     pub answers: Receiver<Vec<Answer>>,
     pub metrics: Metrics,
+    /// Set when the empty state is published: all workers have built the flow.
+    pub ready: Arc<AtomicBool>,
 }
 
 /// Runs `work` on as many workers of this process and waits for all of them.
@@ -137,14 +139,13 @@ fn said(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("a panic without words").to_owned()
 }
 
-/// Runs the flow on one worker until [`Pace::stop`] or the panic of any worker; sets `ready` when the flow is built.
-pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds, ready: &AtomicBool) {
+/// Runs the flow on one worker until [`Pace::stop`] or the panic of any worker.
+pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
     let _fails = FailTogether(pace);
     pace.enlist();
     let publisher = parts.publisher.clone();
     let mut job = Job::build(worker, parts);
-    ready.store(true, Ordering::Release);
-    let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds.metrics.clone()));
+    let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds));
     while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
         if pace.failed.load(Ordering::Acquire) {
             return abandon(worker);
@@ -190,15 +191,17 @@ fn drain(job: &mut Job, feeds: &Feeds) {
 struct Leader {
     publisher: Arc<Publisher>,
     metrics: Metrics,
+    ready: Arc<AtomicBool>,
     published: Option<Tick>,
     started: Instant,
 }
 
 impl Leader {
-    fn new(publisher: Arc<Publisher>, metrics: Metrics) -> Leader {
+    fn new(publisher: Arc<Publisher>, feeds: &Feeds) -> Leader {
         Leader {
             publisher,
-            metrics,
+            metrics: feeds.metrics.clone(),
+            ready: feeds.ready.clone(),
             published: None,
             started: Instant::now(),
         }
@@ -231,6 +234,7 @@ impl Leader {
         if self.published != Some(job.tick()) {
             self.published = Some(job.tick());
             self.publisher.publish(job.tick());
+            self.ready.store(true, Ordering::Release);
             self.metrics.tick(self.started.elapsed());
         }
     }
