@@ -98,12 +98,12 @@ impl Source {
 
     fn uses_crate(&self, name: &str) -> bool {
         let path = format!("{name}::");
-        let paths = self.code.match_indices(&path);
-        let names_it = |(start, _): (usize, &str)| {
+        let is_it = |start: usize| {
             // `query::toml::x` would be a module of ours.
             !is_inside_word(&self.code, start) && !self.code[..start].ends_with("::")
         };
-        paths.map(names_it).any(|names_it| names_it) || self.code.contains(&format!("use {name};"))
+        self.code.match_indices(&path).any(|(start, _)| is_it(start))
+            || self.code.contains(&format!("use {name};"))
     }
 }
 
