@@ -52,29 +52,41 @@ pub struct ServeOptions {
 /// Why a node did not start, or ended by itself.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    #[error(
-        "cannot listen on {address}: {cause}; is another node running there? `--listen` names another address"
-    )]
+    #[error("cannot listen on {address} (is another node running there? `--listen` names another address)")]
     Listen {
         address: SocketAddr,
+        #[source]
         cause: std::io::Error,
     },
-    #[error("cannot create the data directory {}: {cause}; `--data-dir` names another", path.display())]
-    DataDirectory { path: PathBuf, cause: std::io::Error },
-    #[error("cannot write dead letters to {}: {cause}", path.display())]
-    DeadLetters { path: PathBuf, cause: std::io::Error },
+    #[error("cannot create the data directory {} (`--data-dir` names another)", path.display())]
+    DataDirectory {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
+    #[error("cannot write dead letters to {}", path.display())]
+    DeadLetters {
+        path: PathBuf,
+        #[source]
+        cause: std::io::Error,
+    },
     #[error(transparent)]
     Embedder(#[from] EmbedError),
-    #[error("table `{table}`: {cause}")]
-    Source { table: String, cause: SourceError },
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-    #[error("serve {address}: {cause}")]
+    #[error("table `{table}`")]
+    Source {
+        table: String,
+        #[source]
+        cause: SourceError,
+    },
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+    #[error("cannot answer requests on {address}")]
     Serve {
         address: SocketAddr,
+        #[source]
         cause: std::io::Error,
     },
-    #[error("a worker failed: {0}; the node cannot go on without it")]
+    #[error("a worker failed, and the node cannot go on without it: {0}")]
     Worker(String),
 }
 

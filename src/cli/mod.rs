@@ -4,6 +4,7 @@ mod replay;
 pub mod search;
 mod serve;
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -38,7 +39,7 @@ enum Command {
 }
 
 /// What ends a command early: printed once, in full.
-type Failure = Box<dyn std::error::Error>;
+type Failure = Box<dyn Error>;
 
 /// Runs the command that the process was started with.
 pub fn run() -> ExitCode {
@@ -52,9 +53,18 @@ pub fn run() -> ExitCode {
             .map_err(Failure::from),
     };
     outcome.unwrap_or_else(|failure| {
-        eprintln!("error: {failure}");
+        eprintln!("error: {}", with_causes(&*failure));
         ExitCode::FAILURE
     })
+}
+
+/// An error and what caused it, on one line.
+fn with_causes(failure: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(failure), |&error| error.source());
+    let mut texts: Vec<String> = causes.map(ToString::to_string).collect();
+    // Some libraries repeat a cause in their own text.
+    texts.dedup_by(|cause, error| error.ends_with(cause.as_str()));
+    texts.join(": ")
 }
 
 fn load(dataflow: &Path) -> Result<Definition, Failure> {
