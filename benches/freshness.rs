@@ -48,7 +48,7 @@ fn main() {
         cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
         let brokers = cluster.bootstrap_servers();
         let source = format!(
-            r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2" }} }}"#
+            r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2", "socket.nagle.disable" = "true" }} }}"#
         );
         run("Kafka", &dataflow(&source), |_| {
             Box::new(Producing::new(&brokers))
@@ -109,7 +109,10 @@ struct Producing(ThreadedProducer<DefaultProducerContext>);
 impl Producing {
     fn new(brokers: &str) -> Producing {
         let mut config = rdkafka::ClientConfig::new();
-        config.set("bootstrap.servers", brokers).set("linger.ms", "0");
+        config
+            .set("bootstrap.servers", brokers)
+            .set("linger.ms", "0")
+            .set("socket.nagle.disable", "true");
         Producing(config.create().expect("a producer"))
     }
 }
@@ -174,9 +177,9 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
         sender.send(chunk);
     }
     let published = node.app().published.clone();
-    runtime.block_on(
-        published.wait_for(|snapshot| snapshot.documents() == LOADED && snapshot.vectors_pending() == 0),
-    );
+    runtime.block_on(published.wait_for(|snapshot| {
+        snapshot.documents() == LOADED && snapshot.vectors_pending() == 0 && snapshot.vectors_unbuilt() == 0
+    }));
 
     let followed: Arc<Mutex<VecDeque<Followed>>> = Arc::default();
     let stop = Arc::new(AtomicBool::new(false));

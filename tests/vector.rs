@@ -76,8 +76,10 @@ impl Leg {
             self.woken
                 .recv_timeout(DEADLINE)
                 .expect("a graph is built in time");
-            assert!(self.writer.has_finished_work());
-            self.apply([]);
+            // A graph that entered with changes has left its wake behind.
+            if self.writer.has_finished_work() {
+                self.apply([]);
+            }
         }
     }
 

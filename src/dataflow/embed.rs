@@ -88,6 +88,7 @@ fn vectors<'scope>(
     mut lane: Lane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
+    let worker = documents.inner.scope().index();
     let by_text =
         Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Arc<Row>)), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
@@ -132,6 +133,7 @@ fn vectors<'scope>(
                         });
                     }
                     lane.ask();
+                    publisher.note_backlog(worker, lane.backlog());
                 }
             },
         )

@@ -164,6 +164,11 @@ impl Lane {
         &self.texts
     }
 
+    /// Texts that the embedder's threads have not been asked for yet.
+    pub fn backlog(&self) -> usize {
+        self.backlog.len()
+    }
+
     /// Takes in a tick's answers and needs; `emit` gets the differences of the collection of vectors.
     pub fn settle(
         &mut self,

@@ -51,6 +51,8 @@ struct Ledger {
     total: Counters,
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
+    /// Texts that wait for the embedder, by worker.
+    backlogs: BTreeMap<usize, usize>,
     /// Readings that the keyword leg shows and the vector leg may not yet.
     awaited: VecDeque<(Tick, Reading)>,
 }
@@ -100,6 +102,11 @@ impl Publisher {
             .push((shard, state));
     }
 
+    /// Notes how many texts of a worker's documents wait for the embedder.
+    pub fn note_backlog(&self, worker: usize, texts: usize) {
+        self.ledger().backlogs.insert(worker, texts);
+    }
+
     /// Publishes everything up to `tick`, which all workers have let go of.
     pub fn publish(&self, tick: Tick) {
         let mut ledger = self.ledger();
@@ -129,6 +136,7 @@ impl Publisher {
             .iter()
             .filter_map(|shard| shard.pending_since)
             .min();
+        self.metrics.set_embed_texts(ledger.backlogs.values().sum());
         self.metrics.set_documents(snapshot.documents());
         self.metrics.set_vectors(
             snapshot.vectors(),

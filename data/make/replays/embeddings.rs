@@ -141,6 +141,7 @@ impl Chunk {
 
     fn expected(&self, id: u64) -> String {
         let mut members = vec![("id", json::text(Some(&name(id)))), ("vector", self.array())];
+        members.push(("meta", json::object(self.meta())));
         members.extend(self.meta());
         expected(1, &members)
     }
