@@ -123,7 +123,7 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
 ) {
     let by_owner = Exchange::new(|routed: &Routed| routed.route);
     let effects = changes
-        .unary_frontier::<CapacityContainerBuilder<Vec<Result<RowUpdate<T>, Routed>>>, _, _, _>(
+        .unary_frontier::<CapacityContainerBuilder<Vec<Result<RowUpdate<T>, Box<Routed>>>>, _, _, _>(
             by_owner,
             "Collapse",
             move |_capability, _info| {
@@ -150,10 +150,10 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
                             latest.settle(time.tick(), time.round(), arrived, &mut |effect| match effect {
                                 Effect::Retract(key, row) => session.give(Ok(((key, row), time.clone(), -1))),
                                 Effect::Insert(key, row) => session.give(Ok(((key, row), time.clone(), 1))),
-                                Effect::Forward(change) => session.give(Err(Routed {
+                                Effect::Forward(change) => session.give(Err(Box::new(Routed {
                                     route: owner(&change),
                                     change,
-                                })),
+                                }))),
                             });
                         publisher.count(time.tick(), |counts| counts.writes += writes);
                     }
@@ -161,5 +161,5 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
             },
         );
     let (rows, forward) = effects.ok_err(|effect| effect);
-    (rows.as_collection(), forward)
+    (rows.as_collection(), forward.map(|routed| *routed))
 }
