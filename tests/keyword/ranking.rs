@@ -87,14 +87,16 @@ fn a_finished_compaction_calls_and_changes_no_answer() {
     let index = products();
     let mut random = Random::new(5);
     let mut shards = Shards::new(&index, 1, Compaction::Background);
-    for _ in 0..40 {
-        let batch = changes(&shards, &mut random, 10, 200);
-        shards.tick(batch);
-    }
+    // Each tick takes in what has finished before it: after one of them a compaction finishes by itself.
     let deadline = Instant::now() + Duration::from_secs(60);
     while !shards.has_finished_work() {
         assert!(Instant::now() < deadline, "no compaction finished");
-        std::thread::yield_now();
+        let batch = changes(&shards, &mut random, 10, 200);
+        shards.tick(batch);
+        let pause = Instant::now() + Duration::from_millis(50);
+        while !shards.has_finished_work() && Instant::now() < pause {
+            std::thread::yield_now();
+        }
     }
     let before = shards.search("red shoe cable", 200);
     // Also documents that the compaction has copied and that die before it enters.
