@@ -1,7 +1,7 @@
 //! The one expression language of `WHERE`, `SELECT` and the query port's `filter`.
 //!
 //! Nothing here fails: what has no value is null. Numbers compare and add up as numbers whichever type holds
-//! them (see [`number`]); text beside a number or a boolean counts as one if it reads as one, else the result
+//! them (see `number`); text beside a number or a boolean counts as one if it reads as one, else the result
 //! is null; dates are ISO 8601 text and compare as text, by code points.
 
 mod display;
