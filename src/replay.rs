@@ -25,6 +25,28 @@ use crate::metrics::Metrics;
 use crate::query::Searcher;
 
 /// A flow that the caller steps.
+///
+/// ```
+/// use std::{path::Path, sync::Arc};
+/// use millpond::{change::TableId, definition, intake::DeadLetters, query::SearchRequest, replay::Replay};
+///
+/// let definition = definition::parse(
+///     r#"
+///     name = "notes"
+///     tables.notes = { source = { kind = "http" }, format = "upsert-json", key = ["id"] }
+///     index = { query = "SELECT id, text FROM notes", key = "id", text = { text = {} } }
+///     "#,
+///     "notes",
+///     Path::new("."),
+/// )?;
+/// let mut replay = Replay::new(Arc::new(definition), None, DeadLetters::discard());
+/// replay.feed_values(TableId(0), 0, &[br#"{"id": 1, "text": "calm water"}"#]);
+/// replay.tick();
+/// let request = SearchRequest { query: Some("waters".into()), ..SearchRequest::default() };
+/// let answer = replay.searcher().unwrap().search_in(&replay.snapshot(), &request)?;
+/// assert_eq!(&*answer.hits[0].key, "1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Replay {
     definition: Arc<Definition>,
     job: Job,

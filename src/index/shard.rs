@@ -36,8 +36,6 @@ pub struct Shard {
     /// Slots of deleted documents. They are given out again from the next tick on.
     free: Vec<Slot>,
     keyword: KeywordWriter,
-    /// The columns that the keyword leg reads: a row that changes elsewhere is not indexed again.
-    keyword_columns: Vec<usize>,
     vector: Option<VectorWriter>,
     /// What the vector leg shows, by slot.
     vectors: Vec<Option<SharedVector>>,
@@ -61,8 +59,6 @@ impl Shard {
         } else {
             Compaction::Background
         };
-        let mut keyword_columns: Vec<usize> = index.text.iter().map(|field| field.column).collect();
-        keyword_columns.extend(index.fields.iter().map(|field| field.column));
         let vector = dimensions.map(|dimensions| {
             let vectors = VectorSettings {
                 dimensions,
@@ -75,7 +71,6 @@ impl Shard {
             documents: Documents::default(),
             free: Vec::new(),
             keyword: KeywordWriter::new(KeywordSchema::new(index), compaction, settings.wake.clone()),
-            keyword_columns,
             vector,
             vectors: Vec::new(),
             pending: Pending::default(),
@@ -140,15 +135,8 @@ impl Shard {
         };
         let row_changed = old.as_ref().is_none_or(|old| old.row != row);
         if row_changed {
-            let reindex = old.as_ref().is_none_or(|old| {
-                self.keyword_columns
-                    .iter()
-                    .any(|&column| old.row.values[column] != row.values[column])
-            });
             let document = Arc::new(Document { key, row });
-            if reindex {
-                changes.keyword.push((slot, old, Some(document.clone())));
-            }
+            changes.keyword.push((slot, old, Some(document.clone())));
             self.documents.put(slot, document);
         }
         self.put_vector(tick, slot, vector, changes);
