@@ -284,6 +284,10 @@ impl Version {
     }
 }
 
+/// The 128-bit hash of a model's name and a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TextHash(pub u128);
+
 /// What happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {

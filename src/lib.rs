@@ -5,10 +5,12 @@
 pub mod change;
 pub mod definition;
 pub mod metrics;
+pub mod storage;
 pub mod source;
 pub mod decode;
 pub mod embed;
 pub mod index;
+pub mod checkpoint;
 pub mod intake;
 pub mod dataflow;
 pub mod query;

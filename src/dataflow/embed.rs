@@ -17,9 +17,9 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::collapse::Rows;
-use super::lane::{Answer, Arrivals, Lane, TextHash};
+use super::lane::{Answer, Arrivals, Lane};
 use super::publish::Publisher;
-use crate::change::{Datum, Key, Row, Tick, Vector};
+use crate::change::{Datum, Key, Row, TextHash, Tick, Vector};
 use crate::definition::VectorSource;
 
 /// What is known of a document's vector at a tick.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::embed::Embedding;
 use super::embed_batch::{embed_batch, embed_patiently};
-use crate::change::{Row, Vector};
+use crate::change::{Row, TextHash, Vector};
 use crate::definition::Template;
 use crate::embed::Embedder;
 
@@ -21,10 +21,6 @@ const INLINE_TEXTS_MAX: usize = 256;
 
 /// Vectors of texts that no document needs any more, kept in case one comes back.
 const CACHE_BYTES_MAX: usize = 64 << 20;
-
-/// The 128-bit hash of a model's name and a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct TextHash(pub u128);
 
 /// How documents become texts and texts become hashes.
 #[derive(Clone, Debug)]

@@ -4,6 +4,7 @@ pub mod documents;
 pub mod keyword;
 pub mod shard;
 pub mod snapshot;
+pub mod stored;
 pub mod vector;
 
 pub use documents::{Document, Slot};

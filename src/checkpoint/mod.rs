@@ -1,0 +1,68 @@
+//! What survives: one manifest names the files that belong to one tick; recovery reads them back.
+//!
+//! The dataflow hands over a [`Cut`]; [`Store::write`] makes it durable, on a thread of its own, and [`Store::open`]
+//! gives back the newest one that is whole.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
+use crate::index::snapshot::ShardState;
+use crate::index::stored::StoredShard;
+
+/// Everything that a checkpoint adds to the one before it, as of one tick.
+pub struct Cut {
+    pub tick: Tick,
+    /// The last position of each partition, as `table/partition`.
+    pub positions: BTreeMap<String, u64>,
+    /// The numbers that versions know partitions by.
+    pub partitions: BTreeMap<String, PartitionId>,
+    /// By table of the definition.
+    pub tables: Vec<TableCut>,
+    /// What has changed in the collection of vectors: a text's vector, or its failure, or nothing any more.
+    pub texts: BTreeMap<TextHash, Option<TextVector>>,
+    pub shards: Vec<Arc<ShardState>>,
+}
+
+/// What has changed in one table since the cut before.
+#[derive(Default)]
+pub struct TableCut {
+    /// The newest truncate.
+    pub truncated: Option<Version>,
+    /// `None`: nothing is known of the key any more.
+    pub keys: Vec<(Key, Option<StoredKey>)>,
+}
+
+/// What collapse keeps of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredKey {
+    pub version: Version,
+    pub state: StoredState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoredState {
+    Row(Arc<Row>),
+    /// `before` is the deleted row, as long as one that moved may ask for it.
+    Deleted {
+        before: Option<Arc<Row>>,
+    },
+}
+
+/// What the embedder made of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TextVector {
+    Known(Vector),
+    Failed,
+}
+
+/// What [`Store::open`] found: the same as all cuts up to its tick, put together.
+pub struct Recovered {
+    pub tick: Tick,
+    pub positions: BTreeMap<String, u64>,
+    pub partitions: BTreeMap<String, PartitionId>,
+    /// By name of the table.
+    pub tables: BTreeMap<String, TableCut>,
+    pub texts: BTreeMap<TextHash, TextVector>,
+    pub shards: Vec<StoredShard>,
+}

@@ -1,0 +1,51 @@
+//! Where a node keeps its files: on disk, or in memory with crashes and faults for tests.
+//!
+//! Paths are relative to the data directory, with `/`. Nothing is durable before it is synced: a file's bytes by
+//! [`File::sync`], its name (after create, rename, link, remove) by [`Storage::sync_folder`].
+
+mod disk;
+mod memory;
+mod part;
+
+use std::io;
+
+use bytes::Bytes;
+
+pub use disk::Disk;
+pub use memory::Memory;
+pub use part::{Damaged, Part, PartReader, PartWriter};
+
+/// A folder tree of files.
+///
+/// | after a crash            | there is                                                          |
+/// |--------------------------|-------------------------------------------------------------------|
+/// | bytes before a sync      | any prefix of them, none, or garbage of their length              |
+/// | bytes after a sync       | exactly those                                                     |
+/// | a name before its sync   | the name before, or the new one; never neither where one replaced |
+pub trait Storage: Send + Sync + 'static {
+    /// A new, empty file for writing; replaces a file of that name. Folders above it are made.
+    fn create(&self, path: &str) -> io::Result<Box<dyn File>>;
+
+    /// A file to be written to at its end; made if it is absent.
+    fn append(&self, path: &str) -> io::Result<Box<dyn File>>;
+
+    /// The whole file; on disk, mapped rather than read, so it must not be written to any more.
+    fn read(&self, path: &str) -> io::Result<Bytes>;
+
+    /// Puts a file in the place of another, at once.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// Names of the files in a folder, sorted; none where the folder is absent.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Makes names in a folder durable.
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+}
+
+/// A file open for writing.
+pub trait File: io::Write + Send {
+    /// Makes everything written so far durable.
+    fn sync(&mut self) -> io::Result<()>;
+}

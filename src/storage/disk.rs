@@ -1,0 +1,97 @@
+//! Files on disk, below one folder.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::{File, Storage};
+
+/// Files on disk, below one folder.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    root: PathBuf,
+}
+
+impl Disk {
+    pub fn new(root: &Path) -> Disk {
+        Disk {
+            root: root.to_owned(),
+        }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn create_parents(&self, path: &str) -> io::Result<PathBuf> {
+        let path = self.root.join(path);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        Ok(path)
+    }
+}
+
+impl Storage for Disk {
+    fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
+        Ok(Box::new(fs::File::create(self.create_parents(path)?)?))
+    }
+
+    fn append(&self, path: &str) -> io::Result<Box<dyn File>> {
+        let path = self.create_parents(path)?;
+        Ok(Box::new(
+            fs::OpenOptions::new().create(true).append(true).open(path)?,
+        ))
+    }
+
+    fn read(&self, path: &str) -> io::Result<Bytes> {
+        let file = fs::File::open(self.root.join(path))?;
+        if file.metadata()?.len() == 0 {
+            return Ok(Bytes::new());
+        }
+        // SAFETY: files that are read are not written to any more (the contract of `Storage::read`); a node locks its
+        // data directory against other nodes, and removing a file leaves its mapping alone.
+        let map = unsafe { memmap2::Mmap::map(&file)? };
+        Ok(Bytes::from_owner(map))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.root.join(from), self.create_parents(to)?)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.root.join(path))
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        fs::File::open(self.root.join(folder))?.sync_all()
+    }
+}
+
+impl File for fs::File {
+    fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.sync_data()
+    }
+}
