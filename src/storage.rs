@@ -35,6 +35,9 @@ pub trait Storage: Send + Sync + 'static {
     /// Puts a file in the place of another, at once.
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Another name for a file that is not written to any more.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+
     fn remove(&self, path: &str) -> io::Result<()>;
 
     /// Names of the files in a folder, sorted; none where the folder is absent.

@@ -3,8 +3,12 @@
 //! The dataflow hands over a [`Cut`]; [`Store::write`] makes it durable, on a thread of its own, and [`Store::open`]
 //! gives back the newest one that is whole.
 
+mod durable;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+pub use durable::{Checkpointed, Durable};
 
 use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
 use crate::index::snapshot::ShardState;

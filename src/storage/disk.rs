@@ -61,6 +61,10 @@ impl Storage for Disk {
         fs::rename(self.root.join(from), self.create_parents(to)?)
     }
 
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::hard_link(self.root.join(from), self.create_parents(to)?)
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         fs::remove_file(self.root.join(path))
     }

@@ -27,6 +27,10 @@ impl Storage for Memory {
         todo!()
     }
 
+    fn link(&self, _from: &str, _to: &str) -> io::Result<()> {
+        todo!()
+    }
+
     fn remove(&self, _path: &str) -> io::Result<()> {
         todo!()
     }
