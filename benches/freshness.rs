@@ -1,7 +1,7 @@
 //! Freshness: from sending a change until a keyword search for its unique word *and* a vector search show it.
 //!
 //! 2,000 changes/s for 15 s (70 % updates, 20 % inserts, 10 % deletes) onto 50,000 loaded rows, over HTTP pushes and
-//! over Kafka (librdkafka's mock cluster, 16 partitions), while a client asks 20 hybrid queries/s over HTTP. Every
+//! over Kafka (librdkafka's mock cluster, 8 partitions), while a client asks 20 hybrid queries/s over HTTP. Every
 //! twentieth change is followed until both legs show it. Data comes from a seed. Run with
 //! `cargo bench --bench freshness`; `-- http` or `-- kafka` for one part.
 
@@ -29,7 +29,7 @@ const SECONDS: usize = 15;
 /// Changes sent together: 100 sends a second.
 const TOGETHER: usize = 20;
 const QUERIES_PER_SECOND: u64 = 20;
-const PARTITIONS: i32 = 16;
+const PARTITIONS: i32 = 8;
 const TOPIC: &str = "products";
 
 fn main() {
@@ -48,7 +48,7 @@ fn main() {
         cluster.create_topic(TOPIC, PARTITIONS, 1).expect("a topic");
         let brokers = cluster.bootstrap_servers();
         let source = format!(
-            r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "2", "socket.nagle.disable" = "true" }} }}"#
+            r#"{{ kind = "kafka", brokers = "{brokers}", topic = "{TOPIC}", options = {{ "fetch.wait.max.ms" = "1", "socket.nagle.disable" = "true" }} }}"#
         );
         run("Kafka", &dataflow(&source), |_| {
             Box::new(Producing::new(&brokers))
