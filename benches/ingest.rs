@@ -8,7 +8,6 @@
 
 mod common;
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use common::{Random, Words, figure, median, resident_bytes, start};
@@ -71,7 +70,10 @@ fn storm() {
         message(id, name, description, number)
     }));
     let rates: Vec<f64> = (0..RUNS)
-        .map(|_| STORM_CHANGES as f64 / ingest(&pushes).0.as_secs_f64())
+        .map(|_| {
+            let (node, _directory) = start(DATAFLOW);
+            STORM_CHANGES as f64 / ingest(&node, &pushes).as_secs_f64()
+        })
         .collect();
     figure(
         "ingest",
@@ -96,16 +98,19 @@ fn distinct() {
         text_bytes += name.len() + description.len();
         message(number, &name, &description, number)
     }));
-    let before = resident_bytes();
-    let mut beyond = 0.0;
+    let (mut empty, mut beyond) = (0.0, 0.0);
     let rates: Vec<f64> = (0..RUNS)
         .map(|run| {
-            let (took, node) = ingest(&pushes);
+            let before = resident_bytes();
+            let (node, _directory) = start(DATAFLOW);
+            let started = resident_bytes();
+            let took = ingest(&node, &pushes);
             if run == 0 {
                 wait_until_built(&node);
                 std::thread::sleep(ALLOCATOR_DECAY);
                 let raw = (text_bytes + ROWS * 256 * 4) as f64;
-                beyond = (resident_bytes() - before - raw) / ROWS as f64;
+                empty = started - before;
+                beyond = (resident_bytes() - started - raw) / ROWS as f64;
             }
             let _ = node.stop();
             ROWS as f64 / took.as_secs_f64()
@@ -122,6 +127,12 @@ fn distinct() {
         "resident bytes per document beyond text and f32 vector",
         beyond,
         "bytes",
+    );
+    figure(
+        "ingest",
+        "resident bytes of an empty node",
+        empty / f64::from(1 << 20),
+        "MiB",
     );
 }
 
@@ -153,9 +164,8 @@ fn pushes(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
     pushes
 }
 
-/// Pushes everything into a new node and waits until both legs show it.
-fn ingest(pushes: &[Vec<u8>]) -> (Duration, Arc<Node>) {
-    let (node, _directory) = start(DATAFLOW);
+/// Pushes everything into a node and waits until both legs show it.
+fn ingest(node: &Node, pushes: &[Vec<u8>]) -> Duration {
     let app = node.app().clone();
     let table = &app.pushes["products"];
     let began = Instant::now();
@@ -170,10 +180,10 @@ fn ingest(pushes: &[Vec<u8>]) -> (Duration, Arc<Node>) {
         };
     }
     let last = last.expect("something was pushed").0;
-    wait_for(&node, |snapshot| {
+    wait_for(node, |snapshot| {
         snapshot.positions.get("products/0").is_some_and(|at| *at >= last) && snapshot.vectors_pending() == 0
     });
-    (began.elapsed(), Arc::new(node))
+    began.elapsed()
 }
 
 fn wait_until_built(node: &Node) {

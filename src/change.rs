@@ -5,6 +5,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -35,8 +36,11 @@ pub enum Datum {
 pub struct Float(pub f64);
 
 /// A vector of finite components, compared by their bits.
+///
+/// A handle of one word; the floats have an allocation of their own, as long as they are: beside a count of references,
+/// 256 of them would take the room of 320.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Vector(pub Arc<[f32]>);
+pub struct Vector(Arc<Box<[f32]>>);
 
 impl Datum {
     pub fn text(text: &str) -> Datum {
@@ -60,7 +64,7 @@ impl Datum {
             Datum::Bytes(bytes) => {
                 write_serialized(&base64::engine::general_purpose::STANDARD.encode(bytes), out);
             }
-            Datum::Vector(Vector(values)) => write_serialized(values, out),
+            Datum::Vector(values) => write_serialized(&**values, out),
             Datum::Json(text) => out.extend_from_slice(text.as_bytes()),
         }
     }
@@ -93,6 +97,23 @@ impl std::hash::Hash for Float {
     }
 }
 
+impl Deref for Vector {
+    type Target = [f32];
+
+    fn deref(&self) -> &[f32] {
+        &self.0
+    }
+}
+impl<Floats: Into<Box<[f32]>>> From<Floats> for Vector {
+    fn from(floats: Floats) -> Vector {
+        Vector(Arc::new(floats.into()))
+    }
+}
+impl FromIterator<f32> for Vector {
+    fn from_iter<Floats: IntoIterator<Item = f32>>(floats: Floats) -> Vector {
+        Vector::from(Box::from_iter(floats))
+    }
+}
 impl Vector {
     fn bits(&self) -> impl Iterator<Item = u32> {
         self.0.iter().map(|value| value.to_bits())

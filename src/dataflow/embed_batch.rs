@@ -90,7 +90,7 @@ fn vectors(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Vec<f32>>, Emb
 /// The vector, if the embedder has kept its contract.
 fn checked(embedder: &dyn Embedder, vector: Vec<f32>) -> Option<Vector> {
     if vector.len() == embedder.dimensions() && vector.iter().all(|value| value.is_finite()) {
-        return Some(Vector(vector.into()));
+        return Some(Vector::from(vector));
     }
     tracing::warn!(
         model = embedder.model(),

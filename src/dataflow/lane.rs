@@ -377,5 +377,5 @@ impl Cache {
 }
 
 fn size(vector: &Vector) -> usize {
-    std::mem::size_of_val(&*vector.0) + 64
+    std::mem::size_of_val(&**vector) + 64
 }

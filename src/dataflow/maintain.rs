@@ -105,7 +105,7 @@ impl From<Embedding> for DocumentVector {
             Embedding::Absent => DocumentVector::Absent,
             Embedding::Pending => DocumentVector::Pending,
             Embedding::Failed => DocumentVector::Failed,
-            Embedding::Known(vector) => DocumentVector::Known(vector.0),
+            Embedding::Known(vector) => DocumentVector::Known(vector),
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn read(cell: &Cell<'_>, column: &VectorColumn) -> Result<Datum, Stri
     if column.metric == Metric::Cosine && components.iter().all(|component| *component == 0.0) {
         return Err("is zero: under cosine a vector needs a direction".to_owned());
     }
-    Ok(Datum::Vector(Vector(components.into())))
+    Ok(Datum::Vector(Vector::from(components)))
 }
 
 fn from_array(text: &str) -> Result<Vec<f32>, String> {

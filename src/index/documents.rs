@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::keys::Keys;
 use crate::change::Row;
 
 /// A document's number in its shard, from its insert until its delete; an update keeps it.
@@ -21,7 +22,7 @@ pub struct Document {
 #[derive(Clone, Default)]
 pub struct Documents {
     slots: imbl::Vector<Option<Arc<Document>>>,
-    by_key: imbl::HashMap<Arc<str>, Slot>,
+    by_key: Keys,
 }
 
 impl Documents {
@@ -31,7 +32,8 @@ impl Documents {
 
     /// The document with this key text, and its slot.
     pub fn by_key(&self, key: &str) -> Option<(Slot, &Arc<Document>)> {
-        let slot = *self.by_key.get(key)?;
+        let is_it = |slot| self.get(slot).is_some_and(|document| *document.key == *key);
+        let slot = self.by_key.find(key, is_it)?;
         Some((slot, self.get(slot)?))
     }
 
@@ -48,7 +50,7 @@ impl Documents {
     }
 
     pub fn is_empty(&self) -> bool {
-        self.by_key.is_empty()
+        self.len() == 0
     }
 
     /// One more than the highest slot ever in use.
@@ -60,27 +62,19 @@ impl Documents {
     pub(super) fn put(&mut self, slot: Slot, document: Arc<Document>) {
         let place = slot.0 as usize;
         if place == self.slots.len() {
-            self.by_key.insert(document.key.clone(), slot);
+            self.by_key.insert(&document.key, slot);
             self.slots.push_back(Some(document));
             return;
         }
-        // An update keeps the key that the map already shares.
-        let document = match self.slots[place].take() {
-            Some(old) => Arc::new(Document {
-                key: old.key.clone(),
-                row: document.row.clone(),
-            }),
-            None => {
-                self.by_key.insert(document.key.clone(), slot);
-                document
-            }
-        };
+        if self.slots[place].is_none() {
+            self.by_key.insert(&document.key, slot);
+        }
         self.slots[place] = Some(document);
     }
 
     pub(super) fn remove(&mut self, slot: Slot) {
         if let Some(document) = self.slots[slot.0 as usize].take() {
-            self.by_key.remove(&document.key);
+            self.by_key.remove(&document.key, slot);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The two legs and the documents behind them: a write side per shard, an immutable read side per tick.
 
 pub mod documents;
+mod keys;
 pub mod keyword;
 pub mod shard;
 pub mod snapshot;

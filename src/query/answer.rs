@@ -205,7 +205,7 @@ mod tests {
                 Datum::text("red \"shoe\""),
                 Datum::Int(28),
                 Datum::Decimal("19.90".into()),
-                Datum::Vector(Vector([0.5, -1.0].into())),
+                Datum::Vector(Vector::from([0.5, -1.0])),
             ],
         );
         Document {

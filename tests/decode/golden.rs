@@ -9,7 +9,7 @@ mod upsert;
 use std::fmt::Write;
 
 use expect_test::Expect;
-use millpond::change::{Change, Datum, Float, Operation, Row, Vector};
+use millpond::change::{Change, Datum, Float, Operation, Row};
 use millpond::decode::Decoded;
 use millpond::definition::Table;
 
@@ -80,7 +80,7 @@ fn show_datum(datum: &Datum) -> String {
         Datum::Bytes(bytes) => bytes
             .iter()
             .fold("x".to_owned(), |out, byte| format!("{out}{byte:02x}")),
-        Datum::Vector(Vector(values)) => format!("vector {values:?}"),
+        Datum::Vector(values) => format!("vector {:?}", &**values),
         Datum::Json(text) => format!("json {text}"),
         Datum::Unavailable => "unavailable".to_owned(),
     }

@@ -23,8 +23,6 @@ mod builder;
 mod background;
 mod writer;
 
-use std::sync::Arc;
-
 pub use state::{VectorHit, VectorState};
 pub use writer::VectorWriter;
 
@@ -32,7 +30,7 @@ use super::Slot;
 use crate::definition::Metric;
 
 /// A vector as the index holds it, shared with the embedding lane.
-pub type SharedVector = Arc<[f32]>;
+pub type SharedVector = crate::change::Vector;
 
 #[derive(Clone, Debug)]
 pub struct VectorSettings {
