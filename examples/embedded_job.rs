@@ -117,7 +117,7 @@ fn note(id: u64, text: &str) -> Change {
     );
     Change {
         key: Key::new(vec![Datum::Int(id as i64)]),
-        operation: Operation::Upsert(Arc::new(row)),
+        operation: Operation::Upsert(row),
         version: Version {
             source: None,
             partition: PartitionId(0),

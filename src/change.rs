@@ -1,7 +1,11 @@
 //! The words all other modules speak: datum, row, key, change, version, position, tick.
 //!
-//! Nothing here reads a clock, a disk or a socket. Values are immutable and cheap to clone: text, bytes
-//! and vectors are reference counted, so a row's texts are held once by collapse, views and documents.
+//! Nothing here reads a clock, a disk or a socket. Values are immutable and cheap to clone: a row's values and
+//! vectors are reference counted, so its texts are held once by collapse, views and documents.
+
+mod datum_ref;
+mod packed;
+mod row;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -9,6 +13,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use datum_ref::{DatumRef, write_json_object};
+pub use row::{Columns, Projection, Row};
 
 /// One value of a row.
 ///
@@ -51,28 +58,10 @@ impl Datum {
         matches!(self, Datum::Null)
     }
 
-    /// Appends the value as JSON: decimals as exact text, bytes as base64, a float that is not finite as text.
+    /// Appends the value as JSON, as [`DatumRef::write_json`] does.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        use base64::Engine;
-        match self {
-            Datum::Null | Datum::Unavailable => out.extend_from_slice(b"null"),
-            Datum::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
-            Datum::Int(value) => out.extend_from_slice(value.to_string().as_bytes()),
-            Datum::Float(Float(value)) if value.is_finite() => write_serialized(value, out),
-            Datum::Float(Float(value)) => write_serialized(&value.to_string(), out),
-            Datum::Decimal(text) | Datum::Text(text) => write_serialized(text, out),
-            Datum::Bytes(bytes) => {
-                write_serialized(&base64::engine::general_purpose::STANDARD.encode(bytes), out);
-            }
-            Datum::Vector(values) => write_serialized(&**values, out),
-            Datum::Json(text) => out.extend_from_slice(text.as_bytes()),
-        }
+        DatumRef::from(self).write_json(out);
     }
-}
-
-/// Serialises into memory, which cannot fail for the types used here.
-fn write_serialized<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, value).expect("strings and finite numbers serialise into memory");
 }
 
 impl PartialEq for Float {
@@ -142,73 +131,6 @@ impl std::hash::Hash for Vector {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.bits().for_each(|bits| bits.hash(state));
     }
-}
-
-/// The column names of a row, shared by all rows of the same shape.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Columns(Box<[Arc<str>]>);
-
-impl Columns {
-    pub fn new(names: impl IntoIterator<Item = impl AsRef<str>>) -> Arc<Columns> {
-        Arc::new(Columns(
-            names.into_iter().map(|name| Arc::from(name.as_ref())).collect(),
-        ))
-    }
-
-    pub fn names(&self) -> &[Arc<str>] {
-        &self.0
-    }
-
-    pub fn position(&self, name: &str) -> Option<usize> {
-        self.0.iter().position(|column| &**column == name)
-    }
-}
-
-/// One row: as many values as columns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Row {
-    pub columns: Arc<Columns>,
-    pub values: Box<[Datum]>,
-}
-
-impl Row {
-    pub fn new(columns: Arc<Columns>, values: impl Into<Box<[Datum]>>) -> Row {
-        let values = values.into();
-        assert_eq!(
-            columns.names().len(),
-            values.len(),
-            "a row has one value per column"
-        );
-        Row { columns, values }
-    }
-
-    /// The value of a column, or `None` where the row has no such column.
-    pub fn get(&self, name: &str) -> Option<&Datum> {
-        self.columns.position(name).map(|position| &self.values[position])
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &Datum)> {
-        self.columns.names().iter().zip(self.values.iter())
-    }
-
-    /// Appends the row as a JSON object, columns in their order.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        write_json_object(self.iter().map(|(name, value)| (&**name, value)), out);
-    }
-}
-
-/// Appends names and values as one JSON object, in the order given.
-pub fn write_json_object<'a>(fields: impl Iterator<Item = (&'a str, &'a Datum)>, out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (i, (name, value)) in fields.enumerate() {
-        if i > 0 {
-            out.push(b',');
-        }
-        write_serialized(name, out);
-        out.push(b':');
-        value.write_json(out);
-    }
-    out.push(b'}');
 }
 
 /// The values of a row's key columns, in the order of the definition, in canonical form: equal keys are equal values.
@@ -313,7 +235,7 @@ pub struct TextHash(pub u128);
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {
     /// The whole row; it may hold [`Datum::Unavailable`].
-    Upsert(Arc<Row>),
+    Upsert(Row),
     Delete,
     /// Every row of the table is gone. The change's key is empty.
     Truncate,

@@ -180,7 +180,7 @@ impl Replay {
     }
 
     /// The rows of a table after the last tick, by key.
-    pub fn rows(&self, table: TableId) -> Vec<(Key, Arc<Row>)> {
+    pub fn rows(&self, table: TableId) -> Vec<(Key, Row)> {
         let rows = self.tables[usize::from(table.0)].borrow();
         rows.iter().map(|(key, row)| (key.clone(), row.clone())).collect()
     }

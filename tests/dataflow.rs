@@ -29,7 +29,7 @@ use timely::dataflow::{InputHandle, ProbeHandle};
 
 use crate::shared::Random;
 
-type Table = BTreeMap<Key, Arc<Row>>;
+type Table = BTreeMap<Key, Row>;
 
 /// Feeds each tick's changes to the workers in turn; returns the rows after each tick.
 fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Change>>) -> Vec<Table> {
@@ -52,7 +52,7 @@ fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Chang
         let mut input = InputHandle::new();
         let probe = ProbeHandle::new();
         let shown = shown.clone();
-        let differences: Arc<Mutex<Vec<(Key, Arc<Row>, isize)>>> = Arc::default();
+        let differences: Arc<Mutex<Vec<(Key, Row, isize)>>> = Arc::default();
         let collected = differences.clone();
         worker.dataflow::<Tick, _, _>(|scope| {
             collapse(scope.input_from(&mut input), keep, publisher)
@@ -107,12 +107,12 @@ fn key(id: usize) -> Key {
     Key::new(vec![Datum::Int(id as i64)])
 }
 
-fn row(id: usize, price: usize, body: Datum) -> Arc<Row> {
+fn row(id: usize, price: usize, body: Datum) -> Row {
     let columns = Columns::new(["id", "price", "body"]);
-    Arc::new(Row::new(
+    Row::new(
         columns,
         vec![Datum::Int(id as i64), Datum::Int(price as i64), body],
-    ))
+    )
 }
 
 fn version(lsn: u64, partition: u32, offset: u64) -> Version {
@@ -275,7 +275,11 @@ fn described(change: &Change) -> String {
         .map_or(String::new(), |from| format!(" from {from}"));
     let lsn = change.version.source.unwrap().order.0;
     match &change.operation {
-        Operation::Upsert(row) => format!("  {lsn}: {} := {:?}{from}\n", change.key, row.values),
+        Operation::Upsert(row) => format!(
+            "  {lsn}: {} := {:?}{from}\n",
+            change.key,
+            row.values().collect::<Vec<_>>()
+        ),
         other => format!("  {lsn}: {} {other:?}\n", change.key),
     }
 }

@@ -46,10 +46,10 @@ pub struct StoredKey {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoredState {
-    Row(Arc<Row>),
+    Row(Row),
     /// `before` is the deleted row, as long as one that moved may ask for it.
     Deleted {
-        before: Option<Arc<Row>>,
+        before: Option<Row>,
     },
 }
 

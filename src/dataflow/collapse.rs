@@ -23,7 +23,7 @@ use super::publish::Publisher;
 use crate::change::{Change, Datum, Key, Operation, Row, Tick};
 
 /// A collection of rows by key: what a table shows.
-pub type Rows<'scope> = VecCollection<'scope, Tick, (Key, Arc<Row>), isize>;
+pub type Rows<'scope> = VecCollection<'scope, Tick, (Key, Row), isize>;
 
 /// The latest row of each key.
 ///
@@ -110,7 +110,7 @@ impl WithinTick for Product<Tick, u32> {
     }
 }
 
-type RowUpdate<T> = ((Key, Arc<Row>), T, isize);
+type RowUpdate<T> = ((Key, Row), T, isize);
 
 /// The operator: rows that change, and changes to be given to another key's owner.
 fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
@@ -118,7 +118,7 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
     keep: Keep,
     publisher: Arc<Publisher>,
 ) -> (
-    VecCollection<'scope, T, (Key, Arc<Row>), isize>,
+    VecCollection<'scope, T, (Key, Row), isize>,
     Stream<'scope, T, Vec<Routed>>,
 ) {
     let by_owner = Exchange::new(|routed: &Routed| routed.route);

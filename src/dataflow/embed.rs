@@ -19,7 +19,7 @@ use timely::dataflow::operators::generic::Operator;
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, Lane};
 use super::publish::Publisher;
-use crate::change::{Datum, Key, Row, TextHash, Tick, Vector};
+use crate::change::{DatumRef, Key, Row, TextHash, Tick, Vector};
 use crate::definition::VectorSource;
 
 /// What is known of a document's vector at a tick.
@@ -33,7 +33,7 @@ pub enum Embedding {
 }
 
 /// Documents with what is known of their vectors.
-pub type Embedded<'scope> = VecCollection<'scope, Tick, (Key, (Arc<Row>, Embedding)), isize>;
+pub type Embedded<'scope> = VecCollection<'scope, Tick, (Key, (Row, Embedding)), isize>;
 
 /// Documents whose vectors come ready-made in a column, or that have none.
 pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Embedded<'scope> {
@@ -42,8 +42,8 @@ pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Emb
         VectorSource::Embed { .. } | VectorSource::Absent => None,
     };
     documents.map(move |(key, row)| {
-        let embedding = match column.and_then(|column| row.values.get(column)) {
-            Some(Datum::Vector(vector)) => Embedding::Known(vector.clone()),
+        let embedding = match column.and_then(|column| row.value(column)) {
+            Some(DatumRef::Vector(vector)) => Embedding::Known(vector.clone()),
             _ => Embedding::Absent,
         };
         (key, (row, embedding))
@@ -75,7 +75,7 @@ pub fn embed<'scope>(
             Some((key.clone(), (row.clone(), embedding.clone())))
         });
     // A text has one vector at most, so what the join leaves over is the documents less those it found.
-    let pending = |(key, (row, _)): (Key, (Arc<Row>, Embedding))| (key, (row, Embedding::Pending));
+    let pending = |(key, (row, _)): (Key, (Row, Embedding))| (key, (row, Embedding::Pending));
     let all = documents.map(|(_, (key, row))| (key, (row, Embedding::Pending)));
     let left_over = all.concat(known.clone().map(pending).negate());
     nothing_to_embed.concat(known).concat(left_over)
@@ -83,14 +83,13 @@ pub fn embed<'scope>(
 
 /// The collection of vectors: of each text that a document needs and the lane has.
 fn vectors<'scope>(
-    documents: VecCollection<'scope, Tick, (TextHash, (Key, Arc<Row>)), isize>,
+    documents: VecCollection<'scope, Tick, (TextHash, (Key, Row)), isize>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     mut lane: Lane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
     let worker = documents.inner.scope().index();
-    let by_text =
-        Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Arc<Row>)), Tick, isize)| hash.0 as u64);
+    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Row)), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
     documents
         .inner

@@ -33,7 +33,7 @@ pub struct Texts {
 /// One text to embed, by a document that has it.
 pub struct Request {
     pub hash: TextHash,
-    pub row: Arc<Row>,
+    pub row: Row,
 }
 
 /// What came of a request.
@@ -56,7 +56,7 @@ struct Need {
     change: isize,
     /// Documents that came with this text, new or changed.
     arrived: u64,
-    row: Arc<Row>,
+    row: Row,
 }
 
 /// What a tick cost, and what it did not.
@@ -110,7 +110,7 @@ impl Texts {
     }
 
     pub fn render(&self, row: &Row) -> Option<String> {
-        self.template.render(&row.values)
+        self.template.render(row)
     }
 
     /// The hash of the row's text, or `None` where there is nothing to embed.
@@ -125,7 +125,7 @@ impl Texts {
 
 impl Arrivals {
     /// A document that has this text came (`diff` > 0) or went.
-    pub fn document(&mut self, hash: TextHash, row: Arc<Row>, diff: isize) {
+    pub fn document(&mut self, hash: TextHash, row: Row, diff: isize) {
         let need = self.texts.entry(hash).or_insert_with(|| Need {
             change: 0,
             arrived: 0,

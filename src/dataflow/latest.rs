@@ -5,11 +5,10 @@
 //! is delivered again does not come back.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::change::{Change, Datum, Key, Operation, Row, Tick, Version};
+use crate::change::{Change, Datum, DatumRef, Key, Operation, Row, Tick, Version};
 
 /// How long a deleted key's version is remembered, in milliseconds: deliveries older than this can bring a row back.
 const TOMBSTONE_MS: u64 = 24 * 3600 * 1000;
@@ -40,8 +39,8 @@ pub struct Arrived {
 /// What a tick's changes lead to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Effect {
-    Retract(Key, Arc<Row>),
-    Insert(Key, Arc<Row>),
+    Retract(Key, Row),
+    Insert(Key, Row),
     /// To be given to the owner of its key, or once more to the owner of the key it moved from.
     Forward(Change),
 }
@@ -71,11 +70,11 @@ struct Kept {
 
 #[derive(Clone)]
 enum State {
-    Row(Arc<Row>),
+    Row(Row),
     /// `before` is the row that was deleted, as long as one that moved may ask for it.
     Deleted {
         since: Tick,
-        before: Option<Arc<Row>>,
+        before: Option<Row>,
     },
 }
 
@@ -334,14 +333,14 @@ impl Latest {
 }
 
 impl Kept {
-    fn row(&self) -> Option<&Arc<Row>> {
+    fn row(&self) -> Option<&Row> {
         match &self.state {
             State::Row(row) => Some(row),
             State::Deleted { .. } => None,
         }
     }
 
-    fn row_or_before(&self) -> Option<&Arc<Row>> {
+    fn row_or_before(&self) -> Option<&Row> {
         match &self.state {
             State::Row(row) => Some(row),
             State::Deleted { before, .. } => before.as_ref(),
@@ -360,24 +359,20 @@ fn asks_old_key(change: &Change) -> bool {
 /// Whether the source left values out of the row, even if they have been filled in since.
 fn is_incomplete(change: &Change) -> bool {
     match &change.operation {
-        Operation::Upsert(row) => change.moved_from.is_some() || lacks_values(row),
+        Operation::Upsert(row) => change.moved_from.is_some() || row.has_unavailable(),
         Operation::Delete | Operation::Truncate => false,
     }
-}
-
-fn lacks_values(row: &Row) -> bool {
-    row.values.contains(&Datum::Unavailable)
 }
 
 /// Whether a change is an update without all its values, of a row that is not there: one that is still on its way
 /// from another key.
 fn is_early(change: &Change, kept: Option<&Kept>) -> bool {
-    matches!(&change.operation, Operation::Upsert(row) if change.moved_from.is_none() && lacks_values(row))
+    matches!(&change.operation, Operation::Upsert(row) if change.moved_from.is_none() && row.has_unavailable())
         && kept.is_none_or(|kept| kept.row().is_none() && change.version.replaces(&kept.version))
 }
 
 /// A moved change with the values of the row under its old key.
-fn complete(change: Change, base: Option<&Arc<Row>>) -> Change {
+fn complete(change: Change, base: Option<&Row>) -> Change {
     let operation = match change.operation {
         Operation::Upsert(row) => Operation::Upsert(fill(row, base)),
         other => other,
@@ -390,16 +385,14 @@ fn complete(change: Change, base: Option<&Arc<Row>>) -> Change {
 }
 
 /// The row with its unavailable values taken from `base`; null where that has none.
-fn fill(row: Arc<Row>, base: Option<&Arc<Row>>) -> Arc<Row> {
-    if !lacks_values(&row) {
+fn fill(row: Row, base: Option<&Row>) -> Row {
+    if !row.has_unavailable() {
         return row;
     }
-    let values = row.iter().map(|(name, value)| match value {
-        Datum::Unavailable => base
+    row.map(|(name, value)| match value {
+        DatumRef::Unavailable => base
             .and_then(|base| base.get(name))
-            .cloned()
-            .unwrap_or(Datum::Null),
-        known => known.clone(),
-    });
-    Arc::new(Row::new(row.columns.clone(), values.collect::<Box<[Datum]>>()))
+            .map_or(Datum::Null, DatumRef::to_datum),
+        known => known.to_datum(),
+    })
 }

@@ -19,7 +19,7 @@ use crate::change::{Key, Row, Tick};
 use crate::index::Shard;
 use crate::index::shard::{DocumentVector, Update};
 
-type DocumentUpdate = ((Key, (Arc<Row>, Embedding)), isize);
+type DocumentUpdate = ((Key, (Row, Embedding)), isize);
 
 /// Keeps the shard of this worker up to date with the documents whose keys it owns.
 ///
@@ -31,8 +31,7 @@ pub fn maintain<'scope>(
     probe: &ProbeHandle<Tick>,
 ) {
     let worker = documents.inner.scope().index();
-    let by_owner =
-        Exchange::new(|update: &((Key, (Arc<Row>, Embedding)), Tick, isize)| key_hash(&update.0.0));
+    let by_owner = Exchange::new(|update: &((Key, (Row, Embedding)), Tick, isize)| key_hash(&update.0.0));
     documents
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(

@@ -53,7 +53,7 @@ pub struct Parts {
 }
 
 /// The rows of a table as they stand: what [`Parts::watched`] fills.
-pub type Watched = Rc<RefCell<BTreeMap<Key, Arc<Row>>>>;
+pub type Watched = Rc<RefCell<BTreeMap<Key, Row>>>;
 
 /// The flow on one worker: takes batches at one tick after the other.
 pub struct Job {

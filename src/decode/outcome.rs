@@ -1,7 +1,5 @@
 //! What came of one message: changes with their versions, refusals, or nothing.
 
-use std::sync::Arc;
-
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Decoded, Message, Refusal};
@@ -66,7 +64,7 @@ impl<'a> Outcome<'a> {
     }
 
     pub fn upsert(&mut self, key: Key, row: Row, moved_from: Option<Key>, stamp: Stamp) {
-        self.push(key, Operation::Upsert(Arc::new(row)), moved_from, stamp);
+        self.push(key, Operation::Upsert(row), moved_from, stamp);
     }
 
     pub fn delete(&mut self, key: Key, stamp: Stamp) {

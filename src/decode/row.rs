@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::json::Fields;
 use super::target::Target;
 use super::value::{Kind, Wire};
-use crate::change::{Columns, Datum, Key, Row};
+use crate::change::{Columns, Key, Row};
 
 /// Shapes kept by a decoder. A stream has one, or two while a table changes; deletes may have a shorter one.
 const SHAPES_MAX: usize = 4;
@@ -105,9 +105,4 @@ impl<Basis> Shapes<Basis> {
         };
         Ok(&self.0[place].1)
     }
-}
-
-/// Whether collapse must complete the row from the one before it.
-pub(super) fn has_unavailable(row: &Row) -> bool {
-    row.values.iter().any(|value| matches!(value, Datum::Unavailable))
 }

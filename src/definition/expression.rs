@@ -14,8 +14,8 @@ use std::cmp::Ordering;
 pub(super) use self::number::negate;
 pub use self::value::compare;
 pub(super) use self::value::text_of;
-use self::value::{cast, truth_of};
-use crate::change::{Datum, Row};
+use self::value::{Value, cast, truth_of};
+use crate::change::{Datum, DatumRef, Row};
 
 /// An expression over the columns of a row. Null propagates as in SQL; `AND`, `OR`, `NOT` know three values.
 ///
@@ -125,43 +125,49 @@ impl Expression {
     ///
     /// Recurses as deeply as the expression nests, which parsing bounds.
     pub fn evaluate(&self, row: &Row) -> Datum {
-        match self {
-            Expression::Column(name) => match row.get(name) {
-                None | Some(Datum::Unavailable) => Datum::Null,
-                Some(value) => value.clone(),
-            },
-            Expression::Literal(value) => value.clone(),
-            Expression::Negate(value) => number::negate(&value.evaluate(row)),
+        self.value(row).into_datum()
+    }
+
+    fn value<'a>(&'a self, row: &'a Row) -> Value<'a> {
+        Value::Owned(match self {
+            Expression::Column(name) => {
+                let value = row.get(name).filter(|value| *value != DatumRef::Unavailable);
+                return Value::Borrowed(value.unwrap_or(DatumRef::Null));
+            }
+            Expression::Literal(value) => return Value::Borrowed(value.into()),
+            Expression::Negate(value) => number::negate(&value.value(row)),
             Expression::Arithmetic { op, left, right } => {
-                number::arithmetic(*op, &left.evaluate(row), &right.evaluate(row))
+                number::arithmetic(*op, left.value(row).get(), right.value(row).get())
             }
             Expression::Concat(left, right) => {
-                match (text_of(&left.evaluate(row)), text_of(&right.evaluate(row))) {
+                match (text_of(&left.value(row)), text_of(&right.value(row))) {
                     (Some(left), Some(right)) => Datum::text(&[&*left, &*right].concat()),
                     _ => Datum::Null,
                 }
             }
-            Expression::Coalesce(list) => list
-                .iter()
-                .map(|expression| expression.evaluate(row))
-                .find(|value| !value.is_null())
-                .unwrap_or(Datum::Null),
-            Expression::Lower(value) => mapped_text(&value.evaluate(row), str::to_lowercase),
-            Expression::Upper(value) => mapped_text(&value.evaluate(row), str::to_uppercase),
-            Expression::Cast { value, to } => cast(&value.evaluate(row), *to),
+            Expression::Coalesce(list) => {
+                return list
+                    .iter()
+                    .map(|expression| expression.value(row))
+                    .find(|value| !value.get().is_null())
+                    .unwrap_or(Value::Owned(Datum::Null));
+            }
+            Expression::Lower(value) => mapped_text(&value.value(row), str::to_lowercase),
+            Expression::Upper(value) => mapped_text(&value.value(row), str::to_uppercase),
+            Expression::Cast { value, to } => cast(value.value(row).get(), *to),
             Expression::Case {
                 operand,
                 branches,
                 otherwise,
             } => {
-                let operand = operand.as_ref().map(|operand| operand.evaluate(row));
+                let operand = operand.as_ref().map(|operand| operand.value(row));
                 let taken = branches.iter().find(|(condition, _)| match &operand {
-                    Some(operand) => compare(operand, &condition.evaluate(row)) == Some(Ordering::Equal),
+                    Some(operand) => compare(operand, &condition.value(row)) == Some(Ordering::Equal),
                     None => condition.is_true(row),
                 });
                 match (taken, otherwise) {
-                    (Some((_, result)), _) => result.evaluate(row),
-                    (None, Some(otherwise)) => otherwise.evaluate(row),
+                    (Some((_, result)), _) => return result.value(row),
+                    (None, Some(otherwise)) => return otherwise.value(row),
                     (None, None) => Datum::Null,
                 }
             }
@@ -173,7 +179,7 @@ impl Expression {
             | Expression::In { .. }
             | Expression::Like { .. }
             | Expression::Between { .. } => self.truth(row).map_or(Datum::Null, Datum::Bool),
-        }
+        })
     }
 
     /// Whether the value for a row is true: neither false nor null. A number is true unless it is zero.
@@ -184,7 +190,7 @@ impl Expression {
     /// The value for a row as a truth value; `None` is SQL's unknown.
     fn truth(&self, row: &Row) -> Option<bool> {
         match self {
-            Expression::IsNull(value) => Some(value.evaluate(row).is_null()),
+            Expression::IsNull(value) => Some(value.value(row).get().is_null()),
             Expression::Not(value) => value.truth(row).map(|truth| !truth),
             Expression::And(left, right) => match left.truth(row) {
                 Some(false) => Some(false),
@@ -195,13 +201,13 @@ impl Expression {
                 left => or(left, right.truth(row)),
             },
             Expression::Compare { op, left, right } => {
-                Some(op.holds(compare(&left.evaluate(row), &right.evaluate(row))?))
+                Some(op.holds(compare(&left.value(row), &right.value(row))?))
             }
             Expression::In { value, list } => {
-                let value = value.evaluate(row);
+                let value = value.value(row);
                 let mut found = Some(false);
                 for other in list {
-                    found = or(found, compare(&value, &other.evaluate(row)).map(Ordering::is_eq));
+                    found = or(found, compare(&value, &other.value(row)).map(Ordering::is_eq));
                     if found == Some(true) {
                         break;
                     }
@@ -214,19 +220,19 @@ impl Expression {
                 escape,
                 ignore_case,
             } => {
-                let (value, pattern) = (text_of(&value.evaluate(row))?, text_of(&pattern.evaluate(row))?);
+                let (value, pattern) = (value.value(row), pattern.value(row));
                 Some(like::matches(
-                    &value,
-                    &pattern,
+                    &text_of(&value)?,
+                    &text_of(&pattern)?,
                     escape.unwrap_or('\\'),
                     *ignore_case,
                 ))
             }
             Expression::Between { value, low, high } => {
-                let value = value.evaluate(row);
+                let value = value.value(row);
                 and(
-                    compare(&value, &low.evaluate(row)).map(Ordering::is_ge),
-                    compare(&value, &high.evaluate(row)).map(Ordering::is_le),
+                    compare(&value, &low.value(row)).map(Ordering::is_ge),
+                    compare(&value, &high.value(row)).map(Ordering::is_le),
                 )
             }
             Expression::Column(_)
@@ -238,7 +244,7 @@ impl Expression {
             | Expression::Lower(_)
             | Expression::Upper(_)
             | Expression::Cast { .. }
-            | Expression::Case { .. } => truth_of(&self.evaluate(row)),
+            | Expression::Case { .. } => truth_of(&self.value(row)),
         }
     }
 
@@ -312,6 +318,6 @@ fn or(left: Option<bool>, right: Option<bool>) -> Option<bool> {
     }
 }
 
-fn mapped_text(value: &Datum, map: fn(&str) -> String) -> Datum {
+fn mapped_text(value: &Value<'_>, map: fn(&str) -> String) -> Datum {
     text_of(value).map_or(Datum::Null, |text| Datum::text(&map(&text)))
 }

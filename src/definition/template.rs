@@ -6,7 +6,7 @@ use std::mem;
 
 use super::expression::text_of;
 use super::fault::{Fault, listed, quoted};
-use crate::change::Datum;
+use crate::change::Row;
 
 /// Text with places for columns of the view.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,14 +105,14 @@ impl Template {
     }
 
     /// The text to embed, or `None` where no column has any: nulls and blanks leave nothing to embed.
-    pub fn render(&self, values: &[Datum]) -> Option<String> {
+    pub fn render(&self, row: &Row) -> Option<String> {
         let mut out = String::new();
         let mut blank = true;
         for piece in &self.pieces {
             match piece {
                 Piece::Literal(text) => out.push_str(text),
                 Piece::Column(place) => {
-                    if let Some(text) = values.get(*place).and_then(text_of) {
+                    if let Some(text) = row.value(*place).and_then(text_of) {
                         blank &= text.trim().is_empty();
                         out.push_str(&text);
                     }

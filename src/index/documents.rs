@@ -15,7 +15,7 @@ pub struct Document {
     /// The key's canonical text, unique in the index; ties of scores are settled by it.
     pub key: Arc<str>,
     /// The columns of the index's plan.
-    pub row: Arc<Row>,
+    pub row: Row,
 }
 
 /// The documents of a shard at one tick. A clone shares its structure, and costs the same for any size.

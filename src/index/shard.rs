@@ -15,7 +15,7 @@ use crate::definition::Index;
 pub struct Update {
     pub key: Arc<str>,
     /// `None`: the document leaves.
-    pub document: Option<(Arc<Row>, DocumentVector)>,
+    pub document: Option<(Row, DocumentVector)>,
 }
 
 /// What is known of a document's vector.
@@ -117,14 +117,7 @@ impl Shard {
         })
     }
 
-    fn put(
-        &mut self,
-        tick: Tick,
-        key: Arc<str>,
-        row: Arc<Row>,
-        vector: DocumentVector,
-        changes: &mut Changes,
-    ) {
+    fn put(&mut self, tick: Tick, key: Arc<str>, row: Row, vector: DocumentVector, changes: &mut Changes) {
         let existing = self
             .documents
             .by_key(&key)

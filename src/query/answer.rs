@@ -119,7 +119,7 @@ pub struct DocumentAnswer {
 
 impl DocumentAnswer {
     pub(super) fn new(document: &Document, snapshot: &Snapshot) -> DocumentAnswer {
-        let columns: Vec<usize> = (0..document.row.values.len()).collect();
+        let columns: Vec<usize> = (0..document.row.columns().names().len()).collect();
         DocumentAnswer {
             key: document.key.clone(),
             document: write_columns(&document.row, &columns),
@@ -177,10 +177,10 @@ impl Stats {
 
 /// Columns of a row as a JSON object. Written by hand, so that they keep their order and decimals their digits.
 fn write_columns(row: &Row, columns: &[usize]) -> Box<RawValue> {
-    let names = row.columns.names();
+    let names = row.columns().names();
     let fields = columns
         .iter()
-        .filter_map(|&column| Some((&**names.get(column)?, row.values.get(column)?)));
+        .filter_map(|&column| Some((&**names.get(column)?, row.value(column)?)));
     let mut json = Vec::new();
     write_json_object(fields, &mut json);
     let raw = String::from_utf8(json)
@@ -210,7 +210,7 @@ mod tests {
         );
         Document {
             key: "28".into(),
-            row: row.into(),
+            row,
         }
     }
 

@@ -15,7 +15,7 @@ const RRF: Fusion = Fusion::Rrf {
 };
 
 fn documents(keys: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Vec<Document> {
-    let row = Arc::new(Row::new(Columns::new([""; 0]), vec![]));
+    let row = Row::new(Columns::new([""; 0]), vec![]);
     keys.into_iter()
         .map(|key| Document {
             key: key.into(),

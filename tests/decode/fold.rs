@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use millpond::change::{Change, Datum, Key, Operation, Row, Version};
+use millpond::change::{Change, DatumRef, Key, Operation, Row, Version};
 use serde_json::{Map, Value};
 
 #[derive(Default)]
@@ -45,15 +45,13 @@ impl Rows {
 
     fn complete(&self, row: &Row, change: &Change) -> Row {
         let before = self.known.get(change.moved_from.as_ref().unwrap_or(&change.key));
-        let value = |(name, value): (&std::sync::Arc<str>, &Datum)| match value {
-            Datum::Unavailable => {
-                let known = before.and_then(|before| before.get(name)).cloned();
+        row.map(|(name, value)| match value {
+            DatumRef::Unavailable => {
+                let known = before.and_then(|before| before.get(name)).map(DatumRef::to_datum);
                 known.unwrap_or_else(|| panic!("nothing completes `{name}` of {}", change.key))
             }
-            value => value.clone(),
-        };
-        let values: Vec<_> = row.iter().map(value).collect();
-        Row::new(row.columns.clone(), values)
+            value => value.to_datum(),
+        })
     }
 
     /// The rows that are left, as JSON objects.

@@ -9,7 +9,7 @@ mod upsert;
 use std::fmt::Write;
 
 use expect_test::Expect;
-use millpond::change::{Change, Datum, Float, Operation, Row};
+use millpond::change::{Change, DatumRef, Float, Operation, Row};
 use millpond::decode::Decoded;
 use millpond::definition::Table;
 
@@ -69,19 +69,19 @@ fn show_row(row: &Row) -> String {
 }
 
 /// Values as their types show: 1, 1.0f, 1.0d, "1", x01, vector [1.0], json {}.
-fn show_datum(datum: &Datum) -> String {
-    match datum {
-        Datum::Null => "null".to_owned(),
-        Datum::Bool(value) => value.to_string(),
-        Datum::Int(value) => value.to_string(),
-        Datum::Float(Float(value)) => format!("{value:?}f"),
-        Datum::Decimal(text) => format!("{text}d"),
-        Datum::Text(text) => format!("{text:?}"),
-        Datum::Bytes(bytes) => bytes
+fn show_datum<'a>(datum: impl Into<DatumRef<'a>>) -> String {
+    match datum.into() {
+        DatumRef::Null => "null".to_owned(),
+        DatumRef::Bool(value) => value.to_string(),
+        DatumRef::Int(value) => value.to_string(),
+        DatumRef::Float(Float(value)) => format!("{value:?}f"),
+        DatumRef::Decimal(text) => format!("{text}d"),
+        DatumRef::Text(text) => format!("{text:?}"),
+        DatumRef::Bytes(bytes) => bytes
             .iter()
             .fold("x".to_owned(), |out, byte| format!("{out}{byte:02x}")),
-        Datum::Vector(values) => format!("vector {:?}", &**values),
-        Datum::Json(text) => format!("json {text}"),
-        Datum::Unavailable => "unavailable".to_owned(),
+        DatumRef::Vector(values) => format!("vector {:?}", &**values),
+        DatumRef::Json(text) => format!("json {text}"),
+        DatumRef::Unavailable => "unavailable".to_owned(),
     }
 }

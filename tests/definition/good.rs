@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use millpond::change::{Datum, TableId};
+use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
     Analyzer, ColumnType, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model, SourceSettings,
     VectorColumn, VectorSource, load,
@@ -105,7 +105,8 @@ fn the_file_of_the_design_is_right() {
         (embedder.model, embedder.batch, embedder.parallel),
         (Model::Default, 16, 4)
     );
-    let row = ["1", " shoe ", "red\n", "", "", ""].map(Datum::text);
+    let values = ["1", " shoe ", "red\n", "", "", ""].map(Datum::text);
+    let row = Row::new(Columns::new(["a", "b", "c", "d", "e", "f"]), values);
     assert_eq!(template.render(&row).as_deref(), Some("shoe \nred"));
 }
 

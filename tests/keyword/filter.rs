@@ -122,7 +122,7 @@ fn condition(random: &mut Random, depth: usize) -> Expression {
 
 fn datum(expression: &Expression, row: &Row) -> Datum {
     match expression {
-        Expression::Column(name) => row.get(name).cloned().unwrap_or(Datum::Null),
+        Expression::Column(name) => row.get(name).map_or(Datum::Null, |value| value.to_datum()),
         Expression::Literal(datum) => datum.clone(),
         Expression::Negate(inner) => Datum::Float(Float(-number(&datum(inner, row)))),
         other => unreachable!("{other:?} is not generated"),

@@ -1,9 +1,8 @@
 //! BM25 by the formula, over all rows, in double precision.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
-use millpond::change::{Datum, Row};
+use millpond::change::{DatumRef, Row};
 use millpond::definition::{Analyzer, Index};
 
 /// Words of the tests, and what English analysis makes of them; `None` for stop words.
@@ -67,14 +66,14 @@ fn rounded(length: usize) -> f64 {
 }
 
 /// Every key that matches, with its score: BM25F, in which a document's texts count as one.
-pub fn scores(index: &Index, rows: &BTreeMap<String, Arc<Row>>, query: &str) -> BTreeMap<String, f64> {
+pub fn scores(index: &Index, rows: &BTreeMap<String, Row>, query: &str) -> BTreeMap<String, f64> {
     // By text: the tokens of every row.
     let texts: Vec<BTreeMap<&String, Vec<String>>> = index
         .text
         .iter()
         .map(|text| {
-            let tokens = |row: &Row| match &row.values[text.column] {
-                Datum::Text(value) => tokens(value, text.analyzer)
+            let tokens = |row: &Row| match row.value(text.column) {
+                Some(DatumRef::Text(value)) => tokens(value, text.analyzer)
                     .into_iter()
                     .map(|(_, token)| token)
                     .collect(),

@@ -25,7 +25,7 @@ fn words(random: &mut Random, count: usize) -> String {
         .join(" ")
 }
 
-fn row(shards: &Shards, random: &mut Random) -> Arc<Row> {
+fn row(shards: &Shards, random: &mut Random) -> Row {
     let name = match random.below(12) {
         0 => Datum::Null,
         1 => Datum::text(""),

@@ -50,12 +50,12 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
 }
 
 /// A key, and the row that shall be there.
-pub type KeyRow = (String, Option<Arc<Row>>);
+pub type KeyRow = (String, Option<Row>);
 
 pub struct Shards {
     shards: Vec<Shard>,
     columns: Arc<Columns>,
-    pub rows: BTreeMap<String, Arc<Row>>,
+    pub rows: BTreeMap<String, Row>,
     /// How often a compaction has called.
     pub calls: Arc<AtomicUsize>,
 }
@@ -91,8 +91,8 @@ impl Shards {
         }
     }
 
-    pub fn row(&self, values: Vec<Datum>) -> Arc<Row> {
-        Arc::new(Row::new(self.columns.clone(), values))
+    pub fn row(&self, values: Vec<Datum>) -> Row {
+        Row::new(self.columns.clone(), values)
     }
 
     /// Applies one tick to every shard. A key may be deleted that is not there.

@@ -6,7 +6,7 @@ mod types;
 use super::json::Fields;
 use super::message_key::{MessageKey, enveloped};
 use super::outcome::{Body, Outcome, Reached, Stamp};
-use super::row::{Shapes, has_unavailable};
+use super::row::Shapes;
 use super::target::Target;
 use crate::change::Key;
 use source::Source;
@@ -170,7 +170,7 @@ impl Debezium {
             .and_then(|before| shape.key(&types.target, before, before).ok());
         // Where the message key is the row's, the key has not moved, and `before` may hold mere defaults.
         let moved = old.filter(|old| *old != key && !is_named(types, &about.key, &key));
-        let moved_from = match has_unavailable(&row) {
+        let moved_from = match row.has_unavailable() {
             true => header_key(types, outcome).or_else(|| moved.clone()),
             false => None,
         };

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
 
 use super::Arithmetic;
-use crate::change::{Datum, Float};
+use crate::change::{Datum, DatumRef, Float};
 
 /// Digits of a number, beyond which it is none. No database has longer ones, and the time of arithmetic is bounded.
 const DIGITS_MAX: usize = 1_000;
@@ -30,12 +30,12 @@ use Number::{Decimal, Int};
 
 impl Number {
     /// The value as a number: also a boolean as 0 or 1, and text that reads as a number.
-    pub(super) fn of(value: &Datum) -> Option<Number> {
-        match value {
-            Datum::Int(value) => Some(Int(*value)),
-            Datum::Float(Float(value)) if !value.is_nan() => Some(Number::Float(*value)),
-            Datum::Decimal(text) | Datum::Text(text) => Number::parse(text),
-            Datum::Bool(value) => Some(Int(i64::from(*value))),
+    pub(super) fn of<'a>(value: impl Into<DatumRef<'a>>) -> Option<Number> {
+        match value.into() {
+            DatumRef::Int(value) => Some(Int(value)),
+            DatumRef::Float(Float(value)) if !value.is_nan() => Some(Number::Float(value)),
+            DatumRef::Decimal(text) | DatumRef::Text(text) => Number::parse(text),
+            DatumRef::Bool(value) => Some(Int(i64::from(value))),
             _ => None,
         }
     }
@@ -135,7 +135,7 @@ impl Number {
     }
 }
 
-pub(in crate::definition) fn negate(value: &Datum) -> Datum {
+pub(in crate::definition) fn negate<'a>(value: impl Into<DatumRef<'a>>) -> Datum {
     match Number::of(value) {
         None => Datum::Null,
         Some(Int(value)) => match value.checked_neg() {
@@ -147,7 +147,7 @@ pub(in crate::definition) fn negate(value: &Datum) -> Datum {
     }
 }
 
-pub(super) fn arithmetic(op: Arithmetic, left: &Datum, right: &Datum) -> Datum {
+pub(super) fn arithmetic(op: Arithmetic, left: DatumRef<'_>, right: DatumRef<'_>) -> Datum {
     let (Some(left), Some(right)) = (Number::of(left), Number::of(right)) else {
         return Datum::Null;
     };

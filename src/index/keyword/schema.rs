@@ -17,7 +17,7 @@ use tantivy::tokenizer::{
 };
 
 use super::values;
-use crate::change::{Datum, Row};
+use crate::change::Row;
 use crate::definition::{Analyzer, FieldKind, Index};
 use crate::index::Slot;
 
@@ -136,12 +136,12 @@ impl KeywordSchema {
         let mut document = TantivyDocument::new();
         document.add_u64(self.0.slot, u64::from(slot.0));
         for text in &self.0.texts {
-            if let Some(value) = value(row, text.column).and_then(values::text) {
+            if let Some(value) = row.value(text.column).and_then(values::text) {
                 document.add_text(text.field, value);
             }
         }
         for column in &self.0.columns {
-            let Some(datum) = value(row, column.column) else {
+            let Some(datum) = row.value(column.column) else {
                 continue;
             };
             match column.kind {
@@ -168,7 +168,7 @@ impl KeywordSchema {
     pub(super) fn same(&self, left: &Row, right: &Row) -> bool {
         let texts = self.0.texts.iter().map(|text| text.column);
         let mut columns = texts.chain(self.0.columns.iter().map(|column| column.column));
-        columns.all(|column| value(left, column) == value(right, column))
+        columns.all(|column| left.value(column) == right.value(column))
     }
 
     /// The size of the row's searched texts, in bytes.
@@ -177,14 +177,14 @@ impl KeywordSchema {
             .0
             .texts
             .iter()
-            .filter_map(|text| value(row, text.column).and_then(values::text));
+            .filter_map(|text| row.value(text.column).and_then(values::text));
         texts.map(|text| text.len()).sum()
     }
 
     /// Calls `each` with every token of the row's texts, and the place of the text: what tantivy has indexed.
     pub(super) fn tokens(&self, row: &Row, each: &mut dyn FnMut(usize, &str)) {
         for (i, text) in self.0.texts.iter().enumerate() {
-            if let Some(value) = value(row, text.column).and_then(values::text) {
+            if let Some(value) = row.value(text.column).and_then(values::text) {
                 text.tokens(&value, &mut |_, token| each(i, token));
             }
         }
@@ -199,10 +199,6 @@ impl Text {
             .token_stream(text)
             .process(&mut |token| each(token.position, &token.text));
     }
-}
-
-fn value(row: &Row, column: usize) -> Option<&Datum> {
-    row.values.get(column)
 }
 
 fn analyzer(analyzer: Analyzer) -> TextAnalyzer {

@@ -7,37 +7,37 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 
-use crate::change::{Datum, Float};
+use crate::change::{DatumRef, Float};
 
 /// The plain text of a datum: a text as it is, a number in digits.
-pub(super) fn text(datum: &Datum) -> Option<Cow<'_, str>> {
-    match datum {
-        Datum::Null | Datum::Unavailable | Datum::Vector(_) => None,
-        Datum::Text(text) | Datum::Decimal(text) | Datum::Json(text) => Some(Cow::Borrowed(text)),
-        Datum::Bytes(bytes) => Some(Cow::Owned(BASE64.encode(bytes))),
-        Datum::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
-        Datum::Int(value) => Some(Cow::Owned(value.to_string())),
-        Datum::Float(Float(value)) => Some(Cow::Owned(value.to_string())),
+pub(super) fn text<'a>(datum: impl Into<DatumRef<'a>>) -> Option<Cow<'a, str>> {
+    match datum.into() {
+        DatumRef::Null | DatumRef::Unavailable | DatumRef::Vector(_) => None,
+        DatumRef::Text(text) | DatumRef::Decimal(text) | DatumRef::Json(text) => Some(Cow::Borrowed(text)),
+        DatumRef::Bytes(bytes) => Some(Cow::Owned(BASE64.encode(bytes))),
+        DatumRef::Bool(value) => Some(Cow::Borrowed(if value { "true" } else { "false" })),
+        DatumRef::Int(value) => Some(Cow::Owned(value.to_string())),
+        DatumRef::Float(Float(value)) => Some(Cow::Owned(value.to_string())),
     }
 }
 
-pub(super) fn int(datum: &Datum) -> Option<i64> {
-    match datum {
-        Datum::Int(value) => Some(*value),
-        Datum::Bool(value) => Some(i64::from(*value)),
-        Datum::Float(Float(value)) => exact_int(*value),
-        Datum::Decimal(text) | Datum::Text(text) => int_of_text(text.trim()),
+pub(super) fn int<'a>(datum: impl Into<DatumRef<'a>>) -> Option<i64> {
+    match datum.into() {
+        DatumRef::Int(value) => Some(value),
+        DatumRef::Bool(value) => Some(i64::from(value)),
+        DatumRef::Float(Float(value)) => exact_int(value),
+        DatumRef::Decimal(text) | DatumRef::Text(text) => int_of_text(text.trim()),
         _ => None,
     }
 }
 
-pub(super) fn float(datum: &Datum) -> Option<f64> {
-    let value = match datum {
-        Datum::Int(value) => *value as f64,
-        Datum::Bool(value) => f64::from(u8::from(*value)),
-        Datum::Float(Float(value)) => *value,
+pub(super) fn float<'a>(datum: impl Into<DatumRef<'a>>) -> Option<f64> {
+    let value = match datum.into() {
+        DatumRef::Int(value) => value as f64,
+        DatumRef::Bool(value) => f64::from(u8::from(value)),
+        DatumRef::Float(Float(value)) => value,
         // Rust also reads `inf` and `nan`, which no database writes for a number.
-        Datum::Decimal(text) | Datum::Text(text) => {
+        DatumRef::Decimal(text) | DatumRef::Text(text) => {
             text.trim().parse().ok().filter(|value: &f64| value.is_finite())?
         }
         _ => return None,
@@ -46,12 +46,12 @@ pub(super) fn float(datum: &Datum) -> Option<f64> {
     (!value.is_nan()).then_some(value + 0.0)
 }
 
-pub(super) fn boolean(datum: &Datum) -> Option<bool> {
-    match datum {
-        Datum::Bool(value) => Some(*value),
-        Datum::Int(0) => Some(false),
-        Datum::Int(1) => Some(true),
-        Datum::Text(text) => match &*text.trim().to_ascii_lowercase() {
+pub(super) fn boolean<'a>(datum: impl Into<DatumRef<'a>>) -> Option<bool> {
+    match datum.into() {
+        DatumRef::Bool(value) => Some(value),
+        DatumRef::Int(0) => Some(false),
+        DatumRef::Int(1) => Some(true),
+        DatumRef::Text(text) => match &*text.trim().to_ascii_lowercase() {
             "true" | "t" | "1" => Some(true),
             "false" | "f" | "0" => Some(false),
             _ => None,
@@ -61,7 +61,8 @@ pub(super) fn boolean(datum: &Datum) -> Option<bool> {
 }
 
 /// The integers next to a number, at or below and at or above it. `None` where they are not known exactly.
-pub(super) fn int_neighbours(datum: &Datum) -> Option<(i64, i64)> {
+pub(super) fn int_neighbours<'a>(datum: impl Into<DatumRef<'a>>) -> Option<(i64, i64)> {
+    let datum = datum.into();
     if let Some(value) = int(datum) {
         return Some((value, value));
     }
@@ -88,6 +89,7 @@ fn int_of_text(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::change::Datum;
 
     #[test]
     fn numbers_are_read_from_all_that_holds_them() {

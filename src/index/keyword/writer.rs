@@ -318,7 +318,7 @@ mod tests {
         let mut writer = KeywordWriter::new(KeywordSchema::new(&index), Compaction::Background, wake);
         let columns = Columns::new(["name"]);
         for slot in 0..3_000 {
-            let row = Arc::new(Row::new(columns.clone(), [Datum::text("tea")]));
+            let row = Row::new(columns.clone(), [Datum::text("tea")]);
             let document = Arc::new(Document {
                 key: slot.to_string().into(),
                 row,
