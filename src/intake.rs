@@ -98,6 +98,14 @@ impl Intake {
         self.budget.close();
     }
 
+    /// The numbers of all partitions seen so far, by `table/partition`.
+    pub fn partitions(&self) -> BTreeMap<String, PartitionId> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
     fn table(&self, table: TableId) -> &Table {
         &self.definition.tables[usize::from(table.0)]
     }

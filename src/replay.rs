@@ -84,6 +84,7 @@ impl Replay {
                 wake: Arc::new(|| {}),
             },
             publisher: publisher.clone(),
+            resume: None,
             watched: tables.clone(),
         };
         let allocator = Allocator::Thread(Thread::default());
