@@ -157,7 +157,7 @@ fn pushes(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
 fn ingest(pushes: &[Vec<u8>]) -> (Duration, Arc<Node>) {
     let (node, _directory) = start(DATAFLOW);
     let app = node.app().clone();
-    let table = &app.pushes["products"];
+    let table = app.push_table("products").expect("it takes pushes");
     let began = Instant::now();
     let mut last = None;
     for push in pushes {

@@ -362,7 +362,7 @@ fn quality(set: &str, items: &[Item], folder: &Path) {
 }
 
 fn load(node: &Node, items: &[(&str, &Item)]) {
-    let table = &node.app().pushes["documents"];
+    let table = node.app().push_table("documents").expect("it takes pushes");
     for (chunk, first) in items.chunks(1000).zip((0..).step_by(1000)) {
         let lines: Vec<String> = chunk
             .iter()

@@ -7,8 +7,7 @@ mod budget;
 mod dead_letters;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
@@ -53,8 +52,15 @@ pub struct Intake {
     dead_letters: DeadLetters,
     metrics: Metrics,
     wake: Arc<dyn Fn() + Send + Sync>,
-    partitions: Mutex<BTreeMap<String, PartitionId>>,
-    next_partition: AtomicU32,
+    partitions: Mutex<Partitions>,
+}
+
+/// The partitions seen so far, by `table/partition`.
+#[derive(Default)]
+struct Partitions {
+    numbers: BTreeMap<String, PartitionId>,
+    /// Where the run before has come to.
+    positions: BTreeMap<String, u64>,
 }
 
 impl Intake {
@@ -74,7 +80,6 @@ impl Intake {
             metrics,
             wake,
             partitions: Mutex::default(),
-            next_partition: AtomicU32::new(0),
         };
         (Arc::new(intake), queue)
     }
@@ -98,16 +103,32 @@ impl Intake {
         self.budget.close();
     }
 
+    /// Goes on from the partitions of the run before. Called before the first source starts.
+    pub fn restore(&self, numbers: BTreeMap<String, PartitionId>, positions: BTreeMap<String, u64>) {
+        *self.partitions() = Partitions { numbers, positions };
+    }
+
     /// The numbers of all partitions seen so far, by `table/partition`.
-    pub fn partitions(&self) -> BTreeMap<String, PartitionId> {
-        self.partitions
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
+    pub fn numbers(&self) -> BTreeMap<String, PartitionId> {
+        self.partitions().numbers.clone()
+    }
+
+    fn partitions(&self) -> MutexGuard<'_, Partitions> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn table(&self, table: TableId) -> &Table {
         &self.definition.tables[usize::from(table.0)]
+    }
+}
+
+impl Partitions {
+    /// The number of a partition, a new one for a new partition, and where it was left.
+    fn find(&mut self, name: &str) -> (PartitionId, Option<Offset>) {
+        let unused = self.numbers.values().map(|PartitionId(number)| number + 1).max();
+        let unused = PartitionId(unused.unwrap_or(0));
+        let number = *self.numbers.entry(name.to_owned()).or_insert(unused);
+        (number, self.positions.get(name).copied().map(Offset))
     }
 }
 
@@ -120,14 +141,7 @@ impl Receivers for TableReceivers {
     fn partition(&self, name: &str) -> Partition {
         let table = self.intake.table(self.table);
         let name = format!("{}/{name}", table.name);
-        let mut partitions = self
-            .intake
-            .partitions
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let id = *partitions
-            .entry(name.clone())
-            .or_insert_with(|| PartitionId(self.intake.next_partition.fetch_add(1, Ordering::Relaxed)));
+        let (id, resume_after) = self.intake.partitions().find(&name);
         let receiver = PartitionReceiver {
             intake: self.intake.clone(),
             decoder: Decoder::new(table),
@@ -135,10 +149,9 @@ impl Receivers for TableReceivers {
             partition: Arc::from(name),
             metrics: self.intake.metrics.table(&table.name),
         };
-        // Positions survive a restart with the checkpoint; until then every start reads from the beginning.
         Partition {
             id,
-            resume_after: None,
+            resume_after,
             receiver: Box::new(receiver),
         }
     }

@@ -82,6 +82,8 @@ struct Table {
     vectors_unbuilt: Gauge,
     query: Histograms<OfMode>,
     query_errors: Counter,
+    checkpoint: Histogram,
+    checkpoint_errors: Counter,
     registry: Registry,
 }
 
@@ -132,6 +134,8 @@ impl Default for Metrics {
             vectors_unbuilt: book.plain("vectors_unbuilt", "Searchable vectors due for a graph and not in one yet"),
             query: book.histograms("query", "Time to answer a search, without the network", query_buckets),
             query_errors: book.plain("query_errors", "Searches answered with an error"),
+            checkpoint: book.seconds("checkpoint", "Time to write a checkpoint", checkpoint_buckets()),
+            checkpoint_errors: book.plain("checkpoint_errors", "Checkpoints that could not be written"),
             registry: book.0,
         };
         // Known labels are there from the start: a rate needs a zero to begin from.
@@ -159,6 +163,11 @@ fn fresh_buckets() -> Histogram {
         0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
         30.0, 60.0, 300.0, 900.0, 3600.0,
     ])
+}
+
+/// From a few rows to a base of millions.
+fn checkpoint_buckets() -> Histogram {
+    Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
 }
 
 fn query_buckets() -> Histogram {
@@ -310,6 +319,14 @@ impl Metrics {
             .searchable
             .get_or_create(&leg.into())
             .observe(since_arrival.as_secs_f64());
+    }
+
+    /// A checkpoint took so long, or could not be written.
+    pub fn checkpoint(&self, took: Option<Duration>) {
+        match took {
+            Some(took) => self.0.checkpoint.observe(took.as_secs_f64()),
+            None => drop(self.0.checkpoint_errors.inc()),
+        }
     }
 
     pub fn set_documents(&self, documents: usize) {

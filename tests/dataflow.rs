@@ -13,7 +13,7 @@ use millpond::dataflow::Parts;
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embedders::Threads;
 use millpond::dataflow::lane::{Beside, Texts};
-use millpond::dataflow::latest::Keep;
+use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
 use millpond::definition::{self, Definition, VectorSource};
@@ -55,7 +55,7 @@ fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Chang
         let differences: Arc<Mutex<Vec<(Key, Arc<Row>, isize)>>> = Arc::default();
         let collected = differences.clone();
         worker.dataflow::<Tick, _, _>(|scope| {
-            collapse(scope.input_from(&mut input), keep, publisher)
+            collapse(scope.input_from(&mut input), Latest::shared(keep), publisher)
                 .inspect(move |((key, row), _, diff)| {
                     collected.lock().unwrap().push((key.clone(), row.clone(), *diff));
                 })
@@ -492,6 +492,7 @@ impl Workers {
             answers: answered,
             ready: Arc::default(),
             metrics,
+            cuts: None,
         };
         let paced = pace.clone();
         let thread = std::thread::spawn(move || {
@@ -508,6 +509,7 @@ impl Workers {
                         wake: wake.clone(),
                     },
                     publisher: publisher.clone(),
+                    resume: None,
                     watched: Vec::new(),
                 };
                 run(worker, parts, &paced, &feeds);

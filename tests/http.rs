@@ -12,8 +12,8 @@ use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
 use millpond::definition::{
-    Analyzer, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan, SourceSettings, Table,
-    TextField, VectorSource,
+    Analyzer, CheckpointSettings, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan,
+    SourceSettings, Table, TextField, VectorSource,
 };
 use millpond::index::snapshot::Counters;
 use millpond::index::{Published, Snapshot};
@@ -69,10 +69,12 @@ impl Port {
             definition,
             searcher,
             published,
-            pushes: BTreeMap::from([("products".to_owned(), products)]),
+            pushes: BTreeMap::from([("products".to_owned(), products)]).into(),
             sources: vec![("archive".to_owned(), source.clone())],
             metrics: Metrics::default(),
             ready: Arc::new(AtomicBool::new(true)),
+            caught_up: AtomicBool::new(false),
+            durable: Arc::default(),
         });
 
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -200,7 +202,7 @@ fn definition(has_index: bool) -> Definition {
             table("archive", SourceSettings::File(file)),
         ],
         index: has_index.then_some(index),
-        checkpoint_interval: Duration::from_secs(5),
+        checkpoint: CheckpointSettings::default(),
     }
 }
 
@@ -411,18 +413,18 @@ fn until_the_node_is_ready_it_lives_and_answers_no_search() {
     let port = Port::open();
     port.app.ready.store(false, Ordering::Release);
     assert_eq!(port.get("/healthz").status, 200);
-    let starting = port.get("/readyz");
+    let recovering = port.get("/readyz");
     assert_eq!(
-        (starting.status, &starting.json()["status"]),
-        (503, &json!("starting"))
+        (recovering.status, &recovering.json()["status"]),
+        (503, &json!("recovering"))
     );
     check_error(
         &port.post("/v1/indexes/shop/search", r#"{"query":"shoe"}"#),
         503,
-        "starting",
+        "recovering",
         "/readyz",
     );
-    check_error(&port.get("/v1/indexes/shop/stats"), 503, "starting", "/readyz");
+    check_error(&port.get("/v1/indexes/shop/stats"), 503, "recovering", "/readyz");
 
     port.app.ready.store(true, Ordering::Release);
     let ready = port.get("/readyz");

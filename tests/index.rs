@@ -175,6 +175,7 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
             data_dir: directory.path().to_owned(),
             workers: Some(workers),
             dead_letters: None,
+            rebuild: false,
         };
         let node = Node::start(Arc::unwrap_or_clone(define()), &options).unwrap();
         let app = node.app().clone();
@@ -204,7 +205,11 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
                     .map(|place| line(random, 300, push * 20 + place, &mut model))
                     .collect();
                 last = loop {
-                    match app.pushes["things"].push(lines.join("\n").as_bytes()) {
+                    match app
+                        .push_table("things")
+                        .unwrap()
+                        .push(lines.join("\n").as_bytes())
+                    {
                         Ok(pushed) => break pushed.position,
                         Err(_) => std::thread::yield_now(),
                     }

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
-    Analyzer, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric, Model, Plan, TextField,
-    VectorSource, plan,
+    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric,
+    Model, Plan, TextField, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::Counters;
@@ -172,7 +171,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         name: "products".to_owned(),
         tables: vec![],
         index: Some(index),
-        checkpoint_interval: Duration::from_secs(5),
+        checkpoint: CheckpointSettings::default(),
     };
     let snapshot = Snapshot {
         tick: Tick(9),

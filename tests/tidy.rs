@@ -8,18 +8,22 @@ use crate::binary::repository;
 /// Who may use whom: a module and the modules that it may name, in the order of `src/lib.rs`, in which data moves.
 ///
 /// Arrows point at the vocabulary and at earlier stages. A new arrow is a decision: it enters here with its reason.
-const MAY_USE: [(&str, &[&str]); 16] = [
+const MAY_USE: [(&str, &[&str]); 17] = [
     // The vocabulary.
     ("change", &[]),
     ("definition", &["change"]),
     ("metrics", &[]),
+    ("priority", &[]),
     ("storage", &[]),
     // A source hands over a `decode::Message`, the form in which decoders take it: the one arrow that points forward.
     ("source", &["change", "definition", "decode"]),
     ("decode", &["change", "definition"]),
     ("embed", &["definition"]),
-    ("index", &["change", "definition", "storage"]),
-    ("checkpoint", &["change", "definition", "storage", "index"]),
+    ("index", &["change", "definition", "priority", "storage"]),
+    (
+        "checkpoint",
+        &["change", "definition", "metrics", "priority", "storage", "index"],
+    ),
     // Decodes on the sources' threads.
     ("intake", &["change", "definition", "metrics", "source", "decode"]),
     (

@@ -101,6 +101,7 @@ pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
         data_dir: directory.path().to_owned(),
         workers: None,
         dead_letters: None,
+        rebuild: false,
     }
 }
 

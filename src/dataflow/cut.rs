@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender};
 
@@ -15,6 +15,7 @@ use super::lane::TextChanges;
 use super::publish::Publisher;
 use crate::change::{PartitionId, Tick};
 use crate::checkpoint::{Cut, TableCut};
+use crate::definition::CheckpointSettings;
 
 /// What one worker adds to a cut.
 pub struct Share {
@@ -39,14 +40,6 @@ struct State {
     busy: AtomicBool,
     /// Bytes of messages taken since the last cut.
     bytes: AtomicU64,
-}
-
-/// When cuts are due.
-#[derive(Clone, Copy, Debug)]
-pub struct Due {
-    pub interval: Duration,
-    /// So many bytes of messages make one due earlier.
-    pub bytes: u64,
 }
 
 impl Cuts {
@@ -82,7 +75,7 @@ impl Cuts {
 /// Worker 0's part.
 pub struct Cutter {
     cuts: Cuts,
-    due: Due,
+    due: CheckpointSettings,
     workers: usize,
     partitions: Box<dyn Fn() -> BTreeMap<String, PartitionId>>,
     /// Shares of the open cut; `None` between cuts.
@@ -95,7 +88,7 @@ impl Cutter {
     /// `resumed` is the tick that is on disk already.
     pub fn new(
         cuts: Cuts,
-        due: Due,
+        due: CheckpointSettings,
         workers: usize,
         resumed: Tick,
         partitions: impl Fn() -> BTreeMap<String, PartitionId> + 'static,

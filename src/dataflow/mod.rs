@@ -73,6 +73,19 @@ pub struct Resume {
     pub storage: Arc<dyn Storage>,
 }
 
+impl Resume {
+    /// The beginning: from here on changes are noted.
+    pub fn nothing(tables: usize, storage: Arc<dyn Storage>) -> Resume {
+        Resume {
+            tick: Tick(0),
+            tables: Mutex::new((0..tables).map(|_| TableCut::default()).collect()),
+            texts: Mutex::default(),
+            shards: Vec::new(),
+            storage,
+        }
+    }
+}
+
 /// The flow on one worker: takes batches at one tick after the other.
 pub struct Job {
     tick: Tick,

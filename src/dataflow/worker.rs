@@ -14,11 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 use timely::worker::Worker;
 
-use super::cut::{Cuts, Cutter, Due};
+use super::cut::{Cuts, Cutter};
 use super::lane::Answer;
 use super::publish::Publisher;
 use super::{Job, Parts};
 use crate::change::Tick;
+use crate::definition::CheckpointSettings;
 use crate::intake::{Batch, Intake};
 use crate::metrics::Metrics;
 
@@ -119,7 +120,7 @@ pub struct Feeds {
     /// Set when the first state is published: all workers have built the flow, and what was stored is back.
     pub ready: Arc<AtomicBool>,
     /// Where cuts go; `None` where nothing is to be kept.
-    pub cuts: Option<(Cuts, Due)>,
+    pub cuts: Option<(Cuts, CheckpointSettings)>,
 }
 
 /// Runs `work` on as many workers of this process and waits for all of them.
@@ -238,7 +239,7 @@ impl Leader {
             metrics: feeds.metrics.clone(),
             ready: feeds.ready.clone(),
             cutter: cuts
-                .map(|(cuts, due)| Cutter::new(cuts, due, workers, resumed, move || intake.partitions())),
+                .map(|(cuts, due)| Cutter::new(cuts, due, workers, resumed, move || intake.numbers())),
             resumed,
             published: None,
             started: Instant::now(),

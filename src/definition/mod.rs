@@ -34,7 +34,24 @@ pub struct Definition {
     /// In the order of the file; `TableId(n)` is the n-th.
     pub tables: Vec<Table>,
     pub index: Option<Index>,
-    pub checkpoint_interval: Duration,
+    pub checkpoint: CheckpointSettings,
+}
+
+/// When a checkpoint is written; whichever comes first. Without changes none is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    pub interval: Duration,
+    /// After so many bytes of messages.
+    pub bytes: u64,
+}
+
+impl Default for CheckpointSettings {
+    fn default() -> CheckpointSettings {
+        CheckpointSettings {
+            interval: Duration::from_secs(5),
+            bytes: 256 << 20,
+        }
+    }
 }
 
 impl Definition {

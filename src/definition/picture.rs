@@ -27,7 +27,7 @@ impl Definition {
         }
         picture
             .out
-            .push_str(&format!("\ncheckpoint every {:?}\n", self.checkpoint_interval));
+            .push_str(&format!("\ncheckpoint every {:?}\n", self.checkpoint.interval));
         picture.out
     }
 }

@@ -46,6 +46,14 @@ impl DeadLetters {
         DeadLetters(None)
     }
 
+    /// Makes everything kept so far durable.
+    pub fn sync(&self) -> io::Result<()> {
+        match &self.0 {
+            Some(file) => file.lock().unwrap_or_else(PoisonError::into_inner).sync_data(),
+            None => Ok(()),
+        }
+    }
+
     /// Keeps some, in one write. A failure is logged: it must not stop the stream.
     pub fn keep(&self, letters: &[DeadLetter<'_>]) {
         for letter in letters {

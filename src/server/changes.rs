@@ -167,10 +167,12 @@ async fn visible(published: &Published, table: &str, position: Option<u64>) -> R
 
 impl Server {
     fn push_table(&self, name: &str) -> Result<Arc<PushTable>, ApiError> {
-        if let Some(table) = self.app.pushes.get(name) {
+        if let Some(table) = self.app.push_table(name) {
             return Ok(table.clone());
         }
-        let names: Vec<&str> = self.app.pushes.keys().map(String::as_str).collect();
+        let tables = self.app.definition.tables.iter();
+        let pushed = tables.filter(|table| matches!(table.source, SourceSettings::Http));
+        let names: Vec<&str> = pushed.map(|table| table.name.as_str()).collect();
         let hint = match names.is_empty() {
             true => {
                 "no table of this dataflow takes pushes: give one source = { kind = \"http\" }".to_owned()

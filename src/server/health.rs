@@ -13,21 +13,30 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Server;
+use crate::definition::SourceSettings;
 use crate::metrics::CONTENT_TYPE as OPENMETRICS;
 
 /// Whether searches are answered, and how the sources are doing.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     pub status: ReadyState,
+    /// Messages known to be waiting at the sources; only while the node catches up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// The name of the index; null where the dataflow keeps tables only.
     pub index: Option<String>,
     pub sources: Vec<SourceHealth>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
 pub enum ReadyState {
-    Starting,
+    /// What is stored is being brought back.
+    #[serde(rename = "recovering")]
+    Recovering,
+    /// Searches are answered, from older rows than the sources have.
+    #[serde(rename = "catching up")]
+    CatchingUp,
+    #[serde(rename = "ready")]
     Ready,
 }
 
@@ -58,22 +67,37 @@ pub async fn healthz() -> &'static str {
     tag = "node",
     responses(
         (status = 200, body = Readiness, description = "Recovered, and answering searches"),
-        (status = 503, body = Readiness, description = "Starting"),
+        (status = 503, body = Readiness, description = "Recovering"),
     )
 )]
 pub async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, Json<Readiness>) {
     let app = &server.app;
-    let (code, status) = match app.ready.load(Ordering::Acquire) {
-        true => (StatusCode::OK, ReadyState::Ready),
-        false => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Starting),
+    let sources: Vec<SourceHealth> = server.sources().collect();
+    let waiting: u64 = sources.iter().flat_map(|source| source.lag.values()).sum();
+    let ready = app.ready.load(Ordering::Acquire);
+    // A broker has been asked once; until then nobody knows what waits there.
+    let unknown = |source: &SourceHealth| {
+        let table = app.definition.table(&source.table);
+        table.is_some_and(|(_, table)| matches!(table.source, SourceSettings::Kafka(_)))
+            && source.lag.is_empty()
+            && source.trouble.is_none()
+    };
+    if ready && waiting == 0 && !sources.iter().any(unknown) {
+        app.caught_up.store(true, Ordering::Release);
+    }
+    let (code, status, lag) = match (ready, app.caught_up.load(Ordering::Acquire)) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Recovering, None),
+        (true, false) => (StatusCode::OK, ReadyState::CatchingUp, Some(waiting)),
+        (true, true) => (StatusCode::OK, ReadyState::Ready, None),
     };
     let index = app.searcher.is_some().then(|| app.definition.name.clone());
     (
         code,
         Json(Readiness {
             status,
+            lag,
             index,
-            sources: server.sources().collect(),
+            sources,
         }),
     )
 }

@@ -16,8 +16,8 @@ mod console;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
 
+use crate::checkpoint::Durable;
 use crate::definition::Definition;
 use crate::index::Published;
 use crate::metrics::Metrics;
@@ -46,13 +47,24 @@ pub struct App {
     /// `None` where the definition has no index.
     pub searcher: Option<Searcher>,
     pub published: Arc<Published>,
-    /// The tables that take pushes, by name.
-    pub pushes: BTreeMap<String, Arc<PushTable>>,
+    /// The tables that take pushes, by name; set when they do.
+    pub pushes: OnceLock<BTreeMap<String, Arc<PushTable>>>,
     /// How each source is doing, with the name of its table.
     pub sources: Vec<(String, Status)>,
     pub metrics: Metrics,
     /// Set when recovery is complete and queries are served.
     pub ready: Arc<AtomicBool>,
+    /// Set when the sources were first seen to have nothing waiting.
+    pub caught_up: AtomicBool,
+    /// How far everything survives a crash.
+    pub durable: Arc<Durable>,
+}
+
+impl App {
+    /// The table of this name, if it takes pushes, and does so by now.
+    pub fn push_table(&self, name: &str) -> Option<&Arc<PushTable>> {
+        self.pushes.get()?.get(name)
+    }
 }
 
 /// Time that answers under way have after the stop. Connections still open then are left to the end of the runtime.

@@ -51,7 +51,7 @@ interval = "5s"
 fn the_file_of_the_design_is_right() {
     let definition = read(DESIGN).unwrap();
     assert_eq!(definition.name, "products");
-    assert_eq!(definition.checkpoint_interval, Duration::from_secs(5));
+    assert_eq!(definition.checkpoint.interval, Duration::from_secs(5));
     let (id, table) = definition.table("products").unwrap();
     assert_eq!(
         (id, table.format, &table.key),
@@ -156,7 +156,7 @@ interval = "1.5m"
         (two.key.join("+"), two.select.join("+")),
         ("id".to_owned(), "a.two".to_owned())
     );
-    assert_eq!(definition.checkpoint_interval, Duration::from_secs(90));
+    assert_eq!(definition.checkpoint.interval, Duration::from_secs(90));
     assert!(definition.index.is_none());
 }
 
