@@ -72,26 +72,3 @@ pub struct Recovered {
     pub texts: BTreeMap<TextHash, TextVector>,
     pub shards: Vec<StoredShard>,
 }
-
-pub struct Store;
-pub struct Shape;
-#[derive(Debug, thiserror::Error)]
-#[error("")]
-pub struct OpenError;
-impl Shape {
-    pub fn new(_: &crate::definition::Definition, _: Option<(&str, usize)>, _: usize) -> Shape {
-        Shape
-    }
-}
-impl Store {
-    pub fn open(
-        _: Arc<dyn crate::storage::Storage>,
-        _: Shape,
-        _: bool,
-    ) -> Result<(Store, Option<Recovered>), OpenError> {
-        todo!()
-    }
-    pub fn write(&mut self, _: &Cut) -> Result<Checkpointed, OpenError> {
-        todo!()
-    }
-}
