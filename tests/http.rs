@@ -201,6 +201,7 @@ fn definition(has_index: bool) -> Definition {
         ],
         index: has_index.then_some(index),
         checkpoint_interval: Duration::from_secs(5),
+        dead_letters: None,
     }
 }
 

@@ -173,6 +173,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         tables: vec![],
         index: Some(index),
         checkpoint_interval: Duration::from_secs(5),
+        dead_letters: None,
     };
     let snapshot = Snapshot {
         tick: Tick(9),

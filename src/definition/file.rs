@@ -4,6 +4,7 @@
 
 mod embedder;
 mod index;
+mod kafka;
 mod source;
 mod table;
 mod vectors;
@@ -123,6 +124,10 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => Some(CHECKPOINT_INTERVAL),
         Some(entry) => checkpoint_interval(&entry),
     };
+    let dead_letters = match file.optional("dead_letters") {
+        None => Some(None),
+        Some(entry) => kafka::dead_letters(&entry, world).map(Some),
+    };
     file.finish();
 
     let mut tables = tables
@@ -144,6 +149,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         tables,
         index,
         checkpoint_interval: checkpoint_interval?,
+        dead_letters: dead_letters?,
     })
 }
 
