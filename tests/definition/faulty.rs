@@ -354,10 +354,13 @@ fn a_topic_for_dead_letters_names_all_its_faults() {
                 `brokers` names them
             4 faults"#]],
     );
-    check(&with("[dead_letters]\n"), expect![[r#"
+    check(
+        &with("[dead_letters]\n"),
+        expect![[r#"
         x.toml:6: `dead_letters` lacks `kafka`
             it must be a table such as `{ brokers = "host:port", topic = "dead-letters" }`
-        1 fault"#]]);
+        1 fault"#]],
+    );
 }
 
 #[test]

@@ -9,8 +9,11 @@ use millpond::source::Lost;
 use rdkafka::consumer::Consumer;
 use rdkafka::producer::{BaseRecord, Producer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use rustix::process::Signal;
+use serde_json::json;
 
 use super::{Cluster, Source, TIMEOUT, cluster, consumer, numbers, produce, producer, settings, start};
+use crate::binary::{Served, sample, with_source};
 use crate::sources::{Recorder, eventually};
 
 /// Writes so much that the broker removes what was there before. Returns the offsets that it still has.
@@ -178,4 +181,47 @@ fn from_the_earliest_on_nothing_is_lost_before_the_first_message() {
     assert_eq!(offsets(&recorder, "0"), kept.collect::<Vec<_>>());
     assert_eq!((lost(&source), source.trouble()), (BTreeMap::new(), None));
     source.end();
+}
+
+#[test]
+fn a_node_shows_what_is_lost_and_serves_on() {
+    let cluster = cluster(&[("tidb-products-cdc", 1)]);
+    let kept = overflow(&cluster, "tidb-products-cdc");
+    let folder = tempfile::tempdir().unwrap();
+    let source = format!(
+        "source = {{ kind = \"kafka\", brokers = \"{}\", topic = \"tidb-products-cdc\", start = 0 }}",
+        cluster.bootstrap_servers()
+    );
+    let node = Served::start(&with_source("tidb-products", &source, folder.path()));
+    let ready = node.until("/readyz", "the gap is told", |(_, body)| {
+        body["sources"][0]["trouble"]
+            .as_str()
+            .is_some_and(|text| text.contains("has stopped"))
+    });
+    let last = kept.start - 1;
+    let source = &ready["sources"][0];
+    assert_eq!(
+        source["lost"],
+        json!({"0": {"first": 0, "last": last}}),
+        "{ready}"
+    );
+    assert_eq!(source["lost_messages"], kept.start, "{ready}");
+    let metrics = node.get_text("/metrics").1;
+    assert_eq!(
+        sample(&metrics, "millpond_source_lost_messages_total"),
+        kept.start as f64
+    );
+    assert_eq!(sample(&metrics, "millpond_source_up"), 0.0);
+    assert_eq!(sample(&metrics, "millpond_messages_total"), 0.0);
+    assert_eq!(node.get("/v1/indexes/tidb-products/stats").0, 200);
+    let log = node.log();
+    let line = log
+        .lines()
+        .find(|line| line.contains("messages are lost"))
+        .unwrap();
+    for field in ["ERROR", "partition=\"0\"", "first=0", &format!("last={last}")] {
+        assert!(line.contains(field), "`{field}` is not in: {line}");
+    }
+    let (code, log) = node.stop(Signal::TERM);
+    assert_eq!(code, 0, "{log}");
 }
