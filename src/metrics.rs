@@ -4,7 +4,7 @@
 //! follows the name: `millpond_tick_seconds`. What is called for each batch, tick or query allocates nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -64,8 +64,10 @@ struct Table {
     messages: Family<OfTable, Counter>,
     changes: Family<OfTable, Counter>,
     dead_letters: Family<OfTable, Counter>,
+    dead_letters_not_produced: Counter,
     source_up: Family<OfTable, Gauge>,
     source_lag: Family<OfPartition, Gauge>,
+    source_lost: Family<OfTable, Counter>,
     push_rejected: Counter,
     queue_intake_batches: Gauge,
     queue_intake: Gauge,
@@ -116,8 +118,10 @@ impl Default for Metrics {
             messages: book.family("messages", "Messages read"),
             changes: book.family("changes", "Row changes decoded, before collapse"),
             dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
+            dead_letters_not_produced: book.plain("dead_letters_not_produced", "Dead letters that did not reach their topic; the store keeps them"),
             source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
+            source_lost: book.family("source_lost_messages", "Messages removed at the source before they were read, at most"),
             push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
             queue_intake_batches: book.plain("queue_intake_batches", "Decoded batches waiting for the dataflow"),
             queue_intake: book.bytes("queue_intake", "Size of the decoded batches waiting for the dataflow"),
@@ -253,14 +257,21 @@ impl Metrics {
         }
     }
 
-    /// How a table's source is doing; `lag` is messages waiting, by partition name.
-    pub fn set_source<'a>(&self, table: &str, up: bool, lag: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.0
-            .source_up
-            .get_or_create(&OfTable {
-                table: table.to_owned(),
-            })
-            .set(up.into());
+    /// How a table's source is doing; `lost` is messages since the start, `lag` messages waiting, by partition name.
+    pub fn set_source<'a>(
+        &self,
+        table: &str,
+        up: bool,
+        lost: u64,
+        lag: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.source_up.get_or_create(&label).set(up.into());
+        // Several may tell at once: the greatest is the newest.
+        let counter = self.0.source_lost.get_or_create(&label);
+        counter.inner().fetch_max(lost, Ordering::Relaxed);
         for (partition, messages) in lag {
             let label = OfPartition {
                 table: table.to_owned(),
@@ -268,6 +279,11 @@ impl Metrics {
             };
             self.0.source_lag.get_or_create(&label).set(messages);
         }
+    }
+
+    /// A dead letter did not reach its topic.
+    pub fn dead_letter_not_produced(&self) {
+        self.0.dead_letters_not_produced.inc();
     }
 
     /// A push was answered with 429.
@@ -371,7 +387,9 @@ mod tests {
         table.read(3, 5);
         metrics.table("products").read(1, 1);
         table.dead_letters(2);
-        metrics.set_source("products", false, [("topic:0", 17)]);
+        metrics.set_source("products", false, 18, [("topic:0", 17)]);
+        metrics.set_source("products", false, 16, [("topic:0", 17)]);
+        metrics.dead_letter_not_produced();
         metrics.push_rejected();
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
@@ -394,6 +412,8 @@ mod tests {
             "millpond_dead_letters_total{table=\"products\"} 2",
             "millpond_source_up{table=\"products\"} 0",
             "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
+            "millpond_source_lost_messages_total{table=\"products\"} 18",
+            "millpond_dead_letters_not_produced_total 1",
             "millpond_push_rejected_total 1",
             "millpond_queue_intake_batches 2",
             "millpond_queue_intake_bytes 300",

@@ -397,7 +397,8 @@ impl Node {
                     .lag
                     .iter()
                     .map(|(partition, lag)| (partition.as_str(), *lag));
-                self.app.metrics.set_source(table, state.trouble.is_none(), lag);
+                let (up, lost) = (state.trouble.is_none(), state.lost_messages);
+                self.app.metrics.set_source(table, up, lost, lag);
                 if state.finished && read_to_the_end.insert(table) {
                     tracing::info!(table, documents = snapshot.documents(), "read to its end");
                 }

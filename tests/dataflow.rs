@@ -449,8 +449,9 @@ fn an_embedder_that_breaks_its_contract_costs_only_its_vectors() {
 }
 
 /// Workers as a node has them, but with an embedder of the test.
-struct Workers {
-    published: Arc<Published>,
+pub struct Workers {
+    pub published: Arc<Published>,
+    pub intake: Arc<Intake>,
     pace: Arc<Pace>,
     push: PushTable,
     thread: std::thread::JoinHandle<Result<(), String>>,
@@ -458,7 +459,16 @@ struct Workers {
 
 impl Workers {
     fn start(count: usize, embedder: Arc<dyn Embedder>, requests_max: usize, batch: usize) -> Workers {
-        let definition = notes();
+        Workers::of(notes(), count, embedder, requests_max, batch)
+    }
+
+    pub fn of(
+        definition: Arc<Definition>,
+        count: usize,
+        embedder: Arc<dyn Embedder>,
+        requests_max: usize,
+        batch: usize,
+    ) -> Workers {
         let VectorSource::Embed { template, .. } = &definition.index.as_ref().unwrap().vectors else {
             panic!("notes are embedded");
         };
@@ -487,7 +497,7 @@ impl Workers {
         threads.start(1).unwrap();
         let push = PushTable::new(&*intake.receivers(TableId(0)));
         let feeds = Feeds {
-            intake,
+            intake: intake.clone(),
             batches,
             answers: answered,
             ready: Arc::default(),
@@ -517,6 +527,7 @@ impl Workers {
         });
         Workers {
             published,
+            intake,
             pace,
             push,
             thread,
@@ -524,7 +535,7 @@ impl Workers {
     }
 
     /// The first snapshot that satisfies a condition, within 20 s.
-    fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    pub fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let snapshot = self.published.snapshot();
@@ -544,7 +555,7 @@ impl Workers {
         }
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.pace.stop();
         self.thread.join().unwrap().unwrap();
     }

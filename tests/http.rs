@@ -203,6 +203,7 @@ fn definition(has_index: bool) -> Definition {
         ],
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
+        dead_letters: None,
     }
 }
 

@@ -56,7 +56,7 @@ const EVERYONE: &[&str] = &["*"];
 const DOORS: [(&str, &[&str]); 13] = [
     ("timely", &["dataflow/", "replay.rs"]),
     ("differential_dataflow", &["dataflow/"]),
-    ("rdkafka", &["source/kafka.rs"]),
+    ("rdkafka", &["source/kafka/"]),
     ("tantivy", &["index/keyword/"]),
     ("hnsw_rs", &["index/vector/builder.rs"]),
     ("axum", &["server/"]),
