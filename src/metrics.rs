@@ -64,6 +64,10 @@ struct Table {
     messages: Family<OfTable, Counter>,
     changes: Family<OfTable, Counter>,
     dead_letters: Family<OfTable, Counter>,
+    schema_refused: Family<OfTable, Counter>,
+    dead_letters_waiting: Gauge,
+    dead_letters_lost: Counter,
+    texts_refused: Counter,
     source_up: Family<OfTable, Gauge>,
     source_lag: Family<OfPartition, Gauge>,
     push_rejected: Counter,
@@ -114,6 +118,10 @@ impl Default for Metrics {
             messages: book.family("messages", "Messages read"),
             changes: book.family("changes", "Row changes decoded, before collapse"),
             dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
+            schema_refused: book.family("schema_refused", "Rows that are dead letters because their table changed: a column that the index needs was dropped or has another type"),
+            dead_letters_waiting: book.plain("dead_letters_waiting", "Dead letters that the disk has not taken yet"),
+            dead_letters_lost: book.plain("dead_letters_lost", "Dead letters that found no room while the disk took none"),
+            texts_refused: book.plain("texts_refused", "Texts that the embedder refuses for good"),
             source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
             push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
@@ -218,6 +226,7 @@ pub struct TableMetrics {
     messages: Counter,
     changes: Counter,
     dead_letters: Counter,
+    schema_refused: Counter,
 }
 
 impl TableMetrics {
@@ -228,6 +237,11 @@ impl TableMetrics {
 
     pub fn dead_letters(&self, count: u64) {
         self.dead_letters.inc_by(count);
+    }
+
+    /// A row does not have what the index needs any more.
+    pub fn schema_refused(&self) {
+        self.schema_refused.inc();
     }
 }
 
@@ -241,6 +255,7 @@ impl Metrics {
             messages: self.0.messages.get_or_create_owned(&label),
             changes: self.0.changes.get_or_create_owned(&label),
             dead_letters: self.0.dead_letters.get_or_create_owned(&label),
+            schema_refused: self.0.schema_refused.get_or_create_owned(&label),
         }
     }
 
@@ -264,6 +279,19 @@ impl Metrics {
     /// A push was answered with 429.
     pub fn push_rejected(&self) {
         self.0.push_rejected.inc();
+    }
+
+    pub fn set_dead_letters_waiting(&self, letters: usize) {
+        self.0.dead_letters_waiting.set(letters as u64);
+    }
+
+    pub fn dead_letters_lost(&self, letters: u64) {
+        self.0.dead_letters_lost.inc_by(letters);
+    }
+
+    /// A text will never have a vector.
+    pub fn text_refused(&self) {
+        self.0.texts_refused.inc();
     }
 
     /// What waits between the sources and the dataflow.
@@ -354,6 +382,10 @@ mod tests {
         table.read(3, 5);
         metrics.table("products").read(1, 1);
         table.dead_letters(2);
+        table.schema_refused();
+        metrics.set_dead_letters_waiting(13);
+        metrics.dead_letters_lost(14);
+        metrics.text_refused();
         metrics.set_source("products", false, [("topic:0", 17)]);
         metrics.push_rejected();
         metrics.set_intake(2, 300);
@@ -375,6 +407,10 @@ mod tests {
             "millpond_messages_total{table=\"products\"} 4",
             "millpond_changes_total{table=\"products\"} 6",
             "millpond_dead_letters_total{table=\"products\"} 2",
+            "millpond_schema_refused_total{table=\"products\"} 1",
+            "millpond_dead_letters_waiting 13",
+            "millpond_dead_letters_lost_total 14",
+            "millpond_texts_refused_total 1",
             "millpond_source_up{table=\"products\"} 0",
             "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
             "millpond_push_rejected_total 1",

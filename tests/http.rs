@@ -169,6 +169,7 @@ fn definition(has_index: bool) -> Definition {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     };
     let file = FileSettings {
         path: "archive.ndjson".into(),

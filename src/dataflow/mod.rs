@@ -133,13 +133,19 @@ impl Job {
             counts.changes += batch.changes.len() as u64;
             counts.dead_letters += batch.dead_letters;
         });
-        let reading = Reading {
-            partition: batch.partition,
-            last: batch.last,
-            committed_ms: batch.committed_ms,
-            arrived: batch.arrived,
-        };
-        self.publisher.read(self.tick, reading);
+        if let Some(last) = batch.last {
+            let reading = Reading {
+                partition: batch.partition,
+                last,
+                committed_ms: batch.committed_ms,
+                arrived: batch.arrived,
+            };
+            self.publisher.read(self.tick, reading);
+        }
+        if let Some(entered) = batch.entered {
+            // Who asked may have gone away.
+            let _ = entered.send(self.tick);
+        }
         self.tables[usize::from(batch.table.0)].send_batch(&mut batch.changes);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::Cell;
+use super::needed::Needed;
 use super::value::{self, Kind, Wire};
 use super::{number, vector};
 use crate::change::{Datum, Float, Key};
@@ -13,6 +14,7 @@ pub(super) struct Target {
     select: Vec<String>,
     types: BTreeMap<String, ColumnType>,
     pub vector: Option<VectorColumn>,
+    pub needed: Needed,
 }
 
 impl Target {
@@ -22,6 +24,7 @@ impl Target {
             select: table.select.clone(),
             types: table.columns.clone(),
             vector: table.vector.clone(),
+            needed: Needed::new(table),
         }
     }
 

@@ -5,7 +5,7 @@ mod types;
 
 use super::json::Fields;
 use super::message_key::{MessageKey, enveloped};
-use super::outcome::{Body, Outcome, Reached, Stamp};
+use super::outcome::{Body, Outcome, Reached, Refused, Stamp};
 use super::row::{Shapes, has_unavailable};
 use super::target::Target;
 use crate::change::Key;
@@ -36,6 +36,10 @@ struct About<'a> {
 }
 
 impl Debezium {
+    pub fn target(&self) -> &Target {
+        &self.types.target
+    }
+
     pub fn new(target: Target) -> Debezium {
         let types = Types::new(target);
         Debezium {
@@ -160,9 +164,12 @@ impl Debezium {
         let shape = shapes.of(row, same, || {
             Ok((about.described, types.shape(row, about.described)?))
         });
-        let (shape, (key, row)) = match shape.and_then(|shape| Ok((shape, shape.row(&types.target, row)?))) {
+        let read = shape
+            .map_err(Refused::from)
+            .and_then(|shape| Ok((shape, shape.row(&types.target, row)?)));
+        let (shape, (key, row)) = match read {
             Ok(read) => read,
-            Err(reason) => return outcome.refuse(reason),
+            Err(refused) => return outcome.refuse(refused),
         };
         let old = about
             .before
