@@ -12,17 +12,18 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::TableId;
+use crate::change::{Datum, Key, TableId};
+use crate::checkpoint::{Checkpointed, Durable};
 use crate::dataflow::Parts;
 use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Request, Texts};
+use crate::dataflow::lane::{Answer, Beside, Refused, Request, Texts};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::definition::{Definition, SourceSettings, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
-use crate::intake::{DeadLetters, Intake};
+use crate::intake::{DeadLetters, Intake, UnembeddedText};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
@@ -129,8 +130,9 @@ impl Node {
             let pace = pace.clone();
             Arc::new(move || pace.wake())
         };
+        let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &metrics);
         let (intake, batches) = Intake::new(definition.clone(), dead_letters, metrics.clone(), wake.clone());
-        let (lanes, answers) = start_embedders(&definition, embedder.clone(), wake.clone())?;
+        let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
         let app = Arc::new(App {
             searcher: definition
                 .index
@@ -145,6 +147,8 @@ impl Node {
                 .collect(),
             metrics: metrics.clone(),
             ready: Arc::new(AtomicBool::new(false)),
+            intake: intake.clone(),
+            durable: Arc::new(Durable::new(Checkpointed::default())),
             definition: definition.clone(),
         });
         let feeds = Feeds {
@@ -159,6 +163,7 @@ impl Node {
             definition: definition.clone(),
             embedder: embedder.clone(),
             beside: lanes.beside(),
+            refused: refused.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
@@ -331,6 +336,7 @@ impl Lanes {
 fn start_embedders(
     definition: &Definition,
     embedder: Option<Arc<dyn Embedder>>,
+    refused: Refused,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Result<(Lanes, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
     let source = definition.index.as_ref().map(|index| &index.vectors);
@@ -356,6 +362,7 @@ fn start_embedders(
     Threads {
         embedder,
         texts,
+        refused,
         requests: requested,
         answers,
         wake,
@@ -371,6 +378,41 @@ pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>
         Some(VectorSource::Embed { embedder, .. }) => embed::open(embedder).map(Some),
         _ => Ok(None),
     }
+}
+
+/// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
+pub fn refused_texts(
+    definition: &Definition,
+    embedder: Option<&dyn Embedder>,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Refused {
+    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
+        return Refused::default();
+    };
+    let VectorSource::Embed { template, .. } = &index.vectors else {
+        return Refused::default();
+    };
+    let texts = Texts::new(template.clone(), embedder);
+    let key: Vec<String> = index
+        .key
+        .iter()
+        .filter_map(|&column| index.plan.columns.get(column).cloned())
+        .collect();
+    let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
+    Refused::new(move |request, reason| {
+        metrics.text_refused();
+        let row = &*request.row;
+        let parts: Vec<Datum> = key.iter().filter_map(|column| row.get(column).cloned()).collect();
+        dead_letters.keep_text(&UnembeddedText {
+            index: &name,
+            hash: request.hash,
+            text: &texts.render(row).unwrap_or_default(),
+            key: Key::new(parts).to_text(),
+            row,
+            reason,
+        });
+    })
 }
 
 fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {

@@ -26,7 +26,7 @@ use timely::worker::Worker;
 
 use collapse::{Rows, collapse};
 use embed::{embed, ready_made};
-use lane::{Answer, Beside, Lane, Texts};
+use lane::{Answer, Beside, Lane, Refused, Texts};
 use latest::Keep;
 use maintain::maintain;
 use publish::{Publisher, Reading};
@@ -46,6 +46,8 @@ pub struct Parts {
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Where texts go that a tick does not embed itself.
     pub beside: Beside,
+    /// Told of texts that will never be embedded.
+    pub refused: Refused,
     pub shard: ShardSettings,
     pub publisher: Arc<Publisher>,
     /// Makes the rows of the first tables readable from outside, one for each entry.
@@ -213,7 +215,7 @@ fn flow<'scope>(
             embed(
                 documents,
                 answers,
-                Lane::new(embedder, texts, parts.beside),
+                Lane::new(embedder, texts, parts.beside).telling(parts.refused),
                 publisher.clone(),
             )
         }

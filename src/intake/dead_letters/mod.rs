@@ -20,10 +20,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 pub use letter::{DeadLetter, Letter, LetterDocument, UnembeddedText};
-pub use replay::Replayed;
+pub use replay::{ReplayError, Replayed};
 
 use crate::decode::Cause;
 use crate::metrics::Metrics;
+pub use store::Dropped;
 use store::Store;
 
 /// Bytes of letters that are in memory at once, to be listed or replayed.
@@ -47,6 +48,8 @@ struct Shared {
 pub struct Page {
     /// And whether what came of the letter waits for its checkpoint.
     pub letters: Vec<(Letter, bool)>,
+    /// Whether others follow.
+    pub more: bool,
     /// Kept letters, on this page or not.
     pub total: usize,
     /// Letters that the disk has not taken yet; they are not listed.
@@ -154,8 +157,10 @@ impl DeadLetters {
             Some(Some(number)) => Some(number),
             Some(None) => return Ok(None),
         };
+        let (letters, more) = store.page(table, after, limit, PAGE_BYTES_MAX)?;
         Ok(Some(Page {
-            letters: store.page(table, after, limit, PAGE_BYTES_MAX)?,
+            letters,
+            more,
             total: store.count(table),
             waiting: store.waiting(),
         }))
@@ -169,14 +174,14 @@ impl DeadLetters {
         self.0.as_ref().map_or(Ok(None), |shared| shared.store().get(id))
     }
 
-    /// Drops letters, and says how many of them were kept.
+    /// Drops letters.
     ///
     /// # Errors
     /// The file cannot be read or written: some may have been dropped.
-    pub fn drop_letters<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> io::Result<usize> {
+    pub fn drop_letters(&self, ids: &[String]) -> io::Result<Dropped> {
         self.0
             .as_ref()
-            .map_or(Ok(0), |shared| shared.store().drop_letters(ids))
+            .map_or_else(|| Ok(Dropped::default()), |shared| shared.store().drop_letters(ids))
     }
 
     fn note_replayed(&self, id: &str) {

@@ -4,11 +4,13 @@
 //! partition's position.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::PAGE_BYTES_MAX;
 use super::letter::{Letter, RawMessage};
 use crate::change::{TableId, Tick};
 use crate::decode::{Decoded, Decoder, Refusal};
@@ -22,6 +24,8 @@ pub struct Replayed {
     pub decoded: Vec<String>,
     /// Ids of letters that stay, and why.
     pub failed: Vec<(String, String)>,
+    /// Ids of no kept letter.
+    pub unknown: Vec<String>,
     /// Tell the ticks that the changes enter.
     entered: Vec<oneshot::Receiver<Tick>>,
 }
@@ -37,23 +41,57 @@ impl Replayed {
     }
 }
 
+/// Why letters were not replayed. They stay, and may be replayed again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    #[error("read dead letters")]
+    Read(#[from] io::Error),
+}
+
 /// A message's place: its letters are decoded together. Those of one partition come in the order of their offsets.
 type MessagePlace<'a> = (&'a str, &'a str, Option<u64>, u64);
 
 impl Intake {
-    /// Decodes letters again and sends what comes of them into the dataflow; waits while that is full.
+    /// Decodes kept letters again and sends what comes of them into the dataflow; waits while that is full.
     ///
     /// Letters that fail stay with their new reason. The caller drops the others with
     /// [`DeadLetters::drop_letters`](super::DeadLetters::drop_letters) when a checkpoint covers their tick.
     ///
     /// # Errors
-    /// [`Closed`] when the node is stopping: all letters stay, and may be replayed again.
-    pub fn replay(&self, letters: &[Letter]) -> Result<Replayed, Closed> {
+    /// The node is stopping, or the file cannot be read.
+    pub fn replay(&self, ids: &[String]) -> Result<Replayed, ReplayError> {
         let mut replayed = Replayed::default();
+        let (mut letters, mut bytes) = (Vec::new(), 0);
+        for id in ids {
+            let Some(letter) = self.dead_letters.get(id)? else {
+                replayed.unknown.push(id.clone());
+                continue;
+            };
+            bytes += letter.value.as_ref().map_or(0, String::len) as u64;
+            letters.push(letter);
+            if bytes > PAGE_BYTES_MAX {
+                self.decode_again(&letters, &mut replayed)?;
+                letters.clear();
+                bytes = 0;
+            }
+        }
+        self.decode_again(&letters, &mut replayed)?;
+        for (id, reason) in &replayed.failed {
+            self.dead_letters.note_reason(id, reason);
+        }
+        for id in &replayed.decoded {
+            self.dead_letters.note_replayed(id);
+        }
+        Ok(replayed)
+    }
+
+    fn decode_again(&self, letters: &[Letter], replayed: &mut Replayed) -> Result<(), Closed> {
         let mut messages: BTreeMap<MessagePlace<'_>, Vec<&Letter>> = BTreeMap::new();
         for letter in letters {
             if letter.document.is_some() {
-                let reason = format!("{} (a text is embedded again when its row changes)", letter.reason);
+                let reason = "a text is embedded again when its row changes, not by a replay".to_owned();
                 replayed.failed.push((letter.id.clone(), reason));
                 continue;
             }
@@ -64,12 +102,12 @@ impl Intake {
         for ((table, partition, ..), letters) in &messages {
             let Some((id, definition)) = self.definition.table(table) else {
                 let reason = format!("the dataflow has no table `{table}` any more");
-                fail(&mut replayed, letters.iter().map(|letter| (*letter, reason.clone())));
+                fail(replayed, letters.iter().map(|letter| (*letter, reason.clone())));
                 continue;
             };
             let (Some(letter), Some(raw)) = (letters.first(), letters.first().and_then(|letter| letter.raw())) else {
                 let reason = "its key, value or headers are not base64 any more".to_owned();
-                fail(&mut replayed, letters.iter().map(|letter| (*letter, reason.clone())));
+                fail(replayed, letters.iter().map(|letter| (*letter, reason.clone())));
                 continue;
             };
             let (decoder, batch) = partitions.entry((table, partition)).or_insert_with(|| {
@@ -84,7 +122,7 @@ impl Intake {
             batch.changes.append(&mut decoded.changes);
             for letter in letters {
                 match decoded.refusals.iter().find(|refusal| refusal.row == letter.row) {
-                    Some(Refusal { reason, .. }) => fail(&mut replayed, [(*letter, reason.clone())]),
+                    Some(Refusal { reason, .. }) => fail(replayed, [(*letter, reason.clone())]),
                     None => replayed.decoded.push(letter.id.clone()),
                 }
             }
@@ -98,13 +136,7 @@ impl Intake {
             self.send(batch)?;
             replayed.entered.push(enters);
         }
-        for (id, reason) in &replayed.failed {
-            self.dead_letters.note_reason(id, reason);
-        }
-        for id in &replayed.decoded {
-            self.dead_letters.note_replayed(id);
-        }
-        Ok(replayed)
+        Ok(())
     }
 }
 

@@ -67,6 +67,14 @@ pub(super) struct Kept {
     pub refused: Option<io::Error>,
 }
 
+/// What became of letters that were to be dropped.
+#[derive(Debug, Default)]
+pub struct Dropped {
+    pub done: usize,
+    /// Ids of no kept letter.
+    pub unknown: Vec<String>,
+}
+
 /// What a line says of itself: a letter or a mark.
 #[derive(Deserialize)]
 struct Line<'a> {
@@ -304,24 +312,25 @@ impl Store {
         self.by_id.get(&xxh3_128(id.as_bytes())).map(|known| known.number)
     }
 
-    /// Reads kept letters after one in the order; up to `limit` of them and, but for the first, of `bytes`.
+    /// Reads kept letters after one in the order; up to `limit` of them and, but for the first, of `bytes`. Says whether
+    /// there are more.
     pub fn page(
         &self,
         table: Option<&str>,
         after: Option<u64>,
         limit: usize,
         bytes: u64,
-    ) -> io::Result<Vec<(Letter, bool)>> {
+    ) -> io::Result<(Vec<(Letter, bool)>, bool)> {
         let mut letters = Vec::new();
         let mut read = 0;
-        for (place, replayed) in self.places(table, after).take(limit) {
+        for (place, replayed) in self.places(table, after) {
             read += place.bytes;
-            if !letters.is_empty() && read > bytes {
-                break;
+            if letters.len() == limit || !letters.is_empty() && read > bytes {
+                return Ok((letters, true));
             }
             letters.push((self.read(place)?, replayed));
         }
-        Ok(letters)
+        Ok((letters, false))
     }
 
     /// The kept letter with this id.
@@ -332,15 +341,17 @@ impl Store {
         }
     }
 
-    /// Drops letters; those that are not kept are left alone. Says how many it dropped.
-    pub fn drop_letters<'a>(&mut self, ids: impl IntoIterator<Item = &'a str>) -> io::Result<usize> {
-        let mut dropped = 0;
-        let mut ids = ids.into_iter().peekable();
-        while ids.peek().is_some() {
+    /// Drops letters.
+    pub fn drop_letters(&mut self, ids: &[String]) -> io::Result<Dropped> {
+        let mut dropped = Dropped::default();
+        for ids in ids.chunks(MARKS_AT_ONCE) {
             let mut marks = Vec::new();
             let mut places = Vec::new();
-            for id in ids.by_ref().take(MARKS_AT_ONCE) {
-                let Some(letter) = self.get(id)? else { continue };
+            for id in ids {
+                let Some(letter) = self.get(id)? else {
+                    dropped.unknown.push(id.clone());
+                    continue;
+                };
                 let before = marks.len();
                 marks.extend(mark(&letter));
                 places.push((xxh3_128(id.as_bytes()), before, marks.len() - before));
@@ -354,7 +365,7 @@ impl Store {
                         at: start + before as u64,
                         bytes: bytes as u64,
                     });
-                    dropped += 1;
+                    dropped.done += 1;
                 }
             }
         }
