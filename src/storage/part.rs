@@ -29,6 +29,16 @@ pub struct Damaged {
     pub reason: String,
 }
 
+impl Part {
+    /// This part, refused by who reads what it says.
+    pub fn damaged(&self, reason: impl Into<String>) -> Damaged {
+        Damaged {
+            path: format!("{PARTS}/{}", self.name),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// Writes parts under names of their own.
 pub struct PartWriter<'a> {
     storage: &'a dyn Storage,
