@@ -16,7 +16,8 @@ use tokio::sync::oneshot;
 
 use budget::Budget;
 pub use dead_letters::{
-    Also, DeadLetter, DeadLetters, Dropped, Letter, LetterDocument, Page, ReplayError, Replayed, UnembeddedText,
+    Also, DeadLetter, DeadLetters, Dropped, Letter, LetterDocument, Page, ReplayError, Replayed,
+    UnembeddedText,
 };
 
 use crate::change::{Change, Offset, PartitionId, TableId, Tick};

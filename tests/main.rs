@@ -4,6 +4,7 @@ mod shared;
 mod binary;
 
 mod dataflow;
+mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
@@ -15,6 +16,7 @@ mod readme;
 mod node;
 mod index;
 mod scenarios;
+mod schema_change;
 mod sources;
 mod tidy;
 mod vector;

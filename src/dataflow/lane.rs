@@ -298,7 +298,12 @@ impl Lane {
         let mut embedded = 0;
         for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
             let answers = match self.beside {
-                Beside::Nothing => Ok(embed_patiently(&*self.embedder, &self.texts, &self.refused, batch)),
+                Beside::Nothing => Ok(embed_patiently(
+                    &*self.embedder,
+                    &self.texts,
+                    &self.refused,
+                    batch,
+                )),
                 Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, &self.refused, batch),
             };
             match answers {

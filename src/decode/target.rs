@@ -47,6 +47,11 @@ impl Target {
             })
     }
 
+    /// Whether this source table was selected by its name.
+    pub fn selects(&self, database: &str, schema: &str, table: &str) -> bool {
+        !self.select.is_empty() && self.takes(database, schema, table)
+    }
+
     /// Whether a message that names no table is for us: by its topic, if it has one.
     pub fn takes_topic(&self, topic: &str) -> bool {
         self.select.is_empty()

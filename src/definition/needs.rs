@@ -154,7 +154,13 @@ fields = { price = "f64", twice = "f64", brand = "keyword" }
         let vector = Datum::Vector(Vector([1.0].into()));
         check(
             FieldKind::I64,
-            &[Datum::Null, Datum::Unavailable, Datum::Int(1), decimal("2.00"), Datum::text("7")],
+            &[
+                Datum::Null,
+                Datum::Unavailable,
+                Datum::Int(1),
+                decimal("2.00"),
+                Datum::text("7"),
+            ],
             &[Datum::text("seven"), decimal("1.5"), json.clone()],
         );
         check(
@@ -162,7 +168,15 @@ fields = { price = "f64", twice = "f64", brand = "keyword" }
             &[Datum::Float(Float(f64::NAN)), decimal("1.5"), Datum::Bool(true)],
             &[Datum::text("cheap"), json.clone(), vector.clone()],
         );
-        check(FieldKind::Bool, &[Datum::Int(1), Datum::text("t")], &[Datum::Int(2), Datum::text("maybe")]);
-        check(FieldKind::Keyword, &[json, Datum::text(""), Datum::Int(3)], &[vector]);
+        check(
+            FieldKind::Bool,
+            &[Datum::Int(1), Datum::text("t")],
+            &[Datum::Int(2), Datum::text("maybe")],
+        );
+        check(
+            FieldKind::Keyword,
+            &[json, Datum::text(""), Datum::Int(3)],
+            &[vector],
+        );
     }
 }

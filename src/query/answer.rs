@@ -280,7 +280,10 @@ mod tests {
             vector: None,
         };
         let answer = SearchAnswer {
-            hits: vec![Hit::new(&fused, None, &[0, 1, 2]), Hit::new(&keyword_only, Some(VectorState::Failed), &[])],
+            hits: vec![
+                Hit::new(&fused, None, &[0, 1, 2]),
+                Hit::new(&keyword_only, Some(VectorState::Failed), &[]),
+            ],
             as_of: as_of(),
             took_ms: Some(0.412),
             failed: vec![],

@@ -120,8 +120,10 @@ pub async fn list(
     let Query(ListParameters { table, limit, after }) = parameters?;
     let limit = limit.unwrap_or(PAGE);
     if !(1..=PAGE_MAX).contains(&limit) {
-        return Err(ApiError::bad_request("bad_parameter", format!("limit is {limit}"))
-            .hint(format!("from 1 to {PAGE_MAX}")));
+        return Err(
+            ApiError::bad_request("bad_parameter", format!("limit is {limit}"))
+                .hint(format!("from 1 to {PAGE_MAX}")),
+        );
     }
     let page = server.page(table, after, limit).await?;
     Ok(Json(LetterList {
@@ -150,7 +152,10 @@ pub async fn show(
     let Path(id) = path?;
     let intake = server.app.intake.clone();
     let asked = id.clone();
-    let found = server.pushes.run(move || intake.dead_letters().get(&asked)).await?;
+    let found = server
+        .pushes
+        .run(move || intake.dead_letters().get(&asked))
+        .await?;
     match found.map_err(unreadable)? {
         Some(letter) => Ok(Json(letter)),
         None => Err(
@@ -185,7 +190,11 @@ pub async fn replay(State(server): State<Arc<Server>>, request: Request) -> Resu
     })?;
     let tick = replayed.tick().await.ok_or_else(stopping)?;
     if tick > Tick(0) {
-        server.app.published.wait_for(|snapshot| snapshot.tick >= tick).await;
+        server
+            .app
+            .published
+            .wait_for(|snapshot| snapshot.tick >= tick)
+            .await;
     }
     let done = Done {
         done: replayed.decoded.len(),
@@ -234,17 +243,31 @@ struct Selected {
 }
 
 impl Server {
-    async fn page(&self, table: Option<String>, after: Option<String>, limit: usize) -> Result<Page, ApiError> {
+    async fn page(
+        &self,
+        table: Option<String>,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Page, ApiError> {
         let intake = self.app.intake.clone();
         let read = move || {
-            let page = intake.dead_letters().page(table.as_deref(), after.as_deref(), limit);
+            let page = intake
+                .dead_letters()
+                .page(table.as_deref(), after.as_deref(), limit);
             page.map(|page| page.ok_or(after))
         };
-        self.pushes.run(read).await?.map_err(unreadable)?.map_err(|after| {
-            let id = after.unwrap_or_default();
-            ApiError::bad_request("unknown_dead_letter", format!("there never was a dead letter {id} to go on after"))
+        self.pushes
+            .run(read)
+            .await?
+            .map_err(unreadable)?
+            .map_err(|after| {
+                let id = after.unwrap_or_default();
+                ApiError::bad_request(
+                    "unknown_dead_letter",
+                    format!("there never was a dead letter {id} to go on after"),
+                )
                 .hint("`next` of the page before")
-        })
+            })
     }
 
     async fn select(&self, request: Request) -> Result<Selected, ApiError> {
@@ -291,7 +314,10 @@ impl Server {
 async fn drop_when_durable(server: Arc<Server>, ids: Vec<String>, tick: Tick) {
     server.app.durable.wait_for(tick).await;
     if let Err(error) = server.drop_ids(ids).await {
-        tracing::error!(?error, "replayed dead letters cannot be dropped; they may be replayed again");
+        tracing::error!(
+            ?error,
+            "replayed dead letters cannot be dropped; they may be replayed again"
+        );
     }
 }
 

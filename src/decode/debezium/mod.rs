@@ -86,6 +86,12 @@ impl Debezium {
             if takes && is_row_event(&fields) {
                 return self.event(&fields, &source, schema, outcome);
             }
+        } else if let Some(source) = drop_of_table(&fields, target) {
+            let stamp = source.stamp(&mut self.reached);
+            return match self.types.target.is_merged() {
+                true => outcome.refuse("DROP TABLE: other tables flow into this one, so its rows stay"),
+                false => outcome.truncate(stamp),
+            };
         } else if target.takes_topic(topic) && !is_notice(&fields, topic) {
             return self.flat(fields, schema, outcome);
         }
@@ -260,6 +266,16 @@ fn is_row_event(fields: &Fields<'_>) -> bool {
         .object("after")
         .filter(|after| after.0.len() == 3 && after.get("data").is_some());
     !signal.is_some_and(|after| after.text("type").starts_with("snapshot-window-"))
+}
+
+/// The source of a schema change that drops our table, as the log has it. A snapshot begins with such messages, and says
+/// nothing of rows by them; the topic has those of all tables, so ours must have been selected by name.
+fn drop_of_table<'a>(fields: &Fields<'a>, target: &Target) -> Option<Source<'a>> {
+    let changes: Vec<Fields<'_>> = serde_json::from_str(fields.get("tableChanges")?).ok()?;
+    let source = Source::Event(fields.object("source")?);
+    let is_drop = changes.iter().any(|change| change.text("type") == "DROP");
+    let is_ours = target.selects(&source.text("db"), &source.text("schema"), &source.text("table"));
+    (is_drop && is_ours && fields.get("ddl").is_some() && source.is_from_log()).then_some(source)
 }
 
 /// Whether a message tells of something else than rows: a schema change, a heartbeat, a transaction's bounds.

@@ -28,7 +28,11 @@ impl Lines {
     ///
     /// A pipe or a device is not read: what is written there is somebody else's.
     pub fn open(path: &Path, mut see: impl FnMut(Place, &[u8])) -> io::Result<Lines> {
-        let file = OpenOptions::new().create(true).read(true).append(true).open(path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .read(true)
+            .append(true)
+            .open(path)?;
         let mut end = 0;
         let mut torn = false;
         if file.metadata()?.is_file() {
@@ -96,9 +100,17 @@ impl Lines {
         for place in places {
             out.write_all(&self.read(place)?)?;
         }
-        out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_data()?;
+        out.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_data()?;
         fs::rename(&aside, &self.path)?;
         sync_folder(&self.path)
+    }
+
+    /// Puts another file in the place of this one, as a disk that changes its mind.
+    #[cfg(test)]
+    pub fn swap_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.file, file)
     }
 
     /// Cuts off what a failed write has left.

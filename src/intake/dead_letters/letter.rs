@@ -112,7 +112,9 @@ impl Letter {
         let mut columns = Vec::new();
         let named = unembedded.row.iter().map(|(name, value)| (&**name, value));
         write_json_object(named, &mut columns);
-        let columns = String::from_utf8(columns).ok().and_then(|json| RawValue::from_string(json).ok());
+        let columns = String::from_utf8(columns)
+            .ok()
+            .and_then(|json| RawValue::from_string(json).ok());
         Letter {
             id: format!("{}/{PARTITION}/{:032x}", unembedded.index, unembedded.hash.0),
             at: now_ms(),
@@ -137,7 +139,12 @@ impl Letter {
     pub(super) fn parse(line: &[u8]) -> serde_json::Result<Letter> {
         let mut letter: Letter = serde_json::from_slice(line)?;
         if letter.id.is_empty() {
-            letter.id = id(&letter.table, &letter.partition, letter.offset.unwrap_or_default(), letter.row);
+            letter.id = id(
+                &letter.table,
+                &letter.partition,
+                letter.offset.unwrap_or_default(),
+                letter.row,
+            );
         }
         Ok(letter)
     }

@@ -123,7 +123,12 @@ impl DeadLetters {
 
     /// Keeps a text that its embedder refuses for good, and the document that has it.
     pub fn keep_text(&self, text: &UnembeddedText<'_>) {
-        tracing::warn!(index = text.index, key = text.key, reason = text.reason, "a text cannot be embedded");
+        tracing::warn!(
+            index = text.index,
+            key = text.key,
+            reason = text.reason,
+            "a text cannot be embedded"
+        );
         if let Some(shared) = &self.0 {
             let mut store = shared.store();
             shared.keep(&mut store, [Letter::of_text(text)]);
@@ -179,9 +184,10 @@ impl DeadLetters {
     /// # Errors
     /// The file cannot be read or written: some may have been dropped.
     pub fn drop_letters(&self, ids: &[String]) -> io::Result<Dropped> {
-        self.0
-            .as_ref()
-            .map_or_else(|| Ok(Dropped::default()), |shared| shared.store().drop_letters(ids))
+        self.0.as_ref().map_or_else(
+            || Ok(Dropped::default()),
+            |shared| shared.store().drop_letters(ids),
+        )
     }
 
     fn note_replayed(&self, id: &str) {

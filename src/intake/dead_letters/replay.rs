@@ -95,7 +95,12 @@ impl Intake {
                 replayed.failed.push((letter.id.clone(), reason));
                 continue;
             }
-            let place = (&*letter.table, &*letter.partition, letter.offset, letter.content());
+            let place = (
+                &*letter.table,
+                &*letter.partition,
+                letter.offset,
+                letter.content(),
+            );
             messages.entry(place).or_default().push(letter);
         }
         let mut partitions: HashMap<(&str, &str), (Decoder, Batch)> = HashMap::new();
@@ -105,7 +110,9 @@ impl Intake {
                 fail(replayed, letters.iter().map(|letter| (*letter, reason.clone())));
                 continue;
             };
-            let (Some(letter), Some(raw)) = (letters.first(), letters.first().and_then(|letter| letter.raw())) else {
+            let (Some(letter), Some(raw)) =
+                (letters.first(), letters.first().and_then(|letter| letter.raw()))
+            else {
                 let reason = "its key, value or headers are not base64 any more".to_owned();
                 fail(replayed, letters.iter().map(|letter| (*letter, reason.clone())));
                 continue;

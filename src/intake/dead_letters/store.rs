@@ -136,7 +136,12 @@ impl Store {
                 return;
             };
             let id = match &*line.id {
-                "" => letter::id(&line.table, &line.partition, line.offset.unwrap_or_default(), line.row),
+                "" => letter::id(
+                    &line.table,
+                    &line.partition,
+                    line.offset.unwrap_or_default(),
+                    line.row,
+                ),
                 id => id.to_owned(),
             };
             let content = match line.dropped {
@@ -274,7 +279,9 @@ impl Store {
             for (id, line) in self.waiting.drain(..count) {
                 let bytes = line.len() as u64;
                 self.waiting_bytes -= line.len();
-                if let (Some(known), Ok(letter)) = (self.by_id.get_mut(&id), serde_json::from_slice::<Line<'_>>(&line)) {
+                if let (Some(known), Ok(letter)) =
+                    (self.by_id.get_mut(&id), serde_json::from_slice::<Line<'_>>(&line))
+                {
                     known.state = State::Kept {
                         place: Place { at, bytes },
                         table: numbered(&mut self.tables, &letter.table),
@@ -407,14 +414,17 @@ impl Store {
     fn places(&self, table: Option<&str>, after: Option<u64>) -> impl Iterator<Item = (Place, bool)> {
         let table = table.map(|table| self.tables.iter().position(|known| known == table));
         let from = after.map_or(0, |after| after.saturating_add(1));
-        let kept = self.order.range(from..).filter_map(|(_, id)| match self.by_id.get(id)?.state {
-            State::Kept {
-                place,
-                table,
-                replayed,
-            } => Some((table, (place, replayed))),
-            State::Waiting | State::Dropped(_) => None,
-        });
+        let kept = self
+            .order
+            .range(from..)
+            .filter_map(|(_, id)| match self.by_id.get(id)?.state {
+                State::Kept {
+                    place,
+                    table,
+                    replayed,
+                } => Some((table, (place, replayed))),
+                State::Waiting | State::Dropped(_) => None,
+            });
         kept.filter(move |(of, _)| table.is_none_or(|table| table == Some(*of)))
             .map(|(_, found)| found)
     }
@@ -446,3 +456,7 @@ fn numbered(tables: &mut Vec<String>, name: &str) -> usize {
         tables.len() - 1
     })
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;
