@@ -65,6 +65,10 @@ struct Table {
     changes: Family<OfTable, Counter>,
     dead_letters: Family<OfTable, Counter>,
     dead_letters_not_produced: Counter,
+    schema_refused: Family<OfTable, Counter>,
+    dead_letters_waiting: Gauge,
+    dead_letters_lost: Counter,
+    texts_refused: Counter,
     source_up: Family<OfTable, Gauge>,
     source_lag: Family<OfPartition, Gauge>,
     source_lost: Family<OfTable, Counter>,
@@ -119,6 +123,10 @@ impl Default for Metrics {
             changes: book.family("changes", "Row changes decoded, before collapse"),
             dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
             dead_letters_not_produced: book.plain("dead_letters_not_produced", "Dead letters that did not reach their topic; the store keeps them"),
+            schema_refused: book.family("schema_refused", "Rows that are dead letters because their table changed: a column that the index needs was dropped or has another type"),
+            dead_letters_waiting: book.plain("dead_letters_waiting", "Dead letters that the disk has not taken yet"),
+            dead_letters_lost: book.plain("dead_letters_lost", "Dead letters that found no room while the disk took none"),
+            texts_refused: book.plain("texts_refused", "Texts that the embedder refuses for good"),
             source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
             source_lost: book.family("source_lost_messages", "Messages removed at the source before they were read, at most"),
@@ -231,6 +239,7 @@ pub struct TableMetrics {
     messages: Counter,
     changes: Counter,
     dead_letters: Counter,
+    schema_refused: Counter,
 }
 
 impl TableMetrics {
@@ -241,6 +250,11 @@ impl TableMetrics {
 
     pub fn dead_letters(&self, count: u64) {
         self.dead_letters.inc_by(count);
+    }
+
+    /// A row does not have what the index needs any more.
+    pub fn schema_refused(&self) {
+        self.schema_refused.inc();
     }
 }
 
@@ -254,6 +268,7 @@ impl Metrics {
             messages: self.0.messages.get_or_create_owned(&label),
             changes: self.0.changes.get_or_create_owned(&label),
             dead_letters: self.0.dead_letters.get_or_create_owned(&label),
+            schema_refused: self.0.schema_refused.get_or_create_owned(&label),
         }
     }
 
@@ -289,6 +304,19 @@ impl Metrics {
     /// A push was answered with 429.
     pub fn push_rejected(&self) {
         self.0.push_rejected.inc();
+    }
+
+    pub fn set_dead_letters_waiting(&self, letters: usize) {
+        self.0.dead_letters_waiting.set(letters as u64);
+    }
+
+    pub fn dead_letters_lost(&self, letters: u64) {
+        self.0.dead_letters_lost.inc_by(letters);
+    }
+
+    /// A text will never have a vector.
+    pub fn text_refused(&self) {
+        self.0.texts_refused.inc();
     }
 
     /// What waits between the sources and the dataflow.
@@ -390,6 +418,10 @@ mod tests {
         metrics.set_source("products", false, 18, [("topic:0", 17)]);
         metrics.set_source("products", false, 16, [("topic:0", 17)]);
         metrics.dead_letter_not_produced();
+        table.schema_refused();
+        metrics.set_dead_letters_waiting(13);
+        metrics.dead_letters_lost(14);
+        metrics.text_refused();
         metrics.push_rejected();
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
@@ -410,6 +442,10 @@ mod tests {
             "millpond_messages_total{table=\"products\"} 4",
             "millpond_changes_total{table=\"products\"} 6",
             "millpond_dead_letters_total{table=\"products\"} 2",
+            "millpond_schema_refused_total{table=\"products\"} 1",
+            "millpond_dead_letters_waiting 13",
+            "millpond_dead_letters_lost_total 14",
+            "millpond_texts_refused_total 1",
             "millpond_source_up{table=\"products\"} 0",
             "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
             "millpond_source_lost_messages_total{table=\"products\"} 18",

@@ -12,7 +12,7 @@ use millpond::change::{
 use millpond::dataflow::Parts;
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts};
 use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
@@ -490,6 +490,7 @@ impl Workers {
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
+            refused: Refused::default(),
             requests: requested,
             answers,
             wake: wake.clone(),
@@ -514,6 +515,7 @@ impl Workers {
                         requests: requests.clone(),
                         batch,
                     },
+                    refused: Refused::default(),
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),

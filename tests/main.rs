@@ -5,6 +5,7 @@ mod binary;
 mod checkpoint;
 
 mod dataflow;
+mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
@@ -16,6 +17,7 @@ mod readme;
 mod node;
 mod index;
 mod scenarios;
+mod schema_change;
 mod sources;
 mod tidy;
 mod vector;

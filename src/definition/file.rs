@@ -135,9 +135,9 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => None,
         Some(read) => {
             let read = read?;
-            if let Some(vector) = read.vector {
-                tables.get_mut(usize::from(read.table.0))?.vector = Some(vector);
-            }
+            let table = tables.get_mut(usize::from(read.table.0))?;
+            table.vector = read.vector;
+            table.needs = read.index.needs();
             Some(read.index)
         }
     };

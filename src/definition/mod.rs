@@ -10,6 +10,8 @@ pub mod expression;
 pub mod plan;
 mod sql;
 pub mod template;
+mod needs;
+pub(crate) mod worth;
 mod picture;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use std::time::Duration;
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
 pub use file::{load, parse};
+pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
 pub use template::Template;
@@ -79,6 +82,8 @@ pub struct Table {
     pub claim_check: Option<PathBuf>,
     /// The column that the index takes ready-made vectors from: decoded as a vector and checked.
     pub vector: Option<VectorColumn>,
+    /// What the index needs of the rows; nothing where it is made of another table.
+    pub needs: Vec<Need>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -116,6 +121,14 @@ impl Format {
             Format::MaxwellJson => "maxwell-json",
             Format::UpsertJson => "upsert-json",
             Format::EmbeddingJson => "embedding-json",
+        }
+    }
+
+    /// Whether each row has all columns of its source table, so that one that is missing is not there any more.
+    pub fn has_whole_rows(self) -> bool {
+        match self {
+            Format::CanalJson | Format::DebeziumJson | Format::MaxwellJson => true,
+            Format::UpsertJson | Format::EmbeddingJson => false,
         }
     }
 }
