@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -28,6 +28,7 @@ use crate::query::Searcher;
 use crate::server::{self, App};
 use crate::source::http::PushTable;
 use crate::source::{self, Running, SourceError, Status, Stop};
+use crate::storage::{Disk, Storage};
 
 /// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
 const FAST_REQUESTS_MAX: usize = 64;
@@ -77,6 +78,12 @@ pub enum NodeError {
         table: String,
         #[source]
         cause: SourceError,
+    },
+    #[error("cannot open the push log of table `{table}`")]
+    PushLog {
+        table: String,
+        #[source]
+        cause: std::io::Error,
     },
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -137,7 +144,7 @@ impl Node {
                 .is_some()
                 .then(|| Searcher::new(definition.clone(), published.clone(), embedder.clone())),
             published: published.clone(),
-            pushes: push_tables(&definition, &intake),
+            pushes: push_tables(&definition, &intake, &options.data_dir, &metrics)?,
             sources: definition
                 .tables
                 .iter()
@@ -228,7 +235,9 @@ impl Node {
     fn start_sources(&self) -> Result<(), NodeError> {
         let tables = self.app.definition.tables.iter().zip(&self.app.sources).zip(0..);
         for ((table, (_, status)), number) in tables {
-            if matches!(table.source, SourceSettings::Http) {
+            if let Some(pushes) = self.app.pushes.get(&table.name) {
+                let running = pushes.start(status.clone()).map_err(NodeError::Thread)?;
+                lock(&self.sources).push((table.name.clone(), running));
                 continue;
             }
             let receivers = self.intake.receivers(TableId(number));
@@ -273,13 +282,25 @@ impl Node {
 }
 
 /// The tables that take pushes, by name.
-fn push_tables(definition: &Definition, intake: &Arc<Intake>) -> BTreeMap<String, Arc<PushTable>> {
+fn push_tables(
+    definition: &Definition,
+    intake: &Arc<Intake>,
+    data_dir: &Path,
+    metrics: &Metrics,
+) -> Result<BTreeMap<String, Arc<PushTable>>, NodeError> {
+    let storage: Arc<dyn Storage> = Arc::new(Disk::new(data_dir));
     let tables = definition.tables.iter().zip(0..);
     tables
         .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
         .map(|(table, number)| {
             let receivers = intake.receivers(TableId(number));
-            (table.name.clone(), Arc::new(PushTable::new(&*receivers)))
+            let opened = PushTable::open(storage.clone(), &table.name, &*receivers);
+            let pushes = opened.map_err(|cause| NodeError::PushLog {
+                table: table.name.clone(),
+                cause,
+            })?;
+            metrics.push_lost(&table.name, pushes.lost());
+            Ok((table.name.clone(), pushes))
         })
         .collect()
 }

@@ -95,6 +95,9 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         snapshot.vectors_pending(),
         snapshot.vectors_unbuilt(),
     );
+    for (table, pushes) in &server.app.pushes {
+        metrics.set_push_log(table, pushes.log_bytes());
+    }
     for source in server.sources() {
         let lag = source
             .lag
