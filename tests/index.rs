@@ -204,7 +204,7 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
                     .map(|place| line(random, 300, push * 20 + place, &mut model))
                     .collect();
                 last = loop {
-                    match app.pushes["things"].push(lines.join("\n").as_bytes()) {
+                    match app.pushes["things"].push(lines.join("\n").as_bytes(), None) {
                         Ok(pushed) => break pushed.position,
                         Err(_) => std::thread::yield_now(),
                     }

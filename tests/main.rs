@@ -13,6 +13,7 @@ mod keyword;
 mod query;
 mod readme;
 mod node;
+mod push;
 mod index;
 mod scenarios;
 mod sources;

@@ -153,11 +153,10 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
     let key = IdempotencyKey::new(key.as_bytes()).filter(|_| keys.next().is_none());
     match key {
         Some(key) => Ok(Some(key)),
-        None => Err(ApiError::bad_request(
-            "bad_idempotency_key",
-            "the Idempotency-Key cannot be used",
-        )
-        .hint("send one, of 1 to 255 visible characters of ASCII, such as a UUID")),
+        None => Err(
+            ApiError::bad_request("bad_idempotency_key", "the Idempotency-Key cannot be used")
+                .hint("send one, of 1 to 255 visible characters of ASCII, such as a UUID"),
+        ),
     }
 }
 
@@ -176,10 +175,8 @@ fn not_taken(table: &str, error: PushError) -> ApiError {
             tracing::error!(table, error = %cause, "a push could not be written to the log");
             let message = format!("the push cannot be written to the log of table {table}: {cause}");
             match cause.kind() {
-                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-                    ApiError::no_space("disk_full", message)
-                        .hint("nothing of it was taken: make room in the data directory and send it again")
-                }
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ApiError::no_space("disk_full", message)
+                    .hint("nothing of it was taken: make room in the data directory and send it again"),
                 _ => ApiError::unavailable("log_failed", message)
                     .hint("nothing of it was taken: send it again when the disk is well"),
             }

@@ -132,7 +132,9 @@ mod tests {
     }
 
     fn written(frames: &[Frame<'_>]) -> Vec<u8> {
-        let bytes = frames.iter().flat_map(|frame| [frame.head(), frame.body.to_vec()]);
+        let bytes = frames
+            .iter()
+            .flat_map(|frame| [frame.head(), frame.body.to_vec()]);
         bytes.flatten().collect()
     }
 

@@ -93,11 +93,7 @@ impl Keys {
         let firsts: Vec<&First> = self
             .order
             .iter()
-            .filter_map(|(taken_ms, key)| {
-                self.by_key
-                    .get(key)
-                    .filter(|first| first.taken_ms == *taken_ms)
-            })
+            .filter_map(|(taken_ms, key)| self.by_key.get(key).filter(|first| first.taken_ms == *taken_ms))
             .collect();
         if firsts.is_empty() {
             return None;

@@ -32,6 +32,7 @@ pub struct Log {
     durable: u64,
     /// Appended since the last sync began, or more.
     unsynced_bytes: u64,
+    segment_bytes_max: u64,
 }
 
 struct Closed {
@@ -49,7 +50,12 @@ pub struct Opened {
 
 impl Log {
     /// Reads what there is of a table. The next line is neither before `resume` nor before the end of the log.
-    pub fn open(storage: Arc<dyn Storage>, table: &str, resume: u64) -> io::Result<Opened> {
+    pub fn open(
+        storage: Arc<dyn Storage>,
+        table: &str,
+        resume: u64,
+        segment_bytes_max: u64,
+    ) -> io::Result<Opened> {
         let folder = format!("{LOGS}/{table}");
         let mut names = storage.list(&folder)?;
         for name in names.extract_if(.., |name| name.ends_with(ASIDE)) {
@@ -77,6 +83,7 @@ impl Log {
             end: resume,
             durable: resume,
             unsynced_bytes: 0,
+            segment_bytes_max,
         };
         let mut lost = Vec::new();
         for (first, until) in with_ends(&firsts) {
@@ -144,7 +151,12 @@ impl Log {
     /// Nothing of it is in the log, and no offset is used up; a later one may succeed.
     pub fn append(&mut self, frame: &Frame<'_>) -> io::Result<()> {
         debug_assert_eq!(frame.first, self.end, "offsets go on");
-        if self.open.as_ref().is_some_and(Segment::is_done) {
+        let bytes_max = self.segment_bytes_max;
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|segment| segment.is_done(bytes_max))
+        {
             self.close()?;
         }
         let segment = match &mut self.open {

@@ -23,8 +23,11 @@ use frame::Frame;
 use keys::{Found, Keys};
 use lines::messages;
 use log::{Log, Opened, Replay};
-use syncer::Syncer;
 pub use syncer::NotSynced;
+use syncer::Syncer;
+
+/// A segment that has reached this size is closed. Smaller ones are cut sooner; each costs a sync and a file.
+const SEGMENT_BYTES_MAX: u64 = 16 << 20;
 
 /// Bytes of frames that a replay hands on at once.
 const REPLAY_BYTES: usize = 1 << 20;
@@ -114,11 +117,21 @@ impl PushTable {
         table: &str,
         receivers: &dyn Receivers,
     ) -> io::Result<Arc<PushTable>> {
+        PushTable::with_segments(storage, table, receivers, SEGMENT_BYTES_MAX)
+    }
+
+    /// The same, with segments of about so many bytes.
+    pub fn with_segments(
+        storage: Arc<dyn Storage>,
+        table: &str,
+        receivers: &dyn Receivers,
+        segment_bytes_max: u64,
+    ) -> io::Result<Arc<PushTable>> {
         let partition = receivers.partition("0");
         let resume = partition
             .resume_after
             .map_or(0, |Offset(last)| last.saturating_add(1));
-        let Opened { log, keys, lost } = Log::open(storage, table, resume)?;
+        let Opened { log, keys, lost } = Log::open(storage, table, resume, segment_bytes_max)?;
         for offsets in &lost {
             tracing::error!(
                 table,
@@ -147,7 +160,10 @@ impl PushTable {
         let replay = move || match table.replay(&status) {
             Ok(()) | Err(ReplayError::Closed(_)) => {}
             Err(ReplayError::Read(error)) => {
-                status.set_trouble(format!("cannot read the push log of table `{}`: {error}", table.table));
+                status.set_trouble(format!(
+                    "cannot read the push log of table `{}`: {error}",
+                    table.table
+                ));
             }
         };
         let name = format!("replay {}", self.table);
@@ -244,7 +260,8 @@ impl PushTable {
     /// checkpoint.
     ///
     /// # Errors
-    /// A sync failed meanwhile. A later one may succeed: the log goes on in a new segment.
+    /// The log can neither be synced nor be written again to a new segment. Both are tried again by whoever pushes
+    /// or waits next, and nothing is taken before they succeed.
     pub async fn durable(&self, position: Offset) -> Result<(), NotSynced> {
         self.syncer.durable(position).await
     }
@@ -256,13 +273,15 @@ impl PushTable {
     pub fn checkpointed(&self, position: Offset) {
         let covered = position.0.saturating_add(1);
         let _cutting = self.cutting.lock().unwrap_or_else(PoisonError::into_inner);
+        // A checkpoint holds the rows; the keys are in the frames.
+        self.syncer.sync(&self.kept);
         let (file, keys) = {
             let (log, keys) = &mut *self.kept.lock();
             log.cover(covered);
-            if !log.can_remove(covered) {
-                return self.syncer.tell(log);
-            }
             self.syncer.tell(log);
+            if !log.can_remove(covered) {
+                return;
+            }
             (log.keys_file(), keys.to_bytes())
         };
         // Written without the lock: keys that come meanwhile stand in a segment that stays.

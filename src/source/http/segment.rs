@@ -7,9 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::frame::Frame;
 use crate::storage::{File, Storage};
 
-/// A segment that has reached this size is closed. Smaller ones are cut sooner; each costs a sync and a file.
-const SEGMENT_BYTES_MAX: u64 = 16 << 20;
-
 /// The folder of all logs.
 pub const LOGS: &str = "push";
 
@@ -76,9 +73,9 @@ impl Segment {
         })
     }
 
-    /// Whether the next frame belongs into another segment.
-    pub fn is_done(&self) -> bool {
-        self.is_torn || self.bytes >= SEGMENT_BYTES_MAX || self.syncing.has_failed.load(Ordering::Acquire)
+    /// Whether the next frame belongs into another segment, where one has about `bytes_max`.
+    pub fn is_done(&self, bytes_max: u64) -> bool {
+        self.is_torn || self.bytes >= bytes_max || self.syncing.has_failed.load(Ordering::Acquire)
     }
 
     /// Appends a frame; gives its size.

@@ -11,7 +11,7 @@ use super::Kept;
 use super::log::Log;
 use crate::change::Offset;
 
-/// The sync that a push waited for failed.
+/// The sync that a push waited for failed, and so did writing again what it was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log could not be synced")]
 pub struct NotSynced;
@@ -56,6 +56,11 @@ impl Syncer {
             // Full: the sync that was asked for has not begun, and will serve this one too.
             let _ = asked.try_send(());
         }
+    }
+
+    /// Syncs on this thread what is not durable.
+    pub fn sync(&self, kept: &Kept) {
+        sync(kept, &self.reached);
     }
 
     /// Waits until a position is durable.
@@ -110,10 +115,10 @@ fn sync(kept: &Kept, reached: &watch::Sender<Reached>) {
         Ok(()) => log.synced(&pending),
         Err(error) => {
             tracing::error!(%error, "the push log could not be synced");
-            reached.send_modify(|reached| reached.failures += 1);
             // At once, while the system still has what it could not write.
             if let Err(error) = log.close() {
                 tracing::error!(%error, "and what is in doubt could not be written again");
+                reached.send_modify(|reached| reached.failures += 1);
             }
         }
     }
