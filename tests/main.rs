@@ -15,6 +15,7 @@ mod keyword;
 mod query;
 mod readme;
 mod node;
+mod push;
 mod index;
 mod scenarios;
 mod schema_change;
