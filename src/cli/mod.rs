@@ -3,6 +3,7 @@
 mod replay;
 pub mod search;
 mod serve;
+mod snapshot;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Search a running node.
     Search(search::SearchArgs),
+    /// Keep, list and bring back checkpoints for backups.
+    Snapshot(snapshot::SnapshotArgs),
 }
 
 /// What ends a command early: printed once, in full.
@@ -48,6 +51,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Failure::from),
