@@ -67,7 +67,7 @@ impl Storage for Disk {
         let path = self.create_parents(path)?;
         // Truncating would reach through links, and take pages from under a mapping.
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Box::new(fs::File::create_new(path)?)),
         }
     }
