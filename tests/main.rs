@@ -16,5 +16,6 @@ mod node;
 mod index;
 mod scenarios;
 mod sources;
+mod stored;
 mod tidy;
 mod vector;
