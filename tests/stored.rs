@@ -2,6 +2,7 @@
 
 mod rig;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use millpond::index::shard::DocumentVector;
@@ -14,7 +15,7 @@ use crate::shared::Random;
 
 /// What happens to some keys in a tick.
 fn changes(random: &mut Random, keys: usize, count: usize) -> Vec<Change> {
-    let mut changes = std::collections::BTreeMap::new();
+    let mut changes = BTreeMap::new();
     for _ in 0..count {
         let key = format!("k{}", random.below(keys));
         let document = (!random.percent(20)).then(|| {
@@ -114,7 +115,7 @@ fn what_comes_again_otherwise_than_it_was_stored_is_corrected() {
             (Some((row, _)), Some((other, _))) => row != other,
             (before, now) => before.is_some() || now.is_some(),
         };
-        let keys: std::collections::BTreeSet<_> = before.keys().chain(rig.held.keys()).collect();
+        let keys: BTreeSet<_> = before.keys().chain(rig.held.keys()).collect();
         let others = keys.into_iter().filter(|key| is_other(key)).count() as u64;
         let at = format!("seed {seed}, {others} others");
         assert!(
@@ -289,10 +290,7 @@ fn a_part_with_a_wrong_bit_is_refused() {
     rig.settle();
     rig.apply(changes(random, 60, 60));
     let stored = folder.store(&rig.state(), &StoredShard::default());
-    let settings = millpond::index::shard::ShardSettings {
-        repeatable: false,
-        wake: std::sync::Arc::new(|| ()),
-    };
+    let settings = rig::settings();
     let open = |stored: &StoredShard| rig::open(&folder, stored, &settings);
     for part in stored.parts() {
         let path = folder.path(&part.name);
@@ -333,6 +331,7 @@ fn slots_that_say_something_else_are_refused_or_corrected_but_panic_nowhere() {
         .unwrap();
     let path = folder.path(&slots.name);
     let packed = fs::read(&path).unwrap();
+    let settings = rig::settings();
     let plain = zstd::decode_all(&packed[..]).unwrap();
     let mut opened = 0;
     for byte in 0..plain.len() {
@@ -342,10 +341,6 @@ fn slots_that_say_something_else_are_refused_or_corrected_but_panic_nowhere() {
         fs::remove_file(&path).unwrap();
         fs::write(&path, &bytes).unwrap();
         let other = with_bytes(&stored, slots, &bytes);
-        let settings = millpond::index::shard::ShardSettings {
-            repeatable: false,
-            wake: std::sync::Arc::new(|| ()),
-        };
         let Ok(_) = rig::open(&folder, &other, &settings) else {
             continue;
         };
@@ -367,10 +362,7 @@ fn an_index_of_another_shape_is_refused() {
     rig.apply(documents(random, 0..4_200));
     rig.settle();
     let stored = folder.store(&rig.state(), &StoredShard::default());
-    let settings = millpond::index::shard::ShardSettings {
-        repeatable: false,
-        wake: std::sync::Arc::new(|| ()),
-    };
+    let settings = rig::settings();
     let parts = millpond::storage::PartReader::new(&folder.disk);
     let refused = |index: &millpond::definition::Index, dimensions| {
         millpond::index::stored::open(index, dimensions, &settings, &stored, &parts).is_err()

@@ -103,6 +103,14 @@ impl Folder {
     }
 }
 
+/// How a node's shard works, for one that nobody wakes.
+pub fn settings() -> ShardSettings {
+    ShardSettings {
+        repeatable: false,
+        wake: Arc::new(|| ()),
+    }
+}
+
 pub fn open(folder: &Folder, stored: &StoredShard, settings: &ShardSettings) -> Result<Shard, Damaged> {
     stored::open(
         &index(),
