@@ -20,5 +20,6 @@ mod index;
 mod scenarios;
 mod schema_change;
 mod sources;
+mod stored;
 mod tidy;
 mod vector;
