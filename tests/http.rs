@@ -755,8 +755,12 @@ fn the_description_names_every_route_and_holds_together() {
             "get /metrics",
             "get /openapi.json",
             "get /readyz",
+            "get /v1/dead-letters",
+            "get /v1/dead-letters/{id}",
             "get /v1/indexes/{index}/documents/{key}",
             "get /v1/indexes/{index}/stats",
+            "post /v1/dead-letters/drop",
+            "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/search",
             "post /v1/tables/{table}/changes",
         ]
