@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use millpond::change::{PartitionId, TableId, Tick};
-use millpond::checkpoint::{Checkpointed, Durable};
 use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
