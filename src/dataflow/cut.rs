@@ -52,9 +52,12 @@ impl Cuts {
         }
     }
 
-    /// The last cut has been written, or will be written with the next one.
-    pub fn written(&self) {
-        self.state.busy.store(false, Ordering::Release);
+    /// To be called when the last cut has been written, or will be written with the next one.
+    ///
+    /// It holds no end of the channel: the thread that writes ends when the workers do.
+    pub fn when_written(&self) -> impl Fn() + Send + use<> {
+        let state = self.state.clone();
+        move || state.busy.store(false, Ordering::Release)
     }
 
     pub fn took(&self, bytes: usize) {
