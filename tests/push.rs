@@ -166,7 +166,9 @@ fn a_disk_that_fails_a_write_takes_nothing_and_the_next_push_has_the_offset() {
         for before in [0, 1, 3] {
             let storage = Memory::new();
             let table = Table::open(&storage, None);
-            (0..before).for_each(|_| drop(table.push("before").unwrap()));
+            for _ in 0..before {
+                table.push("before").unwrap();
+            }
             storage.inject(fault);
             let refused = table.push_once("key", "a\nb");
             assert!(
