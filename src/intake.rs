@@ -238,13 +238,15 @@ impl Receiver for PartitionReceiver {
             changes: batch.changes.len() as u64,
             dead_letters: batch.dead_letters,
         };
-        let send = || self.intake.batches.try_send(batch);
-        if let Err(error) = self.intake.dead_letters.keep_if(&dead, send) {
-            self.intake.budget.release(bytes);
-            return Err(match error {
+        let send = || {
+            self.intake.batches.try_send(batch).map_err(|error| match error {
                 TrySendError::Full(_) => NotTaken::Full,
                 TrySendError::Disconnected(_) => NotTaken::Closed,
-            });
+            })
+        };
+        if let Err(not_taken) = self.intake.dead_letters.keep_if(&dead, send) {
+            self.intake.budget.release(bytes);
+            return Err(not_taken);
         }
         self.sent(messages.len(), taken, &dead);
         (self.intake.wake)();
