@@ -12,14 +12,15 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::TableId;
-use crate::checkpoint::{Checkpointed, OpenError, Recovered, Shape, Store, Writer};
+use crate::change::{Row, TableId};
+use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, Writer};
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::embedders::Threads;
 use crate::dataflow::lane::{Answer, Beside, Texts};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::dataflow::{Parts, Resume};
+use crate::decode::key_of;
 use crate::definition::{Definition, SourceSettings, Table, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
@@ -223,14 +224,16 @@ impl Node {
         let definition = app.definition.clone();
         let count = self.options.workers.unwrap_or_else(default_workers);
         let storage: Arc<dyn Storage> = Arc::new(Disk::new(&self.options.data_dir));
-        let shape = Shape::new(
-            &definition,
-            embedder
-                .as_deref()
-                .map(|embedder| (embedder.model(), embedder.dimensions())),
-            count,
-        );
-        let (store, recovered) = Store::open(storage.clone(), shape, self.options.rebuild)?;
+        let model = embedder
+            .as_deref()
+            .map(|embedder| (embedder.model(), embedder.dimensions()));
+        let rekey = |table: &str, row: &Row| {
+            let (_, table) = definition.table(table)?;
+            key_of(table, row).ok()
+        };
+        let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
+        let shape = Shape::of(&definition, model, count);
+        let (store, recovered) = Store::open(storage.clone(), shape, rebuild)?;
         let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
         let resume = self.restore(recovered, &publisher, storage);
         let (cuts, writing) = crossbeam_channel::bounded(1);
@@ -241,7 +244,7 @@ impl Node {
             cuts: writing,
             durable: app.durable.clone(),
             sync_others: Box::new(move || dead_letters.sync()),
-            written: Box::new(move || written.written()),
+            written: Box::new(move |_oldest| written.written()),
             metrics: app.metrics.clone(),
         };
         *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);

@@ -2,6 +2,7 @@
 
 mod shared;
 mod binary;
+mod checkpoint;
 
 mod dataflow;
 mod decode;

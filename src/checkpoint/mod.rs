@@ -4,12 +4,23 @@
 //! gives back the newest one that is whole.
 
 mod durable;
+mod block;
+mod layers;
+mod manifest;
+mod recover;
+mod rows;
+mod shape;
+mod store;
+mod texts;
 mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use durable::{Checkpointed, Durable};
+pub use recover::{OpenError, Rekey};
+pub use shape::{Change, IndexShape, Shape, TableShape, VectorShape};
+pub use store::{CheckpointError, Store};
 pub use writer::Writer;
 
 use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
@@ -70,28 +81,8 @@ pub struct Recovered {
     /// By name of the table.
     pub tables: BTreeMap<String, TableCut>,
     pub texts: BTreeMap<TextHash, TextVector>,
+    /// As many as the definition needs, or none where they do not fit it.
     pub shards: Vec<StoredShard>,
-}
-
-pub struct Store;
-pub struct Shape;
-#[derive(Debug, thiserror::Error)]
-#[error("")]
-pub struct OpenError;
-impl Shape {
-    pub fn new(_: &crate::definition::Definition, _: Option<(&str, usize)>, _: usize) -> Shape {
-        Shape
-    }
-}
-impl Store {
-    pub fn open(
-        _: Arc<dyn crate::storage::Storage>,
-        _: Shape,
-        _: bool,
-    ) -> Result<(Store, Option<Recovered>), OpenError> {
-        todo!()
-    }
-    pub fn write(&mut self, _: &Cut) -> Result<Checkpointed, OpenError> {
-        todo!()
-    }
+    /// What the definition of now asks of the stored data; it is done already.
+    pub change: Change,
 }

@@ -1,13 +1,13 @@
 //! The thread that writes cuts, at low priority, while ticks go on.
 
-use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
 use crossbeam_channel::Receiver;
 
-use super::{Cut, Durable, Store, TableCut};
+use super::{Checkpointed, Cut, Durable, Store};
 use crate::metrics::Metrics;
 
 /// Behind ticks and queries, before the building of graphs: a checkpoint is to end.
@@ -20,8 +20,8 @@ pub struct Writer {
     pub durable: Arc<Durable>,
     /// Syncs what the manifest relies on and the store does not write: the dead letters.
     pub sync_others: Box<dyn Fn() -> std::io::Result<()> + Send>,
-    /// Called after each attempt: the next cut may come.
-    pub written: Box<dyn Fn() + Send>,
+    /// Called after each attempt, with the oldest checkpoint that recovery may fall back to: the next cut may come.
+    pub written: Box<dyn Fn(Option<&Checkpointed>) + Send>,
     pub metrics: Metrics,
 }
 
@@ -35,29 +35,23 @@ impl Writer {
 
     fn run(mut self) {
         crate::priority::lower(NICENESS);
-        let mut unwritten: Option<Cut> = None;
         while let Ok(cut) = self.cuts.recv() {
-            let cut = match unwritten.take() {
-                Some(earlier) => together(earlier, cut),
-                None => cut,
-            };
-            unwritten = self.write(cut);
-            (self.written)();
+            self.write(cut);
+            (self.written)(self.store.oldest());
         }
     }
 
-    /// Writes a cut, and gives it back where that failed: the next one takes it along.
-    fn write(&mut self, cut: Cut) -> Option<Cut> {
+    /// Writes a cut. Where that fails, the store writes its changes with the next one.
+    fn write(&mut self, cut: Cut) {
         let began = Instant::now();
-        let written = (self.sync_others)()
-            .map_err(|error| error.to_string())
-            .and_then(|()| self.store.write(&cut).map_err(|error| error.to_string()));
+        let tick = cut.tick.0;
+        let written = (self.sync_others)().map_err(|error| chain(&error));
+        let written = written.and_then(|()| self.store.write(cut).map_err(|error| chain(&error)));
         match written {
             Ok(checkpointed) => {
                 self.metrics.checkpoint(Some(began.elapsed()));
-                tracing::debug!(tick = cut.tick.0, took = ?began.elapsed(), "checkpoint");
+                tracing::debug!(tick, took = ?began.elapsed(), "checkpoint");
                 self.durable.advance(checkpointed);
-                None
             }
             Err(error) => {
                 self.metrics.checkpoint(None);
@@ -65,28 +59,13 @@ impl Writer {
                     error,
                     "no checkpoint: what changes meanwhile is searchable, and would be read again after a restart"
                 );
-                Some(cut)
             }
         }
     }
 }
 
-/// Two cuts, one after the other, as one.
-fn together(mut earlier: Cut, later: Cut) -> Cut {
-    earlier.texts.extend(later.texts);
-    let tables = earlier.tables.into_iter().zip(later.tables);
-    Cut {
-        texts: earlier.texts,
-        tables: tables.map(|(earlier, later)| newest(earlier, later)).collect(),
-        ..later
-    }
-}
-
-fn newest(earlier: TableCut, later: TableCut) -> TableCut {
-    let mut keys: HashMap<_, _> = earlier.keys.into_iter().collect();
-    keys.extend(later.keys);
-    TableCut {
-        truncated: later.truncated,
-        keys: keys.into_iter().collect(),
-    }
+/// An error with its causes.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -22,7 +22,7 @@ mod vector;
 
 pub use claim_check::ClaimCheck;
 
-use crate::change::{Change, Offset, PartitionId};
+use crate::change::{Change, Key, Offset, PartitionId, Row};
 use crate::definition::{Format, Table};
 use outcome::Outcome;
 use target::Target;
@@ -72,6 +72,14 @@ enum FormatDecoder {
     Maxwell(maxwell::Maxwell),
     Upsert(upsert::Upsert),
     Embedding(embedding::Embedding),
+}
+
+/// The key of a table's row: for rows that were decoded under another key.
+///
+/// # Errors
+/// Names the column that is missing or cannot be in a key.
+pub fn key_of(table: &Table, row: &Row) -> Result<Key, String> {
+    Target::new(table).key(|_, name| Ok(row.get(name).cloned()))
 }
 
 impl Decoder {

@@ -32,11 +32,35 @@ impl Disk {
         }
         Ok(path)
     }
+
+    fn entries(&self, folder: &str, is_wanted: fn(&fs::FileType) -> bool) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if is_wanted(&entry.file_type()?)
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
 }
 
 impl Storage for Disk {
     fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(fs::File::create(self.create_parents(path)?)?))
+        let path = self.create_parents(path)?;
+        // Truncating would reach through links, and take pages from under a mapping.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => Ok(Box::new(fs::File::create_new(path)?)),
+        }
     }
 
     fn append(&self, path: &str) -> io::Result<Box<dyn File>> {
@@ -70,26 +94,18 @@ impl Storage for Disk {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.root.join(folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        self.entries(folder, fs::FileType::is_file)
+    }
+
+    fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.entries(folder, fs::FileType::is_dir)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        fs::File::open(self.root.join(folder))?.sync_all()
+        for folder in Path::new(folder).ancestors() {
+            fs::File::open(self.root.join(folder))?.sync_all()?;
+        }
+        Ok(())
     }
 }
 
