@@ -238,11 +238,6 @@ impl Served {
         self.data.path()
     }
 
-    /// The data directory, for the next node.
-    pub fn data(&self) -> &Arc<tempfile::TempDir> {
-        &self.data
-    }
-
     pub fn get(&self, path: &str) -> Answer {
         let (status, body) = self.get_text(path);
         let json = serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body:?}"));
@@ -299,6 +294,10 @@ impl Served {
             "what was read is searchable",
             |(_, stats)| stats["messages"].as_f64() == Some(read) && stats["vectors_pending"] == 0,
         )
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.running.child.id()
     }
 
     /// Sends a signal.

@@ -54,8 +54,10 @@ fn a_node_that_is_killed_a_few_times_loses_nothing() {
 /// Kills both nodes so many times, each at its own moments, and compares what they show at last.
 fn prove(kills: usize) {
     for seed in Random::seeds(1) {
+        let cluster = kafka::cluster();
+        let brokers = cluster.bootstrap_servers();
         thread::scope(|scope| {
-            scope.spawn(|| prove_with(&Kafka::new(seed), kills, seed));
+            scope.spawn(move || prove_with(&Kafka::new(brokers, seed), kills, seed));
             scope.spawn(|| prove_with(&Pushes::new(seed), kills, seed + 1000));
         });
     }

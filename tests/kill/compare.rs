@@ -47,12 +47,14 @@ pub fn compare(node: &Served, truth: &Truth, name: &str, seed: u64) -> usize {
     for (id, note) in &documents {
         differences.of_document(node, *id, note);
     }
-    for words in truth.dead_words.chunks(WORDS_TOGETHER) {
+    let hidden = truth.notes.values().filter(|note| note.draft).map(|note| &note.word);
+    let lost: Vec<&str> = truth.dead_words.iter().chain(hidden).map(String::as_str).collect();
+    for words in lost.chunks(WORDS_TOGETHER) {
         let found = hits(
             node,
             json!({"query": words.join(" "), "mode": "keyword", "limit": 1000, "fields": ["text"]}),
         );
-        let extra = found.iter().map(|(key, hit)| format!("{key} by a word it lost: {hit}"));
+        let extra = found.iter().map(|(key, hit)| format!("{key} by a word that no document has: {hit}"));
         differences.extra.extend(extra);
     }
     let mut random = Random::new(seed);

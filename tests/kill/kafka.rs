@@ -31,21 +31,26 @@ const CHANGES_TOGETHER: usize = 20;
 const REPEATED_PERCENT: usize = 5;
 const REPEATED_AFTER_MAX: usize = 5_000;
 
+/// Brokers with an empty topic, as long as this lives.
+pub fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).unwrap();
+    cluster.create_topic(TOPIC, PARTITIONS as i32, 1).unwrap();
+    cluster
+}
+
 pub struct Kafka {
-    cluster: MockCluster<'static, DefaultProducerContext>,
+    brokers: String,
     seed: u64,
 }
 
 impl Kafka {
-    pub fn new(seed: u64) -> Kafka {
-        let cluster = MockCluster::new(1).unwrap();
-        cluster.create_topic(TOPIC, PARTITIONS as i32, 1).unwrap();
-        Kafka { cluster, seed }
+    pub fn new(brokers: String, seed: u64) -> Kafka {
+        Kafka { brokers, seed }
     }
 
     fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", self.cluster.bootstrap_servers());
+        config.set("bootstrap.servers", &self.brokers);
         config
     }
 
@@ -71,7 +76,7 @@ impl Feed for Kafka {
     }
 
     fn table(&self) -> String {
-        let brokers = self.cluster.bootstrap_servers();
+        let brokers = &self.brokers;
         format!(
             "source = {{ kind = \"kafka\", brokers = \"{brokers}\", topic = \"{TOPIC}\", group = \"g\", start = \"earliest\" }}\n\
              format = \"canal-json\""

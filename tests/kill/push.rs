@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::changes::{Changes, Truth};
 use super::{Address, Feed, Sent};
-use crate::binary::agent;
+use crate::binary::{agent, eventually};
 
 /// Clients that push side by side, each to keys of its own, one push after the other.
 const CLIENTS: usize = 4;
@@ -101,13 +101,11 @@ impl Client {
             thread::sleep(Duration::from_secs_f64(due).saturating_sub(began.elapsed()));
             let lines: Vec<String> = (0..CHANGES_OF_A_PUSH).map(|_| self.line()).collect();
             let (body, key) = (lines.join("\n"), format!("{}-{}", self.number, self.taken.len()));
-            let last = loop {
-                if let Some(position) = push(&agent, node, &key, &body) {
-                    break position;
-                }
-                self.retries += 1;
-                thread::sleep(Duration::from_millis(5));
-            };
+            let last = eventually("a push is acknowledged", || {
+                let position = push(&agent, node, &key, &body);
+                self.retries += usize::from(position.is_none());
+                position
+            });
             let first = (last + 1).checked_sub(lines.len() as u64).expect("all lines were taken");
             self.taken.push((first, last));
             self.lines += lines.len();
