@@ -6,17 +6,21 @@
 mod budget;
 mod dead_letters;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
+use tokio::sync::oneshot;
 
 use budget::Budget;
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letters::{
+    Also, DeadLetter, DeadLetters, Dropped, Letter, LetterDocument, Page, ReplayError, Replayed,
+    UnembeddedText,
+};
 
-use crate::change::{Change, Offset, PartitionId, TableId};
-use crate::decode::{Decoded, Decoder, Message};
+use crate::change::{Change, Offset, PartitionId, TableId, Tick};
+use crate::decode::{Cause, Decoded, Decoder, Message};
 use crate::definition::{Definition, Table};
 use crate::metrics::{Metrics, TableMetrics};
 use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Taken};
@@ -33,8 +37,8 @@ pub struct Batch {
     pub table: TableId,
     /// `table/partition`.
     pub partition: Arc<str>,
-    /// The position of the last message.
-    pub last: Offset,
+    /// The position of the last message; `None` where messages are replayed, which moves no position.
+    pub last: Option<Offset>,
     pub messages: u64,
     pub dead_letters: u64,
     /// When the source committed the oldest change, in milliseconds since 1970, where messages say.
@@ -42,6 +46,8 @@ pub struct Batch {
     pub arrived: Instant,
     pub bytes: usize,
     pub changes: Vec<Change>,
+    /// Told the tick that the batch enters, where somebody wants to know.
+    pub entered: Option<oneshot::Sender<Tick>>,
 }
 
 /// The door into the dataflow, shared by all sources of a node.
@@ -53,6 +59,10 @@ pub struct Intake {
     metrics: Metrics,
     wake: Arc<dyn Fn() + Send + Sync>,
     partitions: Mutex<Partitions>,
+    /// What rows of a table are known to have had before this start.
+    columns: Mutex<BTreeMap<TableId, BTreeSet<String>>>,
+    /// Changes of tables that have been told.
+    told: Mutex<BTreeSet<(TableId, String)>>,
 }
 
 /// The partitions seen so far, by `table/partition`.
@@ -72,6 +82,7 @@ impl Intake {
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> (Arc<Intake>, Queue<Batch>) {
         let (batches, queue) = crossbeam_channel::bounded(QUEUE_BATCHES_MAX);
+        dead_letters.count_in(&metrics);
         let intake = Intake {
             definition,
             batches,
@@ -80,6 +91,8 @@ impl Intake {
             metrics,
             wake,
             partitions: Mutex::default(),
+            columns: Mutex::default(),
+            told: Mutex::default(),
         };
         (Arc::new(intake), queue)
     }
@@ -105,21 +118,76 @@ impl Intake {
 
     /// Goes on from the partitions of the run before. Called before the first source starts.
     pub fn restore(&self, numbers: BTreeMap<String, PartitionId>, positions: BTreeMap<String, u64>) {
-        *self.partitions() = Partitions { numbers, positions };
+        *lock(&self.partitions) = Partitions { numbers, positions };
     }
 
     /// The numbers of all partitions seen so far, by `table/partition`.
     pub fn numbers(&self) -> BTreeMap<String, PartitionId> {
-        self.partitions().numbers.clone()
+        lock(&self.partitions).numbers.clone()
     }
 
-    fn partitions(&self) -> MutexGuard<'_, Partitions> {
-        self.partitions.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Where what cannot be decoded is kept.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
+    /// Says that kept rows of a table have these columns: one that the index needs and a new row lacks was dropped.
+    ///
+    /// For recovered rows, before the sources start.
+    pub fn expect_columns<'a>(&self, table: TableId, columns: impl IntoIterator<Item = &'a str>) {
+        let mut known = lock(&self.columns);
+        known
+            .entry(table)
+            .or_default()
+            .extend(columns.into_iter().map(str::to_owned));
     }
 
     fn table(&self, table: TableId) -> &Table {
         &self.definition.tables[usize::from(table.0)]
     }
+
+    /// The number of a partition, as `table/partition`: a new one where it was not known.
+    fn partition_number(&self, name: &str) -> PartitionId {
+        lock(&self.partitions).find(name).0
+    }
+
+    fn decoder(&self, table: TableId) -> Decoder {
+        let decoder = Decoder::new(self.table(table));
+        if let Some(columns) = lock(&self.columns).get(&table) {
+            decoder.expect_columns(columns.iter().map(String::as_str));
+        }
+        decoder
+    }
+
+    /// Sends a batch when there is room for it.
+    fn send(&self, batch: Batch) -> Result<(), Closed> {
+        self.budget.acquire(batch.bytes).map_err(|_| Closed)?;
+        self.batches.send(batch).map_err(|_| Closed)?;
+        (self.wake)();
+        Ok(())
+    }
+
+    /// Counts rows that a change of their table made dead letters, and says so once a change.
+    fn tell_schema_changes(&self, table: TableId, metrics: &TableMetrics, dead: &[DeadLetter<'_>]) {
+        let affected = dead.iter().filter(|letter| letter.cause == Cause::SchemaChange);
+        for letter in affected {
+            metrics.schema_refused();
+            if lock(&self.told).insert((table, letter.reason.clone())) {
+                tracing::warn!(
+                    table = letter.table,
+                    partition = &*letter.partition,
+                    offset = letter.message.offset.0,
+                    "the source table has changed: {}; such rows are kept as dead letters, and what was indexed of \
+                     them before stays",
+                    letter.reason
+                );
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Partitions {
@@ -141,10 +209,10 @@ impl Receivers for TableReceivers {
     fn partition(&self, name: &str) -> Partition {
         let table = self.intake.table(self.table);
         let name = format!("{}/{name}", table.name);
-        let (id, resume_after) = self.intake.partitions().find(&name);
+        let (id, resume_after) = lock(&self.intake.partitions).find(&name);
         let receiver = PartitionReceiver {
             intake: self.intake.clone(),
-            decoder: Decoder::new(table),
+            decoder: self.intake.decoder(self.table),
             table: self.table,
             partition: Arc::from(name),
             metrics: self.intake.metrics.table(&table.name),
@@ -171,15 +239,14 @@ impl Receiver for PartitionReceiver {
         let Some((batch, dead)) = self.decode(messages) else {
             return Ok(());
         };
-        self.intake.budget.acquire(batch.bytes).map_err(|_| Closed)?;
         // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
         self.intake.dead_letters.keep(&dead);
         let taken = Taken {
             changes: batch.changes.len() as u64,
             dead_letters: batch.dead_letters,
         };
-        self.intake.batches.send(batch).map_err(|_| Closed)?;
-        self.sent(messages.len(), taken);
+        self.intake.send(batch)?;
+        self.sent(messages.len(), taken, &dead);
         Ok(())
     }
 
@@ -193,18 +260,20 @@ impl Receiver for PartitionReceiver {
             changes: batch.changes.len() as u64,
             dead_letters: batch.dead_letters,
         };
-        if let Err(error) = self.intake.batches.try_send(batch) {
+        let send = || self.intake.batches.try_send(batch);
+        if let Err(error) = self.intake.dead_letters.keep_if(&dead, send) {
             self.intake.budget.release(bytes);
             return Err(match error {
                 TrySendError::Full(_) => NotTaken::Full,
                 TrySendError::Disconnected(_) => NotTaken::Closed,
             });
         }
-        self.intake.dead_letters.keep(&dead);
-        self.sent(messages.len(), taken);
+        self.sent(messages.len(), taken, &dead);
+        (self.intake.wake)();
         Ok(taken)
     }
 }
+
 impl PartitionReceiver {
     fn decode<'m>(&mut self, messages: &[Message<'m>]) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
         decode_batch(
@@ -216,10 +285,10 @@ impl PartitionReceiver {
         )
     }
 
-    fn sent(&self, messages: usize, taken: Taken) {
+    fn sent(&self, messages: usize, taken: Taken, dead: &[DeadLetter<'_>]) {
         self.metrics.read(messages as u64, taken.changes);
         self.metrics.dead_letters(taken.dead_letters);
-        (self.intake.wake)();
+        self.intake.tell_schema_changes(self.table, &self.metrics, dead);
     }
 }
 
@@ -238,8 +307,10 @@ pub fn decode_batch<'m>(
         decoder.decode(message, &mut decoded);
         dead.extend(decoded.refusals.drain(..).map(|refusal| DeadLetter {
             reason: refusal.reason,
+            cause: refusal.cause,
             table: table.name.clone(),
             partition: partition.clone(),
+            row: refusal.row,
             message: *message,
         }));
     }
@@ -250,7 +321,7 @@ pub fn decode_batch<'m>(
     let batch = Batch {
         table: id,
         partition: partition.clone(),
-        last,
+        last: Some(last),
         messages: messages.len() as u64,
         dead_letters: dead.len() as u64,
         committed_ms: decoded
@@ -261,6 +332,7 @@ pub fn decode_batch<'m>(
         arrived: Instant::now(),
         bytes,
         changes: decoded.changes,
+        entered: None,
     };
     Some((batch, dead))
 }

@@ -4,7 +4,7 @@
 //! follows the name: `millpond_tick_seconds`. What is called for each batch, tick or query allocates nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -64,8 +64,14 @@ struct Table {
     messages: Family<OfTable, Counter>,
     changes: Family<OfTable, Counter>,
     dead_letters: Family<OfTable, Counter>,
+    dead_letters_not_produced: Counter,
+    schema_refused: Family<OfTable, Counter>,
+    dead_letters_waiting: Gauge,
+    dead_letters_lost: Counter,
+    texts_refused: Counter,
     source_up: Family<OfTable, Gauge>,
     source_lag: Family<OfPartition, Gauge>,
+    source_lost: Family<OfTable, Counter>,
     push_rejected: Counter,
     queue_intake_batches: Gauge,
     queue_intake: Gauge,
@@ -116,8 +122,14 @@ impl Default for Metrics {
             messages: book.family("messages", "Messages read"),
             changes: book.family("changes", "Row changes decoded, before collapse"),
             dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
+            dead_letters_not_produced: book.plain("dead_letters_not_produced", "Dead letters that did not reach their topic; the store keeps them"),
+            schema_refused: book.family("schema_refused", "Rows that are dead letters because their table changed: a column that the index needs was dropped or has another type"),
+            dead_letters_waiting: book.plain("dead_letters_waiting", "Dead letters that the disk has not taken yet"),
+            dead_letters_lost: book.plain("dead_letters_lost", "Dead letters that found no room while the disk took none"),
+            texts_refused: book.plain("texts_refused", "Texts that the embedder refuses for good"),
             source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
+            source_lost: book.family("source_lost_messages", "Messages removed at the source before they were read, at most"),
             push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
             queue_intake_batches: book.plain("queue_intake_batches", "Decoded batches waiting for the dataflow"),
             queue_intake: book.bytes("queue_intake", "Size of the decoded batches waiting for the dataflow"),
@@ -227,6 +239,7 @@ pub struct TableMetrics {
     messages: Counter,
     changes: Counter,
     dead_letters: Counter,
+    schema_refused: Counter,
 }
 
 impl TableMetrics {
@@ -237,6 +250,11 @@ impl TableMetrics {
 
     pub fn dead_letters(&self, count: u64) {
         self.dead_letters.inc_by(count);
+    }
+
+    /// A row does not have what the index needs any more.
+    pub fn schema_refused(&self) {
+        self.schema_refused.inc();
     }
 }
 
@@ -250,17 +268,25 @@ impl Metrics {
             messages: self.0.messages.get_or_create_owned(&label),
             changes: self.0.changes.get_or_create_owned(&label),
             dead_letters: self.0.dead_letters.get_or_create_owned(&label),
+            schema_refused: self.0.schema_refused.get_or_create_owned(&label),
         }
     }
 
-    /// How a table's source is doing; `lag` is messages waiting, by partition name.
-    pub fn set_source<'a>(&self, table: &str, up: bool, lag: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.0
-            .source_up
-            .get_or_create(&OfTable {
-                table: table.to_owned(),
-            })
-            .set(up.into());
+    /// How a table's source is doing; `lost` is messages since the start, `lag` messages waiting, by partition name.
+    pub fn set_source<'a>(
+        &self,
+        table: &str,
+        up: bool,
+        lost: u64,
+        lag: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.source_up.get_or_create(&label).set(up.into());
+        // Several may tell at once: the greatest is the newest.
+        let counter = self.0.source_lost.get_or_create(&label);
+        counter.inner().fetch_max(lost, Ordering::Relaxed);
         for (partition, messages) in lag {
             let label = OfPartition {
                 table: table.to_owned(),
@@ -270,9 +296,27 @@ impl Metrics {
         }
     }
 
+    /// A dead letter did not reach its topic.
+    pub fn dead_letter_not_produced(&self) {
+        self.0.dead_letters_not_produced.inc();
+    }
+
     /// A push was answered with 429.
     pub fn push_rejected(&self) {
         self.0.push_rejected.inc();
+    }
+
+    pub fn set_dead_letters_waiting(&self, letters: usize) {
+        self.0.dead_letters_waiting.set(letters as u64);
+    }
+
+    pub fn dead_letters_lost(&self, letters: u64) {
+        self.0.dead_letters_lost.inc_by(letters);
+    }
+
+    /// A text will never have a vector.
+    pub fn text_refused(&self) {
+        self.0.texts_refused.inc();
     }
 
     /// What waits between the sources and the dataflow.
@@ -371,7 +415,13 @@ mod tests {
         table.read(3, 5);
         metrics.table("products").read(1, 1);
         table.dead_letters(2);
-        metrics.set_source("products", false, [("topic:0", 17)]);
+        metrics.set_source("products", false, 18, [("topic:0", 17)]);
+        metrics.set_source("products", false, 16, [("topic:0", 17)]);
+        metrics.dead_letter_not_produced();
+        table.schema_refused();
+        metrics.set_dead_letters_waiting(13);
+        metrics.dead_letters_lost(14);
+        metrics.text_refused();
         metrics.push_rejected();
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
@@ -392,8 +442,14 @@ mod tests {
             "millpond_messages_total{table=\"products\"} 4",
             "millpond_changes_total{table=\"products\"} 6",
             "millpond_dead_letters_total{table=\"products\"} 2",
+            "millpond_schema_refused_total{table=\"products\"} 1",
+            "millpond_dead_letters_waiting 13",
+            "millpond_dead_letters_lost_total 14",
+            "millpond_texts_refused_total 1",
             "millpond_source_up{table=\"products\"} 0",
             "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
+            "millpond_source_lost_messages_total{table=\"products\"} 18",
+            "millpond_dead_letters_not_produced_total 1",
             "millpond_push_rejected_total 1",
             "millpond_queue_intake_batches 2",
             "millpond_queue_intake_bytes 300",

@@ -12,11 +12,11 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Row, TableId};
+use crate::change::{Datum, Key, Row, TableId};
 use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, Writer};
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Texts};
+use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::dataflow::{Parts, Resume};
@@ -25,7 +25,7 @@ use crate::definition::{Definition, SourceSettings, Table, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
-use crate::intake::{Batch, DeadLetters, Intake};
+use crate::intake::{Batch, DeadLetters, Intake, UnembeddedText};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
@@ -188,6 +188,7 @@ impl Node {
             metrics,
             ready: Arc::new(AtomicBool::new(false)),
             caught_up: AtomicBool::new(false),
+            intake: intake.clone(),
             durable: Arc::default(),
             definition,
         });
@@ -243,14 +244,18 @@ impl Node {
             store,
             cuts: writing,
             durable: app.durable.clone(),
-            sync_others: Box::new(move || dead_letters.sync()),
+            sync_others: {
+                let dead_letters = dead_letters.clone();
+                Box::new(move || dead_letters.sync())
+            },
             written: Box::new(move |_oldest| written.written()),
             metrics: app.metrics.clone(),
         };
         *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
 
         let wake = waker(&self.pace);
-        let (lanes, answers) = start_embedders(&definition, embedder.clone(), wake.clone())?;
+        let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &app.metrics);
+        let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
         let feeds = Feeds {
             intake: self.intake.clone(),
             batches,
@@ -263,6 +268,7 @@ impl Node {
             definition: definition.clone(),
             embedder: embedder.clone(),
             beside: lanes.clone(),
+            refused: refused.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
@@ -397,7 +403,8 @@ impl Node {
                     .lag
                     .iter()
                     .map(|(partition, lag)| (partition.as_str(), *lag));
-                self.app.metrics.set_source(table, state.trouble.is_none(), lag);
+                let (up, lost) = (state.trouble.is_none(), state.lost_messages);
+                self.app.metrics.set_source(table, up, lost, lag);
                 if state.finished && read_to_the_end.insert(table) {
                     tracing::info!(table, documents = snapshot.documents(), "read to its end");
                 }
@@ -449,6 +456,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn start_embedders(
     definition: &Definition,
     embedder: Option<Arc<dyn Embedder>>,
+    refused: Refused,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Result<(Beside, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
     let source = definition.index.as_ref().map(|index| &index.vectors);
@@ -474,6 +482,7 @@ fn start_embedders(
     Threads {
         embedder,
         texts,
+        refused,
         requests: requested,
         answers,
         wake,
@@ -489,6 +498,41 @@ pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>
         Some(VectorSource::Embed { embedder, .. }) => embed::open(embedder).map(Some),
         _ => Ok(None),
     }
+}
+
+/// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
+pub fn refused_texts(
+    definition: &Definition,
+    embedder: Option<&dyn Embedder>,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Refused {
+    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
+        return Refused::default();
+    };
+    let VectorSource::Embed { template, .. } = &index.vectors else {
+        return Refused::default();
+    };
+    let texts = Texts::new(template.clone(), embedder);
+    let key: Vec<String> = index
+        .key
+        .iter()
+        .filter_map(|&column| index.plan.columns.get(column).cloned())
+        .collect();
+    let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
+    Refused::new(move |request, reason| {
+        metrics.text_refused();
+        let row = &*request.row;
+        let parts: Vec<Datum> = key.iter().filter_map(|column| row.get(column).cloned()).collect();
+        dead_letters.keep_text(&UnembeddedText {
+            index: &name,
+            hash: request.hash,
+            text: &texts.render(row).unwrap_or_default(),
+            key: Key::new(parts).to_text(),
+            row,
+            reason,
+        });
+    })
 }
 
 fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {

@@ -12,7 +12,7 @@ use millpond::change::{
 use millpond::dataflow::Parts;
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts};
 use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
@@ -449,8 +449,9 @@ fn an_embedder_that_breaks_its_contract_costs_only_its_vectors() {
 }
 
 /// Workers as a node has them, but with an embedder of the test.
-struct Workers {
-    published: Arc<Published>,
+pub struct Workers {
+    pub published: Arc<Published>,
+    pub intake: Arc<Intake>,
     pace: Arc<Pace>,
     push: PushTable,
     thread: std::thread::JoinHandle<Result<(), String>>,
@@ -458,7 +459,16 @@ struct Workers {
 
 impl Workers {
     fn start(count: usize, embedder: Arc<dyn Embedder>, requests_max: usize, batch: usize) -> Workers {
-        let definition = notes();
+        Workers::of(notes(), count, embedder, requests_max, batch)
+    }
+
+    pub fn of(
+        definition: Arc<Definition>,
+        count: usize,
+        embedder: Arc<dyn Embedder>,
+        requests_max: usize,
+        batch: usize,
+    ) -> Workers {
         let VectorSource::Embed { template, .. } = &definition.index.as_ref().unwrap().vectors else {
             panic!("notes are embedded");
         };
@@ -480,6 +490,7 @@ impl Workers {
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
+            refused: Refused::default(),
             requests: requested,
             answers,
             wake: wake.clone(),
@@ -487,7 +498,7 @@ impl Workers {
         threads.start(1).unwrap();
         let push = PushTable::new(&*intake.receivers(TableId(0)));
         let feeds = Feeds {
-            intake,
+            intake: intake.clone(),
             batches,
             answers: answered,
             ready: Arc::default(),
@@ -504,6 +515,7 @@ impl Workers {
                         requests: requests.clone(),
                         batch,
                     },
+                    refused: Refused::default(),
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
@@ -517,6 +529,7 @@ impl Workers {
         });
         Workers {
             published,
+            intake,
             pace,
             push,
             thread,
@@ -524,7 +537,7 @@ impl Workers {
     }
 
     /// The first snapshot that satisfies a condition, within 20 s.
-    fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    pub fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let snapshot = self.published.snapshot();
@@ -544,7 +557,7 @@ impl Workers {
         }
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.pace.stop();
         self.thread.join().unwrap().unwrap();
     }

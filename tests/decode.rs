@@ -23,6 +23,7 @@ fn table(format: Format, key: &[&str]) -> Table {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use millpond::change::{PartitionId, TableId, Tick};
+use millpond::checkpoint::{Checkpointed, Durable};
 use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
@@ -17,6 +18,7 @@ use millpond::definition::{
 };
 use millpond::index::snapshot::Counters;
 use millpond::index::{Published, Snapshot};
+use millpond::intake::DeadLetters;
 use millpond::metrics::Metrics;
 use millpond::query::Searcher;
 use millpond::server::{App, serve};
@@ -65,15 +67,23 @@ impl Port {
         let intake = Arc::new(Intake::default());
         let products = Arc::new(PushTable::new(&Given(intake.clone())));
         let source = Status::default();
+        let metrics = Metrics::default();
+        let (door, _) = millpond::intake::Intake::new(
+            definition.clone(),
+            DeadLetters::discard(),
+            metrics.clone(),
+            Arc::new(|| {}),
+        );
         let app = Arc::new(App {
             definition,
             searcher,
             published,
             pushes: BTreeMap::from([("products".to_owned(), products)]).into(),
             sources: vec![("archive".to_owned(), source.clone())],
-            metrics: Metrics::default(),
+            metrics,
             ready: Arc::new(AtomicBool::new(true)),
             caught_up: AtomicBool::new(false),
+            intake: door,
             durable: Arc::default(),
         });
 
@@ -171,6 +181,7 @@ fn definition(has_index: bool) -> Definition {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     };
     let file = FileSettings {
         path: "archive.ndjson".into(),
@@ -203,6 +214,7 @@ fn definition(has_index: bool) -> Definition {
         ],
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
+        dead_letters: None,
     }
 }
 

@@ -5,6 +5,7 @@ mod binary;
 mod checkpoint;
 
 mod dataflow;
+mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
@@ -18,6 +19,7 @@ mod restart;
 mod node;
 mod index;
 mod scenarios;
+mod schema_change;
 mod sources;
 mod tidy;
 mod vector;

@@ -172,6 +172,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         tables: vec![],
         index: Some(index),
         checkpoint: CheckpointSettings::default(),
+        dead_letters: None,
     };
     let snapshot = Snapshot {
         tick: Tick(9),

@@ -168,6 +168,7 @@ pub fn table(source: SourceSettings) -> Table {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     }
 }
 

@@ -1,5 +1,7 @@
 //! The commands: what a person types, and what comes back.
 
+mod client;
+mod dead_letters;
 mod replay;
 pub mod search;
 mod serve;
@@ -36,6 +38,8 @@ enum Command {
     },
     /// Search a running node.
     Search(search::SearchArgs),
+    /// See to what a running node could not decode or embed.
+    DeadLetters(dead_letters::DeadLettersArgs),
 }
 
 /// What ends a command early: printed once, in full.
@@ -51,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Failure::from),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("error: {}", with_causes(&*failure));

@@ -39,6 +39,23 @@ pub struct Request {
     pub row: Arc<Row>,
 }
 
+/// Told of each text that the embedder refuses for good, by a request that has it, and why.
+#[derive(Clone, Default)]
+pub struct Refused(Option<Arc<dyn Fn(&Request, &str) + Send + Sync>>);
+
+impl Refused {
+    pub fn new(tell: impl Fn(&Request, &str) + Send + Sync + 'static) -> Refused {
+        Refused(Some(Arc::new(tell)))
+    }
+
+    pub(super) fn tell(&self, request: &Request, reason: &str) {
+        match &self.0 {
+            Some(tell) => tell(request, reason),
+            None => tracing::warn!(reason, "a text cannot be embedded"),
+        }
+    }
+}
+
 /// What came of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Answer {
@@ -86,6 +103,7 @@ pub struct Lane {
     embedder: Arc<dyn Embedder>,
     texts: Texts,
     beside: Beside,
+    refused: Refused,
     needed: FxHashMap<TextHash, Needed>,
     backlog: BTreeMap<u64, Request>,
     next_place: u64,
@@ -161,6 +179,7 @@ impl Lane {
             embedder,
             texts,
             beside,
+            refused: Refused::default(),
             needed: FxHashMap::default(),
             backlog: BTreeMap::new(),
             next_place: 0,
@@ -192,6 +211,11 @@ impl Lane {
         if let Some(changed) = &mut self.changed {
             changed.insert(hash, known);
         }
+    }
+
+    /// Has somebody told of each text that is refused for good.
+    pub fn telling(self, refused: Refused) -> Lane {
+        Lane { refused, ..self }
     }
 
     pub fn texts(&self) -> &Texts {
@@ -322,8 +346,13 @@ impl Lane {
         let mut embedded = 0;
         for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
             let answers = match self.beside {
-                Beside::Nothing => Ok(embed_patiently(&*self.embedder, &self.texts, batch)),
-                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, batch),
+                Beside::Nothing => Ok(embed_patiently(
+                    &*self.embedder,
+                    &self.texts,
+                    &self.refused,
+                    batch,
+                )),
+                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, &self.refused, batch),
             };
             match answers {
                 Ok(answers) => {

@@ -28,7 +28,7 @@ use timely::worker::Worker;
 use collapse::{Rows, collapse};
 use cut::Share;
 use embed::{embed, ready_made};
-use lane::{Answer, Beside, Lane, SharedLane, Texts};
+use lane::{Answer, Beside, Lane, Refused, SharedLane, Texts};
 use latest::{Keep, Latest, SharedLatest, restoring};
 use maintain::maintain;
 use publish::{Publisher, Reading};
@@ -51,6 +51,8 @@ pub struct Parts {
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Where texts go that a tick does not embed itself.
     pub beside: Beside,
+    /// Told of texts that will never be embedded.
+    pub refused: Refused,
     pub shard: ShardSettings,
     pub publisher: Arc<Publisher>,
     /// What the run before has left; `None` where nothing is to be kept.
@@ -207,13 +209,19 @@ impl Job {
             counts.changes += batch.changes.len() as u64;
             counts.dead_letters += batch.dead_letters;
         });
-        let reading = Reading {
-            partition: batch.partition,
-            last: batch.last,
-            committed_ms: batch.committed_ms,
-            arrived: batch.arrived,
-        };
-        self.publisher.read(self.tick, reading);
+        if let Some(last) = batch.last {
+            let reading = Reading {
+                partition: batch.partition,
+                last,
+                committed_ms: batch.committed_ms,
+                arrived: batch.arrived,
+            };
+            self.publisher.read(self.tick, reading);
+        }
+        if let Some(entered) = batch.entered {
+            // Who asked may have gone away.
+            let _ = entered.send(self.tick);
+        }
         self.tables[usize::from(batch.table.0)].send_batch(&mut batch.changes);
     }
 
@@ -295,7 +303,8 @@ fn open_lane(parts: &Parts) -> Option<SharedLane> {
     match (&index.vectors, &parts.embedder) {
         (VectorSource::Embed { template, .. }, Some(embedder)) => {
             let texts = Texts::new(template.clone(), &**embedder);
-            Some(Lane::new(embedder.clone(), texts, parts.beside.clone()).shared())
+            let lane = Lane::new(embedder.clone(), texts, parts.beside.clone());
+            Some(lane.telling(parts.refused.clone()).shared())
         }
         _ => None,
     }

@@ -4,6 +4,7 @@
 
 mod embedder;
 mod index;
+mod kafka;
 mod source;
 mod table;
 mod vectors;
@@ -120,6 +121,10 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => Some(CheckpointSettings::default()),
         Some(entry) => checkpoint(&entry),
     };
+    let dead_letters = match file.optional("dead_letters") {
+        None => Some(None),
+        Some(entry) => kafka::dead_letters(&entry, world).map(Some),
+    };
     file.finish();
 
     let mut tables = tables
@@ -130,9 +135,9 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => None,
         Some(read) => {
             let read = read?;
-            if let Some(vector) = read.vector {
-                tables.get_mut(usize::from(read.table.0))?.vector = Some(vector);
-            }
+            let table = tables.get_mut(usize::from(read.table.0))?;
+            table.vector = read.vector;
+            table.needs = read.index.needs();
             Some(read.index)
         }
     };
@@ -141,6 +146,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         tables,
         index,
         checkpoint: checkpoint?,
+        dead_letters: dead_letters?,
     })
 }
 

@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 use super::Server;
 use crate::definition::SourceSettings;
 use crate::metrics::CONTENT_TYPE as OPENMETRICS;
+use crate::source::Lost;
 
 /// Whether searches are answered, and how the sources are doing.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -50,6 +51,17 @@ pub struct SourceHealth {
     pub finished: bool,
     /// Messages known to be waiting at the source, by partition.
     pub lag: BTreeMap<String, u64>,
+    /// The newest range of messages in each partition that were removed at the source before they were read.
+    pub lost: BTreeMap<String, LostRange>,
+    /// How many messages all such ranges have had since the start, at most.
+    pub lost_messages: u64,
+}
+
+/// A range of positions, both ends included.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LostRange {
+    pub first: u64,
+    pub last: u64,
 }
 
 /// Answers as long as the node lives.
@@ -124,7 +136,7 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
             .lag
             .iter()
             .map(|(partition, messages)| (partition.as_str(), *messages));
-        metrics.set_source(&source.table, source.trouble.is_none(), lag);
+        metrics.set_source(&source.table, source.trouble.is_none(), source.lost_messages, lag);
     }
     ([(CONTENT_TYPE, OPENMETRICS)], metrics.encode()).into_response()
 }
@@ -138,6 +150,12 @@ impl Server {
                 trouble: state.trouble,
                 finished: state.finished,
                 lag: state.lag,
+                lost: state
+                    .lost
+                    .into_iter()
+                    .map(|(partition, Lost { first, last })| (partition, LostRange { first, last }))
+                    .collect(),
+                lost_messages: state.lost_messages,
             }
         })
     }

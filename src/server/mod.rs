@@ -10,6 +10,7 @@ mod lane;
 mod search;
 mod key;
 mod changes;
+mod dead_letters;
 mod health;
 mod openapi;
 mod console;
@@ -26,12 +27,14 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use dead_letters::{Done, LetterHead, LetterList};
 pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
 
 use crate::checkpoint::Durable;
 use crate::definition::Definition;
 use crate::index::Published;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::source::Status;
@@ -56,6 +59,8 @@ pub struct App {
     pub ready: Arc<AtomicBool>,
     /// Set when the sources were first seen to have nothing waiting.
     pub caught_up: AtomicBool,
+    /// Where dead letters are kept and go in again.
+    pub intake: Arc<Intake>,
     /// How far everything survives a crash.
     pub durable: Arc<Durable>,
 }
@@ -112,6 +117,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route("/v1/tables/{table}/changes", post(changes::push))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/replay", post(dead_letters::replay))
+        .route("/v1/dead-letters/drop", post(dead_letters::drop_letters))
+        .route("/v1/dead-letters/{*id}", get(dead_letters::show))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
