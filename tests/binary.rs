@@ -326,7 +326,11 @@ impl Served {
         self.running.child.kill().unwrap();
         let status = self.running.child.wait().unwrap();
         let log = self.running.stderr.whole();
-        assert_eq!(status.signal(), Some(Signal::KILL.as_raw()), "ended before: {log}");
+        assert_eq!(
+            status.signal(),
+            Some(Signal::KILL.as_raw()),
+            "ended before: {log}"
+        );
         log
     }
 }

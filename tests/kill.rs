@@ -135,9 +135,13 @@ fn prove_with(feed: &dyn Feed, kills: usize, seed: u64) {
 
     let stats = format!("/v1/indexes/{INDEX}/stats");
     let caught_up = |node: &Served| {
-        node.until(&stats, "everything that was sent is searchable", |(status, stats)| {
-            *status == 200 && stats["positions"] == sent.positions && stats["vectors_pending"] == 0
-        })
+        node.until(
+            &stats,
+            "everything that was sent is searchable",
+            |(status, stats)| {
+                *status == 200 && stats["positions"] == sent.positions && stats["vectors_pending"] == 0
+            },
+        )
     };
     let found = caught_up(&last);
     assert_eq!(found["dead_letters"], 0, "{found}");
@@ -152,8 +156,14 @@ fn prove_with(feed: &dyn Feed, kills: usize, seed: u64) {
     for count in ["messages", "texts_embedded", "dead_letters"] {
         assert_eq!(found[count], 0, "{count}: {found}");
     }
-    let corrected = sample(&again.get_text("/metrics").1, "millpond_documents_corrected_total");
-    assert_eq!(corrected, 0.0, "documents that were stored otherwise than their rows");
+    let corrected = sample(
+        &again.get_text("/metrics").1,
+        "millpond_documents_corrected_total",
+    );
+    assert_eq!(
+        corrected, 0.0,
+        "documents that were stored otherwise than their rows"
+    );
     compare(&again, &sent.truth, feed.name(), seed);
     check_log(&again.kill());
     println!(
@@ -224,7 +234,9 @@ fn has_unnamed_files(data: &Path) -> bool {
     let newest = |folder: &Path, prefix: &str| -> Option<SystemTime> {
         let files = fs::read_dir(folder).ok()?.filter_map(Result::ok);
         let named = files.filter(|file| file.file_name().to_string_lossy().starts_with(prefix));
-        named.filter_map(|file| file.metadata().ok()?.modified().ok()).max()
+        named
+            .filter_map(|file| file.metadata().ok()?.modified().ok())
+            .max()
     };
     newest(&data.join("parts"), "") > newest(data, "manifest-")
 }

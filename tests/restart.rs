@@ -36,9 +36,12 @@ embed = "{{text}}"
 /// Pushes a note, and returns when it survives a crash.
 fn push(node: &Served, id: usize, more: Value) {
     let mut row = json!({"id": id, "text": format!("note{id} about lamp{id}")});
-    row.as_object_mut()
-        .unwrap()
-        .extend(more.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone())));
+    row.as_object_mut().unwrap().extend(
+        more.as_object()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.clone(), value.clone())),
+    );
     let (status, body) = node.post("/v1/tables/notes/changes?wait=durable", row.to_string());
     assert_eq!((status, &body["accepted"]), (200, &json!(1)), "{body}");
 }
@@ -133,7 +136,10 @@ fn a_second_signal_ends_a_node_at_once_and_loses_nothing() {
         eventually("it is stopping", || node.log().contains("stopping").then_some(()));
         let (code, log) = node.stop(signal);
         assert_eq!(code, 130, "{log}");
-        assert!(log.contains("ending at once") && !log.contains("panicked"), "{log}");
+        assert!(
+            log.contains("ending at once") && !log.contains("panicked"),
+            "{log}"
+        );
     }
     check_notes(&Served::start_in(&data, &dataflow), 20);
 }
@@ -145,7 +151,11 @@ fn a_second_node_on_a_data_directory_is_refused() {
     let node = Served::start_in(&data, &dataflow);
     push(&node, 0, json!({}));
     let error = millpond(&serve_arguments(&dataflow, data.path(), &[])).failure();
-    for reason in [data.path().to_str().unwrap(), "--data-dir", &node.pid().to_string()] {
+    for reason in [
+        data.path().to_str().unwrap(),
+        "--data-dir",
+        &node.pid().to_string(),
+    ] {
         assert!(error.contains(reason), "`{reason}` is not in: {error}");
     }
     push(&node, 1, json!({}));

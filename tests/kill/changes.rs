@@ -15,8 +15,8 @@ const DEAD_WORDS_MAX: usize = 20_000;
 
 /// What the words around the unique one are taken from.
 const WORDS: [&str; 16] = [
-    "red", "lamp", "violin", "harbour", "quiet", "storm", "paper", "bridge", "copper", "winter", "garden", "signal",
-    "engine", "river", "candle", "mirror",
+    "red", "lamp", "violin", "harbour", "quiet", "storm", "paper", "bridge", "copper", "winter", "garden",
+    "signal", "engine", "river", "candle", "mirror",
 ];
 
 /// A row as it is now.

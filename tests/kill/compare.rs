@@ -40,30 +40,49 @@ pub fn compare(node: &Served, truth: &Truth, name: &str, seed: u64) -> usize {
             .collect();
         for mode in ["keyword", "vector"] {
             let filter = format!("id >= {first} AND id < {}", first + PAGE);
-            let found = hits(node, json!({"query": "note", "mode": mode, "filter": filter, "limit": PAGE}));
+            let found = hits(
+                node,
+                json!({"query": "note", "mode": mode, "filter": filter, "limit": PAGE}),
+            );
             differences.of_page(mode, &page, &found);
         }
     }
     for (id, note) in &documents {
         differences.of_document(node, *id, note);
     }
-    let hidden = truth.notes.values().filter(|note| note.draft).map(|note| &note.word);
-    let lost: Vec<&str> = truth.dead_words.iter().chain(hidden).map(String::as_str).collect();
+    let hidden = truth
+        .notes
+        .values()
+        .filter(|note| note.draft)
+        .map(|note| &note.word);
+    let lost: Vec<&str> = truth
+        .dead_words
+        .iter()
+        .chain(hidden)
+        .map(String::as_str)
+        .collect();
     for words in lost.chunks(WORDS_TOGETHER) {
         let found = hits(
             node,
             json!({"query": words.join(" "), "mode": "keyword", "limit": 1000, "fields": ["text"]}),
         );
-        let extra = found.iter().map(|(key, hit)| format!("{key} by a word that no document has: {hit}"));
+        let extra = found
+            .iter()
+            .map(|(key, hit)| format!("{key} by a word that no document has: {hit}"));
         differences.extra.extend(extra);
     }
     let mut random = Random::new(seed);
     let all: Vec<_> = documents.iter().collect();
     for _ in 0..TEXTS.min(all.len()) {
         let (id, note) = all[random.below(all.len())];
-        let nearest = hits(node, json!({"query": note.text, "mode": "vector", "limit": 1, "ef": 200}));
+        let nearest = hits(
+            node,
+            json!({"query": note.text, "mode": "vector", "limit": 1, "ef": 200}),
+        );
         if nearest.first().map(|(key, _)| key.as_str()) != Some(&id.to_string()) {
-            differences.missing.push(format!("{id} among all vectors: {nearest:?}"));
+            differences
+                .missing
+                .push(format!("{id} among all vectors: {nearest:?}"));
         }
     }
     let Differences { missing, extra, old } = &differences;
@@ -88,13 +107,15 @@ impl Differences {
         let found: BTreeMap<&str, &Value> = found.iter().map(|(key, hit)| (key.as_str(), hit)).collect();
         let is_there = |key: &str| found.contains_key(key);
         let missing = page.keys().filter(|key| !is_there(key));
-        self.missing.extend(missing.map(|key| format!("{key} in the {leg} leg")));
+        self.missing
+            .extend(missing.map(|key| format!("{key} in the {leg} leg")));
         for (key, hit) in found {
             let document = &hit["document"];
             match page.get(key) {
                 None => self.extra.push(format!("{key} in the {leg} leg: {document}")),
                 Some(note) if *document != expected(key, note) => {
-                    self.old.push(format!("{key} in the {leg} leg: {document}, not {note:?}"));
+                    self.old
+                        .push(format!("{key} in the {leg} leg: {document}, not {note:?}"));
                 }
                 Some(_) => {}
             }
@@ -109,16 +130,21 @@ impl Differences {
         match keys[..] {
             [found] if found == key => {}
             [] => self.missing.push(format!("{key} by its word {}", note.word)),
-            _ => self.extra.push(format!("{keys:?} by the word {} of {key}", note.word)),
+            _ => self
+                .extra
+                .push(format!("{keys:?} by the word {} of {key}", note.word)),
         }
         let filter = format!("id = {id}");
         let by_vector = hits(
             node,
             json!({"query": note.text, "mode": "vector", "filter": filter, "fields": []}),
         );
-        let cosine = by_vector.first().and_then(|(_, hit)| hit["vector"]["score"].as_f64());
+        let cosine = by_vector
+            .first()
+            .and_then(|(_, hit)| hit["vector"]["score"].as_f64());
         if cosine.is_none_or(|cosine| cosine < 0.9999) {
-            self.old.push(format!("the vector of {key} ({}): {by_vector:?}", note.text));
+            self.old
+                .push(format!("the vector of {key} ({}): {by_vector:?}", note.text));
         }
     }
 }
@@ -134,6 +160,8 @@ fn hits(node: &Served, request: Value) -> Vec<(String, Value)> {
     let answer = node.search(INDEX, &request);
     assert!(answer.get("failed").is_none(), "{request}: {answer}");
     let hits = answer["hits"].as_array().unwrap_or_else(|| panic!("{answer}"));
-    let keyed = hits.iter().map(|hit| (hit["key"].as_str().expect("a key").to_owned(), hit.clone()));
+    let keyed = hits
+        .iter()
+        .map(|hit| (hit["key"].as_str().expect("a key").to_owned(), hit.clone()));
     keyed.collect()
 }

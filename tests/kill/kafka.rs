@@ -59,7 +59,9 @@ impl Kafka {
         let consumer: BaseConsumer = self.client().create().unwrap();
         let (mut positions, mut messages) = (json!({}), 0);
         for partition in 0..PARTITIONS {
-            let (first, end) = consumer.fetch_watermarks(TOPIC, partition as i32, PATIENCE).unwrap();
+            let (first, end) = consumer
+                .fetch_watermarks(TOPIC, partition as i32, PATIENCE)
+                .unwrap();
             assert_eq!(first, 0, "the mock has dropped messages of partition {partition}");
             if end > 0 {
                 positions[format!("notes/{partition}")] = json!(end - 1);

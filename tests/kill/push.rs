@@ -106,7 +106,9 @@ impl Client {
                 self.retries += usize::from(position.is_none());
                 position
             });
-            let first = (last + 1).checked_sub(lines.len() as u64).expect("all lines were taken");
+            let first = (last + 1)
+                .checked_sub(lines.len() as u64)
+                .expect("all lines were taken");
             self.taken.push((first, last));
             self.lines += lines.len();
         }
@@ -132,7 +134,8 @@ fn push(agent: &ureq::Agent, node: &Address, key: &str, body: &str) -> Option<u6
     let (status, text) = (answer.status().as_u16(), answer.body_mut().read_to_string().ok()?);
     match status {
         200 => {
-            let answer: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"));
+            let answer: Value =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in {text}"));
             assert_eq!(answer["dead_letters"], 0, "{answer}");
             assert_eq!(answer["accepted"], CHANGES_OF_A_PUSH, "{answer}");
             Some(answer["position"].as_u64().unwrap_or_else(|| panic!("{answer}")))
