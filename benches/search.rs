@@ -373,7 +373,7 @@ fn load(node: &Node, items: &[(&str, &Item)]) {
                 serde_json::json!({"id": format!("{set}-{}", item.id), "title": item.title, "text": item.text, "collection": set, "number": number}).to_string()
             })
             .collect();
-        while table.push(lines.join("\n").as_bytes()).is_err() {
+        while table.push(lines.join("\n").as_bytes(), None).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

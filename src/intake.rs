@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
+use crossbeam_channel::{Receiver as Queue, Sender};
 use tokio::sync::oneshot;
 
 use budget::Budget;
@@ -23,10 +23,10 @@ use crate::change::{Change, Offset, PartitionId, TableId, Tick};
 use crate::decode::{Cause, Decoded, Decoder, Message};
 use crate::definition::{Definition, Table};
 use crate::metrics::{Metrics, TableMetrics};
-use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Taken};
+use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Taken};
 
-/// Bytes of messages between sources and workers. More would only make a tick wait behind older ones.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of messages between sources and workers, at a node. More would only make a tick wait behind older ones.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Batches between sources and workers.
 const QUEUE_BATCHES_MAX: usize = 1024;
@@ -48,6 +48,16 @@ pub struct Batch {
     pub changes: Vec<Change>,
     /// Told the tick that the batch enters, where somebody wants to know.
     pub entered: Option<oneshot::Sender<Tick>>,
+}
+
+impl Batch {
+    /// What became of its messages.
+    fn becomes(&self) -> Taken {
+        Taken {
+            changes: self.changes.len() as u64,
+            dead_letters: self.dead_letters,
+        }
+    }
 }
 
 /// The door into the dataflow, shared by all sources of a node.
@@ -81,12 +91,23 @@ impl Intake {
         metrics: Metrics,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> (Arc<Intake>, Queue<Batch>) {
+        Intake::with_queue(definition, dead_letters, metrics, wake, QUEUE_BYTES_MAX)
+    }
+
+    /// The same, with room for so many bytes of messages in the queue.
+    pub fn with_queue(
+        definition: Arc<Definition>,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        bytes_max: usize,
+    ) -> (Arc<Intake>, Queue<Batch>) {
         let (batches, queue) = crossbeam_channel::bounded(QUEUE_BATCHES_MAX);
         dead_letters.count_in(&metrics);
         let intake = Intake {
             definition,
             batches,
-            budget: Budget::new(QUEUE_BYTES_MAX),
+            budget: Budget::new(bytes_max, QUEUE_BATCHES_MAX),
             dead_letters,
             metrics,
             wake,
@@ -109,6 +130,20 @@ impl Intake {
     pub fn taken(&self, batch: &Batch) {
         self.budget.release(batch.bytes);
         self.metrics.set_intake(self.batches.len(), self.budget.used());
+    }
+
+    /// Waits until the queue has room; the time shows in the metrics.
+    fn wait_for_room(&self, bytes: usize) -> Result<(), Closed> {
+        match self.budget.try_acquire(bytes) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Closed) => Err(Closed),
+            Err(NotTaken::Full) => {
+                let began = Instant::now();
+                let acquired = self.budget.acquire(bytes);
+                self.metrics.intake_waited(began.elapsed());
+                acquired.map_err(|_| Closed)
+            }
+        }
     }
 
     /// Lets no more messages in; who waits for room is told so.
@@ -161,7 +196,7 @@ impl Intake {
 
     /// Sends a batch when there is room for it.
     fn send(&self, batch: Batch) -> Result<(), Closed> {
-        self.budget.acquire(batch.bytes).map_err(|_| Closed)?;
+        self.wait_for_room(batch.bytes)?;
         self.batches.send(batch).map_err(|_| Closed)?;
         (self.wake)();
         Ok(())
@@ -239,38 +274,50 @@ impl Receiver for PartitionReceiver {
         let Some((batch, dead)) = self.decode(messages) else {
             return Ok(());
         };
-        // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
-        self.intake.dead_letters.keep(&dead);
-        let taken = Taken {
-            changes: batch.changes.len() as u64,
-            dead_letters: batch.dead_letters,
-        };
-        self.intake.send(batch)?;
-        self.sent(messages.len(), taken, &dead);
+        self.intake.wait_for_room(batch.bytes)?;
+        self.take(batch, &dead);
         Ok(())
     }
 
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
-        let Some((batch, dead)) = self.decode(messages) else {
-            return Ok(Taken::default());
-        };
-        let bytes = batch.bytes;
-        self.intake.budget.try_acquire(bytes)?;
-        let taken = Taken {
-            changes: batch.changes.len() as u64,
-            dead_letters: batch.dead_letters,
-        };
-        let send = || self.intake.batches.try_send(batch);
-        if let Err(error) = self.intake.dead_letters.keep_if(&dead, send) {
-            self.intake.budget.release(bytes);
-            return Err(match error {
-                TrySendError::Full(_) => NotTaken::Full,
-                TrySendError::Disconnected(_) => NotTaken::Closed,
-            });
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken> {
+        let decoded = self.decode(messages);
+        if let Some((batch, _)) = &decoded {
+            self.intake.budget.try_acquire(batch.bytes)?;
         }
-        self.sent(messages.len(), taken, &dead);
-        (self.intake.wake)();
-        Ok(taken)
+        Ok(Box::new(Reserved {
+            receiver: self,
+            decoded,
+        }))
+    }
+}
+
+/// A batch that has its part of the budget.
+struct Reserved<'a> {
+    receiver: &'a PartitionReceiver,
+    /// `None` where there were no messages, or when they are taken.
+    decoded: Option<(Batch, Vec<DeadLetter<'a>>)>,
+}
+
+impl Room for Reserved<'_> {
+    fn taken(&self) -> Taken {
+        self.decoded
+            .as_ref()
+            .map(|(batch, _)| batch.becomes())
+            .unwrap_or_default()
+    }
+
+    fn take(mut self: Box<Self>) {
+        if let Some((batch, dead)) = self.decoded.take() {
+            self.receiver.take(batch, &dead);
+        }
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if let Some((batch, _)) = &self.decoded {
+            self.receiver.intake.budget.release(batch.bytes);
+        }
     }
 }
 
@@ -285,10 +332,16 @@ impl PartitionReceiver {
         )
     }
 
-    fn sent(&self, messages: usize, taken: Taken, dead: &[DeadLetter<'_>]) {
-        self.metrics.read(messages as u64, taken.changes);
-        self.metrics.dead_letters(taken.dead_letters);
+    /// Puts a batch that has its part of the budget into the queue, which has room for it then.
+    fn take(&self, batch: Batch, dead: &[DeadLetter<'_>]) {
+        // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
+        self.intake.dead_letters.keep(dead);
+        self.metrics.read(batch.messages, batch.becomes().changes);
+        self.metrics.dead_letters(batch.dead_letters);
         self.intake.tell_schema_changes(self.table, &self.metrics, dead);
+        // Without workers the node is ending: what has come is read again by the next one.
+        let _ = self.intake.batches.send(batch);
+        (self.intake.wake)();
     }
 }
 

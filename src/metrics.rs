@@ -36,6 +36,7 @@ pub enum QueryMode {
 }
 
 type Gauge = prometheus_client::metrics::gauge::Gauge<u64, AtomicU64>;
+type Seconds = Counter<f64, AtomicU64>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +74,10 @@ struct Table {
     source_lag: Family<OfPartition, Gauge>,
     source_lost: Family<OfTable, Counter>,
     push_rejected: Counter,
+    push_waiting: Gauge,
+    push_log: Family<OfTable, Gauge>,
+    push_lost: Family<OfTable, Counter>,
+    intake_wait: Seconds,
     queue_intake_batches: Gauge,
     queue_intake: Gauge,
     queue_embed_texts: Gauge,
@@ -131,6 +136,10 @@ impl Default for Metrics {
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
             source_lost: book.family("source_lost_messages", "Messages removed at the source before they were read, at most"),
             push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
+            push_waiting: book.plain("push_waiting", "Pushes taken whose answers wait until they are durable or visible"),
+            push_log: book.family_bytes("push_log", "Size of the log of pushes"),
+            push_lost: book.family("push_lost", "Pushed lines that damage took from the log"),
+            intake_wait: book.seconds("intake_wait", "Time that sources have waited for room in the queue, all together", Seconds::default()),
             queue_intake_batches: book.plain("queue_intake_batches", "Decoded batches waiting for the dataflow"),
             queue_intake: book.bytes("queue_intake", "Size of the decoded batches waiting for the dataflow"),
             queue_embed_texts: book.plain("queue_embed_texts", "Texts waiting for the embedder"),
@@ -206,10 +215,17 @@ impl Book {
         gauge
     }
 
-    fn seconds(&mut self, name: &str, meaning: &str, histogram: Histogram) -> Histogram {
+    fn seconds<M: Metric + Clone>(&mut self, name: &str, meaning: &str, metric: M) -> M {
         self.0
-            .register_with_unit(name, meaning, Unit::Seconds, histogram.clone());
-        histogram
+            .register_with_unit(name, meaning, Unit::Seconds, metric.clone());
+        metric
+    }
+
+    fn family_bytes(&mut self, name: &str, meaning: &str) -> Family<OfTable, Gauge> {
+        let family = Family::default();
+        self.0
+            .register_with_unit(name, meaning, Unit::Bytes, family.clone());
+        family
     }
 
     fn family<L, M>(&mut self, name: &str, meaning: &str) -> Family<L, M>
@@ -255,6 +271,15 @@ impl TableMetrics {
     /// A row does not have what the index needs any more.
     pub fn schema_refused(&self) {
         self.schema_refused.inc();
+    }
+}
+
+/// A push whose answer waits.
+pub struct PushWaits<'a>(&'a Gauge);
+
+impl Drop for PushWaits<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -317,6 +342,33 @@ impl Metrics {
     /// A text will never have a vector.
     pub fn text_refused(&self) {
         self.0.texts_refused.inc();
+    }
+
+    /// A push was taken, and its answer waits for more, until the end of what is returned.
+    pub fn push_waits(&self) -> PushWaits<'_> {
+        self.0.push_waiting.inc();
+        PushWaits(&self.0.push_waiting)
+    }
+
+    /// The size of a table's log of pushes.
+    pub fn set_push_log(&self, table: &str, bytes: u64) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.push_log.get_or_create(&label).set(bytes);
+    }
+
+    /// Damage has taken lines from a table's log of pushes.
+    pub fn push_lost(&self, table: &str, lines: u64) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.push_lost.get_or_create(&label).inc_by(lines);
+    }
+
+    /// A source has waited for room in the queue.
+    pub fn intake_waited(&self, duration: Duration) {
+        self.0.intake_wait.inc_by(duration.as_secs_f64());
     }
 
     /// What waits between the sources and the dataflow.
@@ -423,6 +475,11 @@ mod tests {
         metrics.dead_letters_lost(14);
         metrics.text_refused();
         metrics.push_rejected();
+        let _waits = metrics.push_waits();
+        drop(metrics.push_waits());
+        metrics.set_push_log("products", 13);
+        metrics.push_lost("products", 14);
+        metrics.intake_waited(Duration::from_millis(1500));
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
         metrics.collapsed(6);
@@ -451,6 +508,10 @@ mod tests {
             "millpond_source_lost_messages_total{table=\"products\"} 18",
             "millpond_dead_letters_not_produced_total 1",
             "millpond_push_rejected_total 1",
+            "millpond_push_waiting 1",
+            "millpond_push_log_bytes{table=\"products\"} 13",
+            "millpond_push_lost_total{table=\"products\"} 14",
+            "millpond_intake_wait_seconds_total 1.5",
             "millpond_queue_intake_batches 2",
             "millpond_queue_intake_bytes 300",
             "millpond_queue_embed_texts 4",

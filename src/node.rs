@@ -12,8 +12,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Datum, Key, Row, TableId};
-use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, Writer};
+use crate::change::{Datum, Key, Offset, Row, TableId};
+use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::embedders::Threads;
 use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
@@ -21,7 +21,7 @@ use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::dataflow::{Parts, Resume};
 use crate::decode::key_of;
-use crate::definition::{Definition, SourceSettings, Table, VectorSource};
+use crate::definition::{DeadLetterTopic, Definition, SourceSettings, Table, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
@@ -30,6 +30,7 @@ use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
 use crate::source::http::PushTable;
+use crate::source::kafka::DeadLetterProducer;
 use crate::source::{self, Running, SourceError, Status, Stop};
 use crate::storage::{Disk, Storage};
 
@@ -80,11 +81,19 @@ pub enum NodeError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Embedder(#[from] EmbedError),
+    #[error("the topic of dead letters")]
+    DeadLetterTopic(#[source] SourceError),
     #[error("table `{table}`")]
     Source {
         table: String,
         #[source]
         cause: SourceError,
+    },
+    #[error("cannot open the push log of table `{table}`")]
+    PushLog {
+        table: String,
+        #[source]
+        cause: std::io::Error,
     },
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -168,6 +177,9 @@ impl Node {
         let definition = Arc::new(definition);
         let metrics = Metrics::default();
         let dead_letters = open_dead_letters(options)?;
+        if let Some(topic) = &definition.dead_letters {
+            produce_dead_letters(topic, &dead_letters, &metrics)?;
+        }
         let embedder = open_embedder(&definition)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
         let pace = Arc::new(Pace::default());
@@ -236,7 +248,10 @@ impl Node {
         let shape = Shape::of(&definition, model, count);
         let (store, recovered) = Store::open(storage.clone(), shape, rebuild)?;
         let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
-        let resume = self.restore(recovered, &publisher, storage);
+        let resume = self.restore(recovered, &publisher, storage.clone());
+        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
+        let logs = pushes.clone();
+        let _ = app.pushes.set(pushes);
         let (cuts, writing) = crossbeam_channel::bounded(1);
         let cuts = Cuts::new(cuts);
         let written = cuts.clone();
@@ -248,7 +263,10 @@ impl Node {
                 let dead_letters = dead_letters.clone();
                 Box::new(move || dead_letters.sync())
             },
-            written: Box::new(move |_oldest| written.written()),
+            written: Box::new(move |oldest| {
+                oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
+                written.written();
+            }),
             metrics: app.metrics.clone(),
         };
         *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
@@ -279,7 +297,6 @@ impl Node {
         };
         let workers = start_workers(count, build, self.pace.clone(), feeds, self.worker_ended.clone())?;
         *lock(&self.workers) = Some(workers);
-        let _ = app.pushes.set(push_tables(&app.definition, &self.intake));
         self.start_sources()
     }
 
@@ -302,10 +319,18 @@ impl Node {
             positions: Arc::new(recovered.positions.clone()),
         });
         self.intake.restore(recovered.partitions, recovered.positions);
-        let mut of_table = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
+        let stored = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
+        let stored: Vec<TableCut> = tables.iter().map(stored).collect();
+        for (number, table) in (0..).zip(&stored) {
+            // A column that the newest rows have, and the next ones lack, was dropped.
+            if let Some(row) = table.newest_row() {
+                let columns = row.columns.names().iter().map(|name| &**name);
+                self.intake.expect_columns(TableId(number), columns);
+            }
+        }
         Arc::new(Resume {
             tick: recovered.tick,
-            tables: Mutex::new(tables.iter().map(&mut of_table).collect()),
+            tables: Mutex::new(stored),
             texts: Mutex::new(recovered.texts),
             shards: recovered.shards,
             storage,
@@ -367,7 +392,9 @@ impl Node {
     fn start_sources(&self) -> Result<(), NodeError> {
         let tables = self.app.definition.tables.iter().zip(&self.app.sources).zip(0..);
         for ((table, (_, status)), number) in tables {
-            if matches!(table.source, SourceSettings::Http) {
+            if let Some(pushes) = self.app.push_table(&table.name) {
+                let running = pushes.start(status.clone()).map_err(NodeError::Thread)?;
+                lock(&self.sources).push((table.name.clone(), running));
                 continue;
             }
             let receivers = self.intake.receivers(TableId(number));
@@ -414,15 +441,35 @@ impl Node {
 }
 
 /// The tables that take pushes, by name.
-fn push_tables(definition: &Definition, intake: &Arc<Intake>) -> BTreeMap<String, Arc<PushTable>> {
+fn push_tables(
+    definition: &Definition,
+    intake: &Arc<Intake>,
+    storage: &Arc<dyn Storage>,
+    metrics: &Metrics,
+) -> Result<BTreeMap<String, Arc<PushTable>>, NodeError> {
     let tables = definition.tables.iter().zip(0..);
     tables
         .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
         .map(|(table, number)| {
             let receivers = intake.receivers(TableId(number));
-            (table.name.clone(), Arc::new(PushTable::new(&*receivers)))
+            let opened = PushTable::open(storage.clone(), &table.name, &*receivers);
+            let pushes = opened.map_err(|cause| NodeError::PushLog {
+                table: table.name.clone(),
+                cause,
+            })?;
+            metrics.push_lost(&table.name, pushes.lost());
+            Ok((table.name.clone(), pushes))
         })
         .collect()
+}
+
+/// Takes off the logs what no start replays any more.
+fn cut_logs(logs: &BTreeMap<String, Arc<PushTable>>, oldest: &Checkpointed) {
+    for (table, log) in logs {
+        if let Some(position) = oldest.positions.get(&format!("{table}/0")) {
+            log.checkpointed(Offset(*position));
+        }
+    }
 }
 
 /// Runs the workers on threads of their own; `ended` is told when they are done, for whatever reason.
@@ -548,6 +595,33 @@ fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
         }
     };
     DeadLetters::append_to(&path).map_err(|cause| NodeError::DeadLetters { path, cause })
+}
+
+/// Gives each dead letter to a topic of Kafka, too: the message as it came, and headers that say why and from where.
+fn produce_dead_letters(
+    topic: &DeadLetterTopic,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Result<(), NodeError> {
+    let metrics = metrics.clone();
+    let producer = DeadLetterProducer::open(topic, move || metrics.dead_letter_not_produced());
+    let producer = producer.map_err(NodeError::DeadLetterTopic)?;
+    dead_letters.also(Box::new(move |letter| {
+        let offset = letter.offset.map(|offset| offset.to_string()).unwrap_or_default();
+        let headers: [(&str, &[u8]); 4] = [
+            ("millpond.reason", letter.reason.as_bytes()),
+            ("millpond.table", letter.table.as_bytes()),
+            ("millpond.partition", letter.partition.as_bytes()),
+            ("millpond.offset", offset.as_bytes()),
+        ];
+        let raw = letter.raw().unwrap_or_default();
+        producer.send(
+            raw.key.as_deref(),
+            raw.value.as_deref().unwrap_or_default(),
+            &headers,
+        );
+    }));
+    Ok(())
 }
 
 /// One worker up to four cores: the others decode, compact and answer.

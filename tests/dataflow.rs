@@ -24,6 +24,7 @@ use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
 use millpond::replay::Replay;
 use millpond::source::http::PushTable;
+use millpond::storage::Memory;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -453,7 +454,7 @@ pub struct Workers {
     pub published: Arc<Published>,
     pub intake: Arc<Intake>,
     pace: Arc<Pace>,
-    push: PushTable,
+    push: Arc<PushTable>,
     thread: std::thread::JoinHandle<Result<(), String>>,
 }
 
@@ -496,7 +497,8 @@ impl Workers {
             wake: wake.clone(),
         };
         threads.start(1).unwrap();
-        let push = PushTable::new(&*intake.receivers(TableId(0)));
+        let storage = Arc::new(Memory::new());
+        let push = PushTable::open(storage, "notes", &*intake.receivers(TableId(0))).unwrap();
         let feeds = Feeds {
             intake: intake.clone(),
             batches,
@@ -568,7 +570,7 @@ fn every_worker_gets_its_texts_embedded_though_they_share_a_short_queue() {
     let embedder = Scripted::new(|_, texts| Ok(ones(texts)));
     let workers = Workers::start(3, embedder, 1, 1);
     let lines: Vec<String> = (0..120).map(note).collect();
-    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    workers.push.push(lines.join("\n").as_bytes(), None).unwrap();
     let snapshot =
         workers.wait_for(|snapshot| snapshot.documents() == 120 && snapshot.vectors_pending() == 0);
     assert_eq!(snapshot.vectors(), 120);
@@ -584,7 +586,7 @@ fn graphs_of_all_workers_enter_though_nothing_else_happens() {
     let workers = Workers::start(2, embedder, 8, 1000);
     // Of 4,096 vectors a graph is due; both workers have more.
     let lines: Vec<String> = (0..10_000).map(note).collect();
-    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    workers.push.push(lines.join("\n").as_bytes(), None).unwrap();
     workers.wait_for(|snapshot| {
         snapshot.documents() == 10_000 && snapshot.vectors() == 10_000 && snapshot.vectors_unbuilt() == 0
     });

@@ -23,7 +23,8 @@ use millpond::metrics::Metrics;
 use millpond::query::Searcher;
 use millpond::server::{App, serve};
 use millpond::source::http::PushTable;
-use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Status, Taken};
+use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Status, Taken};
+use millpond::storage::{Fault, Memory};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -33,6 +34,7 @@ struct Port {
     app: Arc<App>,
     source: Status,
     intake: Arc<Intake>,
+    disk: Memory,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
@@ -65,7 +67,8 @@ impl Port {
         let published = Arc::new(Published::new(snapshot(3, &[])));
         let searcher = has_index.then(|| Searcher::new(definition.clone(), published.clone(), None));
         let intake = Arc::new(Intake::default());
-        let products = Arc::new(PushTable::new(&Given(intake.clone())));
+        let disk = Memory::new();
+        let products = PushTable::open(Arc::new(disk.clone()), "products", &Given(intake.clone())).unwrap();
         let source = Status::default();
         let metrics = Metrics::default();
         let (door, _) = millpond::intake::Intake::new(
@@ -105,6 +108,7 @@ impl Port {
             app,
             source,
             intake,
+            disk,
             agent: settings.into(),
             stop,
             served,
@@ -122,6 +126,14 @@ impl Port {
 
     fn post(&self, path: &str, body: impl ureq::AsSendBody) -> Answer {
         received(self.agent.post(self.url(path)).send(body))
+    }
+
+    /// A push to `products` with an idempotency key, which waits until it is durable.
+    fn push_once(&self, key: &str, body: &str) -> Answer {
+        let request = self
+            .agent
+            .post(self.url("/v1/tables/products/changes?wait=durable"));
+        received(request.header("idempotency-key", key).send(body))
     }
 
     /// Sends bytes as they are, and gives what comes back until the connection is closed or `until` was seen.
@@ -262,21 +274,34 @@ impl Receiver for Given {
         unreachable!("a push does not wait for the dataflow")
     }
 
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken> {
         if let Some(refusal) = *self.0.refuse.lock().unwrap() {
             return Err(refusal);
-        }
-        if let (Some(taken), Some(last)) = (&*self.0.taken.lock().unwrap(), messages.last()) {
-            taken.send(last.offset.0).unwrap();
         }
         let dead_letters = messages
             .iter()
             .filter(|message| message.value == Some(b"bad"))
             .count() as u64;
-        Ok(Taken {
+        let taken = Taken {
             changes: messages.len() as u64 - dead_letters,
             dead_letters,
-        })
+        };
+        let last = messages.last().map(|message| message.offset.0);
+        Ok(Box::new(Reserved(&self.0, last, taken)))
+    }
+}
+
+struct Reserved<'a>(&'a Intake, Option<u64>, Taken);
+
+impl Room for Reserved<'_> {
+    fn taken(&self) -> Taken {
+        self.2
+    }
+
+    fn take(self: Box<Self>) {
+        if let (Some(taken), Some(last)) = (&*self.0.taken.lock().unwrap(), self.1) {
+            taken.send(last).unwrap();
+        }
     }
 }
 
@@ -351,12 +376,9 @@ fn what_is_not_there_or_not_right_is_an_error_of_one_shape() {
         "bad_parameter",
         "",
     );
-    check_error(
-        &port.post("/v1/tables/products/changes?wait=durable", ""),
-        501,
-        "not_durable",
-        "wait=visible",
-    );
+    for key in ["", "with space", "r\u{f6}d", &"k".repeat(256)] {
+        check_error(&port.push_once(key, "{}"), 400, "bad_idempotency_key", "UUID");
+    }
 }
 
 #[test]
@@ -549,6 +571,74 @@ fn wait_visible_answers_at_the_tick_that_has_read_the_push() {
 
     let nothing_new = port.post("/v1/tables/products/changes?wait=visible", "");
     assert_eq!(nothing_new.json()["tick"], json!(7));
+}
+
+#[test]
+fn wait_durable_answers_after_the_sync_of_the_log() {
+    let port = Port::open();
+    let push = || port.post("/v1/tables/products/changes?wait=durable", "{}\nbad\n");
+    let answer = push();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(
+        answer.json(),
+        json!({"accepted": 1, "dead_letters": 1, "position": 1})
+    );
+    let empty = port.post("/v1/tables/products/changes?wait=durable", "");
+    assert_eq!((empty.status, &empty.json()["position"]), (200, &json!(1)));
+
+    // The sync, and that of what is written again then.
+    port.disk.inject(Fault::FailedSync { nth: 0 });
+    port.disk.inject(Fault::FailedSync { nth: 1 });
+    check_error(&push(), 500, "not_durable", "Idempotency-Key");
+    assert_eq!(push().json()["position"], json!(5), "it goes on");
+    let metrics = port.get("/metrics").body;
+    assert!(metrics.contains("\nmillpond_push_waiting 0\n"));
+    assert!(!metrics.contains("\nmillpond_push_log_bytes{table=\"products\"} 0\n"));
+}
+
+#[test]
+fn a_push_with_a_key_is_taken_once() {
+    let port = Port::open();
+    let (taken, pushed) = mpsc::channel();
+    *port.intake.taken.lock().unwrap() = Some(taken);
+    let first = port.push_once("one", "{}\nbad\n");
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert_eq!(port.push_once("two", "{}").json()["position"], json!(2));
+    assert_eq!(port.push_once("one", "{}\nbad\n").body, first.body);
+    check_error(
+        &port.push_once("one", "{}\n{}\n"),
+        422,
+        "key_reused",
+        "another key",
+    );
+    assert_eq!(pushed.try_iter().collect::<Vec<_>>(), [1, 2]);
+    let twice = "POST /v1/tables/products/changes HTTP/1.1\r\nhost: x\r\nidempotency-key: a\r\n\
+                 idempotency-key: b\r\ncontent-length: 2\r\n\r\n{}";
+    assert!(
+        port.raw(twice, "hint").contains("bad_idempotency_key"),
+        "two keys are none"
+    );
+}
+
+#[test]
+fn a_full_disk_takes_no_push_and_is_named() {
+    let port = Port::open();
+    let push = || port.post("/v1/tables/products/changes", "{}");
+    assert_eq!(push().json()["position"], json!(0));
+    for room in [0, 20] {
+        port.disk.inject(Fault::DiskFull { after_bytes: room });
+        check_error(&push(), 507, "disk_full", "nothing of it was taken");
+        check_error(&push(), 507, "disk_full", "nothing of it was taken");
+        port.disk.heal();
+    }
+    port.disk.inject(Fault::FailedWrite { nth: 1 });
+    check_error(&push(), 503, "log_failed", "nothing of it was taken");
+    let answer = push();
+    assert_eq!(
+        (answer.status, &answer.json()["position"]),
+        (202, &json!(1)),
+        "no offset is used up"
+    );
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
                     match app
                         .push_table("things")
                         .unwrap()
-                        .push(lines.join("\n").as_bytes())
+                        .push(lines.join("\n").as_bytes(), None)
                     {
                         Ok(pushed) => break pushed.position,
                         Err(_) => std::thread::yield_now(),

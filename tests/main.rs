@@ -17,6 +17,7 @@ mod query;
 mod readme;
 mod restart;
 mod node;
+mod push;
 mod index;
 mod scenarios;
 mod schema_change;

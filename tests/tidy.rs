@@ -16,7 +16,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("priority", &[]),
     ("storage", &[]),
     // A source hands over a `decode::Message`, the form in which decoders take it: the one arrow that points forward.
-    ("source", &["change", "definition", "decode"]),
+    ("source", &["change", "definition", "storage", "decode"]),
     ("decode", &["change", "definition"]),
     ("embed", &["definition"]),
     ("index", &["change", "definition", "priority", "storage"]),

@@ -50,6 +50,20 @@ pub struct TableCut {
     pub keys: Vec<(Key, Option<StoredKey>)>,
 }
 
+impl TableCut {
+    /// The row that was read last, as far as offsets tell.
+    pub fn newest_row(&self) -> Option<&Arc<Row>> {
+        let rows = self.keys.iter().filter_map(|(_, stored)| match stored {
+            Some(StoredKey {
+                version,
+                state: StoredState::Row(row),
+            }) => Some((version.offset, row)),
+            _ => None,
+        });
+        rows.max_by_key(|(offset, _)| *offset).map(|(_, row)| row)
+    }
+}
+
 /// What collapse keeps of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredKey {

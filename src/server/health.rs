@@ -85,7 +85,9 @@ pub async fn healthz() -> &'static str {
 pub async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, Json<Readiness>) {
     let app = &server.app;
     let sources: Vec<SourceHealth> = server.sources().collect();
-    let waiting: u64 = sources.iter().flat_map(|source| source.lag.values()).sum();
+    // What a source in trouble has waiting is not on its way.
+    let well = sources.iter().filter(|source| source.trouble.is_none());
+    let waiting: u64 = well.flat_map(|source| source.lag.values()).sum();
     let ready = app.ready.load(Ordering::Acquire);
     // A broker has been asked once; until then nobody knows what waits there.
     let unknown = |source: &SourceHealth| {
@@ -131,6 +133,9 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         snapshot.vectors_pending(),
         snapshot.vectors_unbuilt(),
     );
+    for (table, pushes) in server.app.pushes.get().into_iter().flatten() {
+        metrics.set_push_log(table, pushes.log_bytes());
+    }
     for source in server.sources() {
         let lag = source
             .lag

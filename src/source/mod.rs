@@ -116,8 +116,17 @@ pub trait Receiver: Send {
     /// [`Closed`] when the node is stopping: the source ends.
     fn receive(&mut self, messages: &[Message<'_>]) -> Result<(), Closed>;
 
-    /// Takes all messages at once, or nothing of them: for callers that can say "come back later".
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken>;
+    /// Finds room for all messages, or takes nothing of them: for callers that can say "come back later".
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken>;
+}
+
+/// Messages that are decoded and have room in the dataflow. Nothing of them is taken if it is dropped.
+pub trait Room {
+    /// What becomes of the messages when they are taken.
+    fn taken(&self) -> Taken;
+
+    /// Hands the messages on, which cannot fail: who keeps them has kept them before.
+    fn take(self: Box<Self>);
 }
 
 /// What became of messages that were taken.

@@ -178,6 +178,7 @@ impl Letter {
 }
 
 /// The bytes of a message.
+#[derive(Default)]
 pub struct RawMessage {
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
