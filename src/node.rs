@@ -254,7 +254,7 @@ impl Node {
         let _ = app.pushes.set(pushes);
         let (cuts, writing) = crossbeam_channel::bounded(1);
         let cuts = Cuts::new(cuts);
-        let written = cuts.clone();
+        let written = cuts.when_written();
         let writer = Writer {
             store,
             cuts: writing,
@@ -265,7 +265,7 @@ impl Node {
             },
             written: Box::new(move |oldest| {
                 oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
-                written.written();
+                written();
             }),
             metrics: app.metrics.clone(),
         };

@@ -52,9 +52,11 @@ impl Cuts {
         }
     }
 
-    /// The last cut has been written, or will be written with the next one.
-    pub fn written(&self) {
-        self.state.busy.store(false, Ordering::Release);
+    /// What the thread that writes calls after each cut: the next one may come.
+    pub fn when_written(&self) -> impl Fn() + Send + 'static {
+        // Not a clone of all of it: that thread ends when nobody is left who could send it a cut.
+        let state = self.state.clone();
+        move || state.busy.store(false, Ordering::Release)
     }
 
     pub fn took(&self, bytes: usize) {
