@@ -128,7 +128,10 @@ impl Publisher {
     pub fn corrected(&self, documents: u64) {
         self.metrics.documents_corrected(documents);
         if documents > 0 {
-            tracing::warn!(documents, "stored documents did not fit their rows, and were made anew");
+            tracing::warn!(
+                documents,
+                "stored documents did not fit their rows, and were made anew"
+            );
         }
     }
 
