@@ -22,13 +22,13 @@ const TOPIC: &str = "notes-cdc";
 
 /// The mock keeps 5 MiB a partition and drops the rest without a word.
 const PARTITIONS: usize = 16;
-const KEYS: usize = 8_000;
+const KEYS: usize = 3_000;
 
 const CHANGES_PER_SECOND: usize = 1_000;
 const CHANGES_TOGETHER: usize = 20;
 
 /// So many of a hundred messages come once more, in any partition, after up to so many others.
-const REPEATED_PERCENT: usize = 5;
+const REPEATED_PERCENT: usize = 10;
 const REPEATED_AFTER_MAX: usize = 5_000;
 
 /// Brokers with an empty topic, as long as this lives.
