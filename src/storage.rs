@@ -4,6 +4,7 @@
 //! [`File::sync`], its name (after create, rename, link, remove) by [`Storage::sync_folder`].
 
 mod disk;
+mod lock;
 mod memory;
 mod part;
 
@@ -12,6 +13,7 @@ use std::io;
 use bytes::Bytes;
 
 pub use disk::Disk;
+pub use lock::LockError;
 pub use memory::{Fault, Memory};
 pub use part::{Damaged, PARTS, Part, PartReader, PartWriter};
 

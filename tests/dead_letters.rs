@@ -250,6 +250,7 @@ impl Running {
             data_dir: data.path().to_owned(),
             workers: Some(1),
             dead_letters: None,
+            rebuild: false,
         };
         let node = Arc::new(Node::start(parsed(definition), &options).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();

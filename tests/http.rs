@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use millpond::change::{PartitionId, TableId, Tick};
-use millpond::checkpoint::{Checkpointed, Durable};
 use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
@@ -755,8 +754,12 @@ fn the_description_names_every_route_and_holds_together() {
             "get /metrics",
             "get /openapi.json",
             "get /readyz",
+            "get /v1/dead-letters",
+            "get /v1/dead-letters/{id}",
             "get /v1/indexes/{index}/documents/{key}",
             "get /v1/indexes/{index}/stats",
+            "post /v1/dead-letters/drop",
+            "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/search",
             "post /v1/tables/{table}/changes",
         ]

@@ -22,5 +22,6 @@ mod index;
 mod scenarios;
 mod schema_change;
 mod sources;
+mod stored;
 mod tidy;
 mod vector;

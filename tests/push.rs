@@ -166,7 +166,9 @@ fn a_disk_that_fails_a_write_takes_nothing_and_the_next_push_has_the_offset() {
         for before in [0, 1, 3] {
             let storage = Memory::new();
             let table = Table::open(&storage, None);
-            (0..before).for_each(|_| drop(table.push("before").unwrap()));
+            for _ in 0..before {
+                table.push("before").unwrap();
+            }
             storage.inject(fault);
             let refused = table.push_once("key", "a\nb");
             assert!(
@@ -601,6 +603,7 @@ text = { text = {} }
         data_dir: folder.path().to_owned(),
         workers: None,
         dead_letters: None,
+        rebuild: false,
     };
     let start = || {
         let definition = definition::parse(dataflow, "notes", Path::new(".")).unwrap();
@@ -608,7 +611,7 @@ text = { text = {} }
     };
     for start_number in 1..=3_u64 {
         let node = start();
-        let pushes = node.app().pushes["notes"].clone();
+        let pushes = node.app().push_table("notes").unwrap().clone();
         let line = format!(r#"{{"id":{start_number},"text":"lamp"}}"#);
         let key = IdempotencyKey::new(b"first").unwrap();
         eventually("the log is replayed", || {

@@ -20,6 +20,7 @@ pub const FORMAT: u32 = 1;
 
 const TITLE: &str = "millpond checkpoint";
 const PREFIX: &str = "manifest-";
+const ASIDE: &str = ".new";
 
 /// What is stored as of one tick.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -60,16 +61,11 @@ impl Manifest {
 
     /// Writes it aside and renames it into place. After an error it may be in place or not.
     pub fn write(&self, storage: &dyn Storage, number: u64) -> io::Result<()> {
-        let body = serde_json::to_vec(self)?;
-        let aside = format!("{}.new", path(number));
-        let mut file = storage.create(&aside)?;
-        let head = format!("{TITLE} {FORMAT} {:016x}\n", checksum(FORMAT, &body));
-        file.write_all(head.as_bytes())?;
-        file.write_all(&body)?;
-        file.sync()?;
-        drop(file);
-        storage.rename(&aside, &path(number))?;
-        storage.sync_folder("")
+        put(
+            storage,
+            &path(number),
+            &sealed(FORMAT, &serde_json::to_vec(self)?),
+        )
     }
 
     pub fn read(storage: &dyn Storage, path: &str) -> Result<Manifest, ManifestError> {
@@ -87,6 +83,23 @@ impl Manifest {
         }
         Ok(serde_json::from_slice(body).map_err(|error| damaged(error.to_string()))?)
     }
+}
+
+/// Puts a manifest's bytes into place, at once.
+pub(super) fn put(storage: &dyn Storage, path: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = format!("{path}{ASIDE}");
+    let mut file = storage.create(&aside)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    drop(file);
+    storage.rename(&aside, path)?;
+    storage.sync_folder(path.rsplit_once('/').map_or("", |(folder, _)| folder))
+}
+
+fn sealed(version: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("{TITLE} {version} {:016x}\n", checksum(version, body)).into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 /// The version and the JSON, if the checksum is right.
@@ -109,29 +122,53 @@ pub(super) fn path(number: u64) -> String {
     format!("{PREFIX}{number:08}")
 }
 
-/// Everything that is or was to be a manifest, with its number; those that are in place, the newest first, then the others.
+/// The manifests in a folder: those in place with their numbers, the newest first, and what was to become one.
 pub(super) struct Found {
     pub manifests: Vec<(u64, String)>,
     pub aside: Vec<String>,
 }
 
 impl Found {
-    pub fn list(storage: &dyn Storage) -> io::Result<Found> {
+    pub fn list(storage: &dyn Storage, folder: &str) -> io::Result<Found> {
         let mut found = Found {
             manifests: Vec::new(),
             aside: Vec::new(),
         };
-        for name in storage.list("")? {
+        for name in storage.list(folder)? {
             let Some(rest) = name.strip_prefix(PREFIX) else {
                 continue;
             };
             match rest.parse() {
                 Ok(number) => found.manifests.push((number, name)),
-                Err(_) if rest.ends_with(".new") => found.aside.push(name),
+                Err(_) if rest.ends_with(ASIDE) => found.aside.push(name),
                 Err(_) => {}
             }
         }
         found.manifests.sort_unstable_by(|a, b| b.cmp(a));
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::Memory;
+
+    #[test]
+    fn a_newer_format_is_told_from_a_damaged_manifest() {
+        let memory = Memory::new();
+        let body = br#"{"what":"only a newer one knows"}"#;
+        put(&memory, "manifest-00000001", &sealed(2, body)).unwrap();
+        let error = Manifest::read(&memory, "manifest-00000001").unwrap_err();
+        assert!(
+            matches!(error, ManifestError::Newer { found: 2, .. }),
+            "{error:?}"
+        );
+        for bit in 0..400 {
+            assert!(memory.flip_bit("manifest-00000001", bit));
+            let error = Manifest::read(&memory, "manifest-00000001").unwrap_err();
+            assert!(matches!(error, ManifestError::Damaged(_)), "bit {bit}: {error:?}");
+            assert!(memory.flip_bit("manifest-00000001", bit));
+        }
     }
 }

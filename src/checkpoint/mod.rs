@@ -10,6 +10,7 @@ mod manifest;
 mod recover;
 mod rows;
 mod shape;
+pub mod snapshots;
 mod store;
 mod texts;
 mod writer;

@@ -46,7 +46,7 @@ impl Store {
         shape: Shape,
         rebuild: Option<Rekey<'_>>,
     ) -> Result<(Store, Option<Recovered>), OpenError> {
-        let found = Found::list(&*storage)?;
+        let found = Found::list(&*storage, "")?;
         let mut parts_seen = 0;
         for name in storage.list(PARTS)? {
             let number = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
@@ -140,7 +140,7 @@ impl Store {
             recovered.texts = texts::read(&manifest.texts, &reader)?;
             basis.texts = manifest.texts.clone();
         }
-        if recovered.change == Change::Same {
+        if recovered.change == Change::Same && manifest.shards.len() == self.shape.shards {
             for part in manifest.shards.iter().flat_map(|shard| shard.parts()) {
                 reader.read(part)?;
             }

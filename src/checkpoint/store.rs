@@ -77,6 +77,8 @@ impl Store {
             Err(cause) => {
                 let tick = cut.tick;
                 self.unwritten = Some(cut);
+                // Half a checkpoint takes the room that the next try needs.
+                self.remove_unneeded();
                 Err(CheckpointError { tick, cause })
             }
         }
@@ -147,7 +149,7 @@ impl Store {
     }
 
     fn try_remove_unneeded(&self) -> io::Result<()> {
-        let found = Found::list(&*self.storage)?;
+        let found = Found::list(&*self.storage, "")?;
         let is_kept = |number: u64| self.kept.iter().any(|kept| kept.number == number);
         let manifests = found
             .manifests

@@ -5,6 +5,7 @@ mod dead_letters;
 mod replay;
 pub mod search;
 mod serve;
+mod snapshot;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -40,6 +41,8 @@ enum Command {
     Search(search::SearchArgs),
     /// See to what a running node could not decode or embed.
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Keep, list and bring back checkpoints for backups.
+    Snapshot(snapshot::SnapshotArgs),
 }
 
 /// What ends a command early: printed once, in full.
@@ -52,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Failure::from),

@@ -193,7 +193,8 @@ impl Job {
         self.advance_to(tick);
         if let Some(shard) = &self.shard {
             let mut shard = shard.borrow_mut();
-            if shard.has_finished_work() {
+            // A recovered shard that got no documents at all learns here that there are none.
+            if shard.has_finished_work() || shard.is_recovering() {
                 if let Err(error) = shard.apply(tick, Vec::new()) {
                     panic!("tick {tick}: {error}");
                 }

@@ -154,7 +154,8 @@ impl Shard {
                 if shown.vector.hash == vector_hash(vector) =>
             {
                 self.restore(slot, &shown, vector.clone());
-                true
+                self.set_status(slot, status);
+                return true;
             }
             (DocumentVector::Pending, VectorStatus::Stale, Some(mut shown)) => {
                 if let Some(values) = shown.vector.values.take() {
@@ -162,11 +163,13 @@ impl Shard {
                 }
                 true
             }
+            // It did not fit the index, and still does not.
+            (DocumentVector::Known(_), VectorStatus::Current, None) => true,
             (DocumentVector::Absent, VectorStatus::Absent, _)
             | (DocumentVector::Failed, VectorStatus::Failed, _) => true,
             _ => was_waiting,
         };
-        // From here on it is an update like any other; one that brings what has been put back changes nothing.
+        // The rest is an update like any other.
         self.put_vector(tick, slot, vector, changes);
         is_same
     }

@@ -111,3 +111,65 @@ pub fn vector_hash(vector: &[f32]) -> u128 {
     }
     xxh3_128(&bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Columns, Datum, Vector};
+
+    #[test]
+    fn rows_and_vectors_that_differ_have_different_hashes() {
+        let names = ["a", "b"].map(|name| Columns::new([name]));
+        let values = [
+            Datum::Null,
+            Datum::Int(1),
+            Datum::text("1"),
+            Datum::Decimal("1".into()),
+            Datum::Json("1".into()),
+            Datum::Bool(true),
+            Datum::Vector(Vector(vec![0.0].into())),
+            Datum::Vector(Vector(vec![-0.0].into())),
+        ];
+        let rows = names.iter().flat_map(|columns| {
+            let values = values.iter();
+            values.map(|value| Row::new(columns.clone(), [value.clone()]))
+        });
+        let hashes: std::collections::BTreeSet<u128> = rows.map(|row| row_hash(&row)).collect();
+        assert_eq!(hashes.len(), 16);
+        assert_ne!(vector_hash(&[0.0, 1.0]), vector_hash(&[-0.0, 1.0]));
+        assert_ne!(vector_hash(&[0.0]), vector_hash(&[0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_table_comes_back_whole_or_not_at_all() {
+        let table = SlotTable {
+            alive: vec![None, Some(vec![5, u64::MAX])],
+            slots: vec![
+                None,
+                Some(StoredDocument {
+                    key: "k".into(),
+                    row: 1 << 100,
+                    status: VectorStatus::Stale,
+                    vector: Some(StoredVector {
+                        stamp: 7,
+                        hash: 3,
+                        values: Some(vec![0.5]),
+                    }),
+                }),
+            ],
+        };
+        let mut bytes = Vec::new();
+        table.write(&mut bytes).unwrap();
+        let again = SlotTable::read(&bytes).unwrap();
+        assert_eq!(again.alive, table.alive);
+        let mut rewritten = Vec::new();
+        again.write(&mut rewritten).unwrap();
+        assert_eq!(rewritten, bytes);
+        for length in 0..bytes.len() {
+            assert!(
+                SlotTable::read(&bytes[..length]).is_none(),
+                "cut to {length} bytes"
+            );
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,12 +13,20 @@ use super::{File, Storage};
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: PathBuf,
+    /// Open, and so locked, as long as the folder is.
+    _lock: Option<Arc<fs::File>>,
 }
 
 impl Disk {
+    /// A folder that others may use too; [`Disk::lock`] is for one that this process owns.
     pub fn new(root: &Path) -> Disk {
+        Disk::holding(root, None)
+    }
+
+    pub(super) fn holding(root: &Path, lock: Option<Arc<fs::File>>) -> Disk {
         Disk {
             root: root.to_owned(),
+            _lock: lock,
         }
     }
 
@@ -58,7 +67,7 @@ impl Storage for Disk {
         let path = self.create_parents(path)?;
         // Truncating would reach through links, and take pages from under a mapping.
         match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Box::new(fs::File::create_new(path)?)),
         }
     }

@@ -1,13 +1,18 @@
 //! The storage stops at every operation in turn: what is found is always exactly some published checkpoint.
 
-use millpond::storage::Memory;
+use std::io::{self, Write};
+use std::sync::Arc;
 
-use super::support::{Model, Random, open, parts};
+use bytes::Bytes;
+use millpond::checkpoint::Store;
+use millpond::storage::{File, Memory, Storage};
+
+use super::support::{Model, Random, open, parts, shape};
 
 #[test]
 fn what_is_written_comes_back() {
-    for seed in 1..20 {
-        let mut random = Random(seed);
+    for seed in Random::seeds(20) {
+        let mut random = Random::new(seed);
         let memory = Memory::new();
         let mut model = Model::default();
         let (mut store, found) = open(&memory).unwrap();
@@ -31,10 +36,10 @@ fn what_is_written_comes_back() {
 }
 
 /// Writes cuts until the storage stops: all models so far, and how many of them were acknowledged.
-fn run(memory: &Memory, seed: u64, cuts: usize) -> (Vec<Model>, usize) {
-    let mut random = Random(seed);
+fn run(storage: impl Storage, seed: u64, cuts: usize) -> (Vec<Model>, usize) {
+    let mut random = Random::new(seed);
     let mut models = vec![Model::default()];
-    let Ok((mut store, _)) = open(memory) else {
+    let Ok((mut store, _)) = Store::open(Arc::new(storage), shape(), None) else {
         return (models, 0);
     };
     for written in 0..cuts {
@@ -48,61 +53,162 @@ fn run(memory: &Memory, seed: u64, cuts: usize) -> (Vec<Model>, usize) {
     (models, cuts)
 }
 
+const CUTS: usize = 12;
+
+/// Which of the models a crashed storage holds.
+///
+/// # Errors
+/// None of them, or one from before the newest that was acknowledged.
+fn found(crashed: &Memory, models: &[Model], acknowledged: usize) -> Result<usize, String> {
+    let (_, found) = open(crashed).map_err(|error| error.to_string())?;
+    let found = found.unwrap_or_default();
+    match models.iter().position(|model| *model == found) {
+        None => Err(format!("no published state: {found:?}")),
+        Some(newest) if newest < acknowledged => Err(format!("{newest} instead of {acknowledged}")),
+        Some(newest) => Ok(newest),
+    }
+}
+
 #[test]
 fn a_crash_at_any_operation_leaves_a_published_checkpoint() {
-    const CUTS: usize = 12;
     let whole = Memory::new();
-    run(&whole, 7, CUTS);
-    let mut renamed = 0;
+    run(whole.clone(), 7, CUTS);
+    let mut unacknowledged = 0;
     for stop in 0..=whole.operations() {
         let memory = Memory::new();
         memory.stop_at(stop);
-        let (models, acknowledged) = run(&memory, 7, CUTS);
+        let (models, acknowledged) = run(memory.clone(), 7, CUTS);
         for seed in 0..6 {
+            let place = format!("stopped at {stop}, seed {seed}");
             let crashed = memory.crash(stop * 31 + seed);
-            let place = format!("stopped at {stop}, seed {seed}, {acknowledged} acknowledged");
-            let (mut store, found) = open(&crashed).unwrap_or_else(|error| panic!("{place}: {error}"));
-            let found = found.unwrap_or_default();
-            let newest = models.iter().position(|model| *model == found);
-            let newest = newest.unwrap_or_else(|| panic!("{place}: no published state: {found:?}"));
-            assert!(newest >= acknowledged, "{place}: lost, found {newest}");
-            renamed += usize::from(newest > acknowledged);
+            let newest =
+                found(&crashed, &models, acknowledged).unwrap_or_else(|error| panic!("{place}: {error}"));
+            unacknowledged += usize::from(newest > acknowledged);
 
             // It goes on from there, and leaves nothing behind for ever.
-            let mut model = found;
-            let mut random = Random(stop + 1);
+            let mut model = models[newest].clone();
+            let mut random = Random::new(stop + 1);
+            let (mut store, _) = open(&crashed).unwrap();
             for _ in 0..3 {
                 store.write(model.step(&mut random, 8)).unwrap();
             }
+            let before = crashed.paths();
             let (_, found) = open(&crashed).unwrap();
             assert_eq!(found.as_ref(), Some(&model), "{place}");
-            let manifests = crashed
-                .paths()
-                .iter()
-                .filter(|path| path.starts_with("manifest-"))
-                .count();
-            assert_eq!(manifests, 2, "{place}: {:?}", crashed.paths());
+            assert_eq!(before, crashed.paths(), "{place}: files that nobody needs");
+            let manifests = before.iter().filter(|path| path.starts_with("manifest-"));
+            assert_eq!(manifests.count(), 2, "{place}: {before:?}");
         }
     }
-    assert!(renamed > 0, "no crash came between a rename and its sync");
+    assert!(unacknowledged > 0, "no crash came between a rename and its sync");
+}
+
+/// Leaves out one kind of sync, and says that it was done.
+struct Careless {
+    memory: Memory,
+    left_out: &'static str,
+}
+
+struct CarelessFile(Box<dyn File>);
+
+impl Write for CarelessFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl File for CarelessFile {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Storage for Careless {
+    fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
+        let file = self.memory.create(path)?;
+        match path.starts_with(self.left_out) {
+            true => Ok(Box::new(CarelessFile(file))),
+            false => Ok(file),
+        }
+    }
+
+    fn append(&self, path: &str) -> io::Result<Box<dyn File>> {
+        self.memory.append(path)
+    }
+
+    fn read(&self, path: &str) -> io::Result<Bytes> {
+        self.memory.read(path)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.link(from, to)
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.memory.remove(path)
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.memory.list(folder)
+    }
+
+    fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.memory.folders(folder)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        match self.left_out == format!("folder {folder}") {
+            true => Ok(()),
+            false => self.memory.sync_folder(folder),
+        }
+    }
+}
+
+#[test]
+fn a_sync_that_is_left_out_is_seen() {
+    for left_out in ["parts/", "manifest-", "folder parts", "folder "] {
+        let mut seen = 0;
+        for stop in 0..150 {
+            let memory = Memory::new();
+            memory.stop_at(stop);
+            let careless = Careless {
+                memory: memory.clone(),
+                left_out,
+            };
+            let (models, acknowledged) = run(careless, 7, CUTS);
+            let crashes = (0..6).map(|seed| memory.crash(stop * 31 + seed));
+            seen += crashes
+                .filter(|crashed| found(crashed, &models, acknowledged).is_err())
+                .count();
+        }
+        assert!(seen > 10, "{left_out:?} is needed, and was missed {seen} times");
+    }
 }
 
 #[test]
 fn a_crash_while_recovering_changes_nothing() {
     let memory = Memory::new();
-    let (models, written) = run(&memory, 3, 9);
-    // Garbage of a write that did not end, so that opening has something to remove.
+    let (models, written) = run(memory.clone(), 3, 9);
+    // Parts of a write that did not end, so that opening has something to remove.
+    let (mut store, _) = open(&memory).unwrap();
     memory.stop_at(memory.operations() + 3);
-    open(&memory)
-        .unwrap()
-        .0
-        .write(models[written].clone().step(&mut Random(5), 9))
+    store
+        .write(models[written].clone().step(&mut Random::new(5), 9))
         .unwrap_err();
-    memory.heal();
     let start = memory.crash(1);
     let whole = start.crash(1);
+    let before = whole.operations();
     open(&whole).unwrap();
-    for stop in 0..=whole.operations() {
+    assert!(whole.operations() > before, "there was something to remove");
+    for stop in before..=whole.operations() {
         let again = start.crash(stop);
         again.stop_at(stop);
         let _ = open(&again);

@@ -12,17 +12,7 @@ use millpond::checkpoint::{
 };
 use millpond::storage::{Memory, Storage};
 
-/// Small numbers from a seed (xorshift).
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % bound
-    }
-}
+pub use crate::shared::Random;
 
 pub fn shape() -> Shape {
     let table = |name: &str| TableShape {
@@ -67,8 +57,8 @@ impl Model {
     }
 
     /// The model after some random changes, and the cut that says so.
-    pub fn step(&mut self, random: &mut Random, changes: u64) -> Cut {
-        self.tick.0 += 1 + random.below(5_000);
+    pub fn step(&mut self, random: &mut Random, changes: usize) -> Cut {
+        self.tick.0 += 1 + random.below(5_000) as u64;
         let partition = random.below(3);
         let name = format!("products/{partition}");
         self.partitions
@@ -94,7 +84,7 @@ impl Model {
         }
         let mut texts = BTreeMap::new();
         for _ in 0..random.below(changes + 1) {
-            let hash = TextHash(u128::from(random.below(40)) << 100 | 7);
+            let hash = TextHash((random.below(40) as u128) << 100 | 7);
             let vector = match random.below(4) {
                 0 => None,
                 1 => Some(TextVector::Failed),
@@ -127,11 +117,11 @@ impl Model {
 pub fn version(random: &mut Random) -> Version {
     Version {
         source: (random.below(2) == 0).then(|| SourceOrder {
-            origin: random.below(u64::MAX),
-            order: (random.below(9), random.below(9), 3),
+            origin: random.next(),
+            order: (random.next(), random.below(9) as u64, 3),
         }),
         partition: PartitionId(random.below(3) as u32),
-        offset: Offset(random.below(1_000)),
+        offset: Offset(random.next() >> 10),
     }
 }
 
@@ -165,7 +155,7 @@ fn row(random: &mut Random) -> Arc<Row> {
             5 => Datum::Bytes(Arc::from([0, 255, random.below(256) as u8])),
             6 => Datum::Vector(vector(random)),
             7 => Datum::Json("{\"a\":[1]}".into()),
-            _ => Datum::text(&"täxt ".repeat(random.below(20) as usize)),
+            _ => Datum::text(&"täxt ".repeat(random.below(20))),
         })
         .collect();
     Arc::new(Row::new(Columns::new(names), values))

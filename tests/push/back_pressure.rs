@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use millpond::change::{Offset, PartitionId, TableId};
 use millpond::dataflow::Parts;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
 use millpond::decode::Message;
@@ -108,6 +108,7 @@ impl Behind {
             texts,
             requests: requested,
             answers,
+            refused: Refused::default(),
             wake: wake.clone(),
         };
         threads.start(1).unwrap();
@@ -121,10 +122,13 @@ impl Behind {
                 Some(embedder.clone()),
             )),
             published: published.clone(),
-            pushes: BTreeMap::from([("notes".to_owned(), pushes)]),
+            pushes: BTreeMap::from([("notes".to_owned(), pushes)]).into(),
             sources: Vec::new(),
             metrics: metrics.clone(),
             ready: Arc::new(AtomicBool::new(false)),
+            caught_up: AtomicBool::new(false),
+            intake: intake.clone(),
+            durable: Arc::default(),
             definition: definition.clone(),
         });
         let feeds = Feeds {
@@ -133,6 +137,7 @@ impl Behind {
             answers: answered,
             ready: app.ready.clone(),
             metrics: metrics.clone(),
+            cuts: None,
         };
         let publisher = Arc::new(Publisher::new(published, metrics));
         let paced = pace.clone();
@@ -149,7 +154,9 @@ impl Behind {
                         repeatable: false,
                         wake: wake.clone(),
                     },
+                    refused: Refused::default(),
                     publisher: publisher.clone(),
+                    resume: None,
                     watched: Vec::new(),
                 };
                 run(worker, parts, &paced, &feeds);

@@ -26,8 +26,12 @@ impl Docs {
 
     /// The set of `size` documents that these words say; `None` if they say something else.
     pub fn from_words(words: Vec<u64>, size: u32) -> Option<Docs> {
-        let fits = words.len() == (size as usize).div_ceil(64)
-            && (size % 64 == 0 || words.last().is_none_or(|last| last >> (size % 64) == 0));
+        let beyond = match size % 64 {
+            0 => 0,
+            rest => u64::MAX << rest,
+        };
+        let fits =
+            words.len() == (size as usize).div_ceil(64) && words.last().is_none_or(|last| last & beyond == 0);
         fits.then_some(Docs { words, size })
     }
 

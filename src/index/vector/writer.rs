@@ -94,7 +94,7 @@ impl VectorWriter {
         vector: &SharedVector,
         in_graph: bool,
     ) {
-        if in_graph != self.census.is_in_graphs(stamp) || !self.next.settings.fits(vector) {
+        if in_graph != self.census.is_in_graphs(stamp) || vector.len() != self.next.settings.dimensions {
             // No state of ours was stored so: it is taken in like a new one.
             return self.set(slot, Some(vector));
         }
