@@ -95,6 +95,7 @@ struct Table {
     query_errors: Counter,
     checkpoint: Histogram,
     checkpoint_errors: Counter,
+    documents_corrected: Counter,
     registry: Registry,
 }
 
@@ -157,6 +158,7 @@ impl Default for Metrics {
             query_errors: book.plain("query_errors", "Searches answered with an error"),
             checkpoint: book.seconds("checkpoint", "Time to write a checkpoint", checkpoint_buckets()),
             checkpoint_errors: book.plain("checkpoint_errors", "Checkpoints that could not be written"),
+            documents_corrected: book.plain("documents_corrected", "Documents that were stored otherwise than their rows: none, unless something went wrong"),
             registry: book.0,
         };
         // Known labels are there from the start: a rate needs a zero to begin from.
@@ -423,6 +425,10 @@ impl Metrics {
             Some(took) => self.0.checkpoint.observe(took.as_secs_f64()),
             None => drop(self.0.checkpoint_errors.inc()),
         }
+    }
+
+    pub fn documents_corrected(&self, documents: u64) {
+        self.0.documents_corrected.inc_by(documents);
     }
 
     pub fn set_documents(&self, documents: usize) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
@@ -32,7 +32,7 @@ use crate::server::{self, App};
 use crate::source::http::PushTable;
 use crate::source::kafka::DeadLetterProducer;
 use crate::source::{self, Running, SourceError, Status, Stop};
-use crate::storage::{Disk, Storage};
+use crate::storage::{Disk, LockError, Storage};
 
 /// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
 const FAST_REQUESTS_MAX: usize = 64;
@@ -77,6 +77,8 @@ pub enum NodeError {
         #[source]
         cause: std::io::Error,
     },
+    #[error(transparent)]
+    Locked(#[from] LockError),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -152,6 +154,8 @@ pub struct Node {
     workers: Mutex<Option<JoinHandle<Result<(), String>>>>,
     checkpoints: Mutex<Option<JoinHandle<()>>>,
     worker_ended: Arc<Notify>,
+    /// Keeps other processes off the data directory until all is stopped.
+    locked: Mutex<Option<Disk>>,
 }
 
 /// What a node has before it is opened.
@@ -176,6 +180,7 @@ impl Node {
     fn new(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
         let definition = Arc::new(definition);
         let metrics = Metrics::default();
+        let locked = lock_data_dir(&options.data_dir)?;
         let dead_letters = open_dead_letters(options)?;
         if let Some(topic) = &definition.dead_letters {
             produce_dead_letters(topic, &dead_letters, &metrics)?;
@@ -219,6 +224,7 @@ impl Node {
             workers: Mutex::default(),
             checkpoints: Mutex::default(),
             worker_ended: Arc::new(Notify::new()),
+            locked: Mutex::new(Some(locked)),
         })
     }
 
@@ -382,6 +388,7 @@ impl Node {
         {
             tracing::error!("the thread that writes checkpoints panicked");
         }
+        lock(&self.locked).take();
         match worked {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(NodeError::Worker(reason)),
@@ -582,17 +589,19 @@ pub fn refused_texts(
     })
 }
 
+/// Makes the data directory if it is absent, and locks it.
+fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
+    std::fs::create_dir_all(path).map_err(|cause| NodeError::DataDirectory {
+        path: path.to_owned(),
+        cause,
+    })?;
+    Ok(Disk::lock(path)?)
+}
+
 fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
     let path = match &options.dead_letters {
         Some(path) => path.clone(),
-        None => {
-            let path = options.data_dir.clone();
-            std::fs::create_dir_all(&path).map_err(|cause| NodeError::DataDirectory {
-                path: path.clone(),
-                cause,
-            })?;
-            path.join("dead-letters.ndjson")
-        }
+        None => options.data_dir.join("dead-letters.ndjson"),
     };
     DeadLetters::append_to(&path).map_err(|cause| NodeError::DeadLetters { path, cause })
 }

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
+pub mod watch;
+
 use std::path::PathBuf;
 use std::time::Duration;
 

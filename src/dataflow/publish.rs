@@ -124,6 +124,17 @@ impl Publisher {
             .push((shard, state));
     }
 
+    /// Notes how many documents came back otherwise than they were stored.
+    pub fn corrected(&self, documents: u64) {
+        self.metrics.documents_corrected(documents);
+        if documents > 0 {
+            tracing::warn!(
+                documents,
+                "stored documents did not fit their rows, and were made anew"
+            );
+        }
+    }
+
     /// Notes how many texts of a worker's documents wait for the embedder.
     pub fn note_backlog(&self, worker: usize, texts: usize) {
         self.ledger().backlogs.insert(worker, texts);
