@@ -16,5 +16,6 @@ mod node;
 mod index;
 mod scenarios;
 mod sources;
+mod malformed;
 mod tidy;
 mod vector;
