@@ -218,13 +218,8 @@ fn chosen(rest: impl Strategy<Value = Vec<u8>>) -> impl Strategy<Value = Input> 
 
 /// Up to three messages of one partition, with their keys and headers.
 fn messages() -> impl Strategy<Value = Vec<u8>> {
-    let message = (
-        damaged(MESSAGES),
-        proptest::option::of(damaged(KEYS)),
-        any::<bool>(),
-    );
-    let message = message.prop_map(|(value, key, has_header)| {
-        let header = has_header.then(|| value.clone());
+    let key = || proptest::option::of(damaged(KEYS));
+    let message = (damaged(MESSAGES), key(), key()).prop_map(|(value, key, header)| {
         let parts = [Some(value), key, header].map(Option::unwrap_or_default);
         parts.join(&dataflows::SEPARATOR[1])
     });
