@@ -71,6 +71,7 @@ fn columns_and_literals() {
     check(
         r#"
         a | {"a":5} | 5
+        1. | {} | 1
         A | {"a":5} | null
         b | {"a":5} | null
         "a b" | {"a b":"x"} | 'x'

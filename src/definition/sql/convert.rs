@@ -413,5 +413,11 @@ fn number(text: &str) -> Option<Datum> {
             .map(|value| Datum::Float(Float(value)));
     }
     let value: bigdecimal::BigDecimal = text.parse().ok()?;
-    Some(Datum::Decimal(value.to_plain_string().into()))
+    let plain = value.to_plain_string();
+    // `1.` is whole.
+    Some(
+        plain
+            .parse()
+            .map_or_else(|_| Datum::Decimal(plain.into()), Datum::Int),
+    )
 }
