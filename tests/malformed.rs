@@ -234,7 +234,7 @@ fn cases(count: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(3_000))]
+    #![proptest_config(cases(20_000))]
 
     #[test]
     fn damaged_messages_come_to_sound_changes_or_refusals(input in chosen(messages())) {
@@ -248,7 +248,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(600))]
+    #![proptest_config(cases(4_000))]
 
     #[test]
     fn damaged_dataflow_files_have_faults_or_hold_together(input in damaged(FILES).prop_map(Input)) {
@@ -262,7 +262,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(100))]
+    #![proptest_config(cases(1_000))]
 
     #[test]
     fn damaged_pushes_are_taken_line_by_line(choice in 6..21u8, body in damaged(MESSAGES)) {
