@@ -275,6 +275,7 @@ proptest! {
 fn what_was_found_once_is_right_now() {
     sql::run(b"\x00`true` or `false`");
     sql::run(b"\x001. ");
+    sql::run(b"\x00with = 3 = 0");
     decode::run(b"\x03{\"op\":\"u\",\"after\":{\"id\":1,\"v\":\"__debezium_unavailable_value\"}}\xff{\"id\":1}\xff{\"id\":1.0}");
     let search =
         br#"{"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}"#;

@@ -54,8 +54,8 @@ fn shown(value: &Datum) -> String {
 
 #[test]
 fn a_column_named_like_a_word_of_sql_is_printed_in_quotes() {
-    for name in ["true", "FALSE", "null", "current_date", "and", "end"] {
-        let quoted = format!("\"{name}\" OR a");
+    for name in ["true", "FALSE", "null", "current_date", "and", "end", "with"] {
+        let quoted = format!("(\"{name}\" = 1) = a");
         let parsed = parse_filter(&quoted).unwrap();
         let again = parse_filter(&parsed.to_string());
         assert_eq!(again, Ok(parsed), "{name}");

@@ -210,8 +210,8 @@ fn identifier(name: &str) -> String {
         .next()
         .is_some_and(|first| first.is_alphabetic() || first == '_')
         && chars.all(|c| c.is_alphanumeric() || c == '_')
-        // `true` and `current_date` are none: only the parser knows which words are.
-        && matches!(parse_filter(name), Ok(Expression::Column(column)) if column == name);
+        // `true` and `current_date` are none, and `(with` begins a query: only the parser knows which words are.
+        && matches!(parse_filter(&format!("({name})")), Ok(Expression::Column(column)) if column == name);
     if plain {
         name.to_owned()
     } else {
