@@ -12,6 +12,7 @@ use millpond::metrics::Metrics;
 use millpond::query::SearchRequest;
 use millpond::replay::Replay;
 use millpond::source::http::PushTable;
+use millpond::storage::Memory;
 
 use super::changes::check_json;
 use super::dataflows::{SEPARATOR, definition, filled, formats};
@@ -121,11 +122,12 @@ fn port(definition: &Arc<Definition>) -> Port {
         Arc::new(|| {}),
     );
     Box::new(move |bodies| {
-        let table = PushTable::new(&*intake.receivers(TableId(0)));
+        let storage = Arc::new(Memory::default());
+        let table = PushTable::open(storage, "t", &*intake.receivers(TableId(0))).expect("it opens");
         let mut taken = 0;
         for body in bodies {
             let count = lines(body).len() as u64;
-            let pushed = table.push(body).expect("there is room");
+            let pushed = table.push(body, None).expect("there is room");
             taken += count;
             assert_eq!(pushed.position, taken.checked_sub(1).map(Offset));
             assert!(pushed.accepted <= count);
