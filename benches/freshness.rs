@@ -13,9 +13,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use common::watch::{Followed, ask, follow, milliseconds};
 use common::{Random, Words, figure, options, processor_time, quantile};
 use millpond::node::Node;
-use millpond::query::{Mode, SearchRequest, Searcher};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -132,14 +132,6 @@ impl Sender for Producing {
     }
 }
 
-/// A change to be found: by which word, under which key, sent when.
-struct Followed {
-    key: String,
-    word: String,
-    text: String,
-    sent: Instant,
-}
-
 fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Sender>) {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let node =
@@ -189,7 +181,7 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
     };
     let asker = {
         let (stop, words) = (stop.clone(), Words::new(20_000));
-        std::thread::spawn(move || ask(address, &words, &stop))
+        std::thread::spawn(move || ask(address, &words, QUERIES_PER_SECOND, &stop))
     };
     let (began, processor) = (Instant::now(), processor_time());
     let mut next_id = LOADED;
@@ -238,8 +230,8 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
     let unseen = followed.lock().expect("not poisoned").len();
     stop.store(true, Ordering::Relaxed);
     let (mut fresh, mut queries) = (
-        finder.join().expect("the finder"),
-        asker.join().expect("the asker"),
+        milliseconds(&finder.join().expect("the finder")),
+        milliseconds(&asker.join().expect("the asker")),
     );
     println!(
         "{name}: {CHANGES_PER_SECOND} changes/s for {SECONDS} s onto {LOADED} rows; {} followed, {unseen} never seen",
@@ -282,70 +274,4 @@ fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Se
         "cores",
     );
     node.stop().expect("the node stops");
-}
-
-/// Looks for what was sent, at every snapshot; milliseconds from sent to found in both legs.
-fn follow(searcher: &Searcher, followed: &Mutex<VecDeque<Followed>>, stop: &AtomicBool) -> Vec<f64> {
-    let found = |query: &str, mode: Mode, key: &str| {
-        let request = SearchRequest {
-            query: Some(query.to_owned()),
-            mode,
-            limit: 3,
-            fields: Some(Vec::new()),
-            ..SearchRequest::default()
-        };
-        searcher
-            .search(&request)
-            .expect("a search")
-            .hits
-            .iter()
-            .any(|hit| &*hit.key == key)
-    };
-    let mut latencies = Vec::new();
-    let mut seen = searcher.stats().tick;
-    while !stop.load(Ordering::Relaxed) {
-        let tick = searcher.stats().tick;
-        if tick == seen {
-            std::thread::sleep(Duration::from_micros(200));
-            continue;
-        }
-        seen = tick;
-        let waiting = followed.lock().expect("not poisoned").len();
-        for _ in 0..waiting {
-            let Some(change) = followed.lock().expect("not poisoned").pop_front() else {
-                break;
-            };
-            if found(&change.word, Mode::Keyword, &change.key)
-                && found(&change.text, Mode::Vector, &change.key)
-            {
-                latencies.push(change.sent.elapsed().as_secs_f64() * 1e3);
-            } else {
-                followed.lock().expect("not poisoned").push_back(change);
-            }
-        }
-    }
-    latencies
-}
-
-/// Asks hybrid queries at a steady rate; milliseconds each.
-fn ask(address: SocketAddr, words: &Words, stop: &AtomicBool) -> Vec<f64> {
-    let agent = ureq::Agent::new_with_defaults();
-    let url = format!("http://{address}/v1/indexes/bench/search");
-    let mut random = Random(5);
-    let mut latencies = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        let body = serde_json::json!({"query": words.text(&mut random, 3), "limit": 10}).to_string();
-        let began = Instant::now();
-        let answer = agent
-            .post(&url)
-            .send(&body)
-            .expect("an answer")
-            .body_mut()
-            .read_to_string()
-            .expect("a body");
-        assert!(answer.contains("\"hits\""), "{answer}");
-        latencies.push(began.elapsed().as_secs_f64() * 1e3);
-        std::thread::sleep(Duration::from_millis(1000 / QUERIES_PER_SECOND).saturating_sub(began.elapsed()));
-    }
-    latencies
 }

@@ -15,6 +15,7 @@ use millpond::change::{Offset, PartitionId};
 use millpond::decode::{Decoded, Decoder, Message};
 use millpond::node::Node;
 use millpond::source::NotTaken;
+use millpond::source::http::PushError;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -167,15 +168,15 @@ fn pushes(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
 /// Pushes everything into a node and waits until both legs show it.
 fn ingest(node: &Node, pushes: &[Vec<u8>]) -> Duration {
     let app = node.app().clone();
-    let table = &app.pushes["products"];
+    let table = app.push_table("products").expect("it takes pushes");
     let began = Instant::now();
     let mut last = None;
     for push in pushes {
         last = loop {
-            match table.push(push) {
+            match table.push(push, None) {
                 Ok(pushed) => break pushed.position,
-                Err(NotTaken::Full) => std::thread::sleep(Duration::from_millis(1)),
-                Err(NotTaken::Closed) => panic!("the node has stopped"),
+                Err(PushError::NotTaken(NotTaken::Full)) => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
             }
         };
     }

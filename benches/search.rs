@@ -362,7 +362,7 @@ fn quality(set: &str, items: &[Item], folder: &Path) {
 }
 
 fn load(node: &Node, items: &[(&str, &Item)]) {
-    let table = &node.app().pushes["documents"];
+    let table = node.app().push_table("documents").expect("it takes pushes");
     for (chunk, first) in items.chunks(1000).zip((0..).step_by(1000)) {
         let lines: Vec<String> = chunk
             .iter()
@@ -373,7 +373,7 @@ fn load(node: &Node, items: &[(&str, &Item)]) {
                 serde_json::json!({"id": format!("{set}-{}", item.id), "title": item.title, "text": item.text, "collection": set, "number": number}).to_string()
             })
             .collect();
-        while table.push(lines.join("\n").as_bytes()).is_err() {
+        while table.push(lines.join("\n").as_bytes(), None).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
     }

@@ -12,7 +12,7 @@ use millpond::change::{Change, Columns, Datum, Key, Offset, Operation, Partition
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embed::embed;
 use millpond::dataflow::lane::{Beside, Lane, Texts};
-use millpond::dataflow::latest::Keep;
+use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::maintain::maintain;
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::view::view;
@@ -64,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &settings,
         )));
         let texts = Texts::new(template.clone(), &*embedder);
-        let lane = Lane::new(embedder, texts, Beside::Nothing);
+        let lane = Lane::new(embedder, texts, Beside::Nothing).shared();
         let keep = Keep {
             unavailable_values: false,
             forget_tombstones: true,
@@ -74,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let probe = ProbeHandle::new();
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = scope.input_from(&mut input);
-            let rows = collapse(changes, keep, publisher.clone());
+            let rows = collapse(changes, Latest::shared(keep), publisher.clone());
             let documents = view(&[rows], &index.plan);
             let embedded = embed(documents, empty(scope), lane, publisher.clone());
             maintain(embedded, shard, publisher.clone(), &probe);

@@ -6,24 +6,27 @@
 mod budget;
 mod dead_letters;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver as Queue, Sender, TrySendError};
+use crossbeam_channel::{Receiver as Queue, Sender};
+use tokio::sync::oneshot;
 
 use budget::Budget;
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use dead_letters::{
+    Also, DeadLetter, DeadLetters, Dropped, Letter, LetterDocument, Page, ReplayError, Replayed,
+    UnembeddedText,
+};
 
-use crate::change::{Change, Offset, PartitionId, TableId};
-use crate::decode::{Decoded, Decoder, Message};
+use crate::change::{Change, Offset, PartitionId, TableId, Tick};
+use crate::decode::{Cause, Decoded, Decoder, Message};
 use crate::definition::{Definition, Table};
 use crate::metrics::{Metrics, TableMetrics};
-use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Taken};
+use crate::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Taken};
 
-/// Bytes of messages between sources and workers. More would only make a tick wait behind older ones.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// Bytes of messages between sources and workers, at a node. More would only make a tick wait behind older ones.
+pub const QUEUE_BYTES_MAX: usize = 64 << 20;
 
 /// Batches between sources and workers.
 const QUEUE_BATCHES_MAX: usize = 1024;
@@ -34,8 +37,8 @@ pub struct Batch {
     pub table: TableId,
     /// `table/partition`.
     pub partition: Arc<str>,
-    /// The position of the last message.
-    pub last: Offset,
+    /// The position of the last message; `None` where messages are replayed, which moves no position.
+    pub last: Option<Offset>,
     pub messages: u64,
     pub dead_letters: u64,
     /// When the source committed the oldest change, in milliseconds since 1970, where messages say.
@@ -43,6 +46,18 @@ pub struct Batch {
     pub arrived: Instant,
     pub bytes: usize,
     pub changes: Vec<Change>,
+    /// Told the tick that the batch enters, where somebody wants to know.
+    pub entered: Option<oneshot::Sender<Tick>>,
+}
+
+impl Batch {
+    /// What became of its messages.
+    fn becomes(&self) -> Taken {
+        Taken {
+            changes: self.changes.len() as u64,
+            dead_letters: self.dead_letters,
+        }
+    }
 }
 
 /// The door into the dataflow, shared by all sources of a node.
@@ -53,8 +68,19 @@ pub struct Intake {
     dead_letters: DeadLetters,
     metrics: Metrics,
     wake: Arc<dyn Fn() + Send + Sync>,
-    partitions: Mutex<BTreeMap<String, PartitionId>>,
-    next_partition: AtomicU32,
+    partitions: Mutex<Partitions>,
+    /// What rows of a table are known to have had before this start.
+    columns: Mutex<BTreeMap<TableId, BTreeSet<String>>>,
+    /// Changes of tables that have been told.
+    told: Mutex<BTreeSet<(TableId, String)>>,
+}
+
+/// The partitions seen so far, by `table/partition`.
+#[derive(Default)]
+struct Partitions {
+    numbers: BTreeMap<String, PartitionId>,
+    /// Where the run before has come to.
+    positions: BTreeMap<String, u64>,
 }
 
 impl Intake {
@@ -65,16 +91,29 @@ impl Intake {
         metrics: Metrics,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> (Arc<Intake>, Queue<Batch>) {
+        Intake::with_queue(definition, dead_letters, metrics, wake, QUEUE_BYTES_MAX)
+    }
+
+    /// The same, with room for so many bytes of messages in the queue.
+    pub fn with_queue(
+        definition: Arc<Definition>,
+        dead_letters: DeadLetters,
+        metrics: Metrics,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        bytes_max: usize,
+    ) -> (Arc<Intake>, Queue<Batch>) {
         let (batches, queue) = crossbeam_channel::bounded(QUEUE_BATCHES_MAX);
+        dead_letters.count_in(&metrics);
         let intake = Intake {
             definition,
             batches,
-            budget: Budget::new(QUEUE_BYTES_MAX),
+            budget: Budget::new(bytes_max, QUEUE_BATCHES_MAX),
             dead_letters,
             metrics,
             wake,
             partitions: Mutex::default(),
-            next_partition: AtomicU32::new(0),
+            columns: Mutex::default(),
+            told: Mutex::default(),
         };
         (Arc::new(intake), queue)
     }
@@ -93,13 +132,106 @@ impl Intake {
         self.metrics.set_intake(self.batches.len(), self.budget.used());
     }
 
+    /// Waits until the queue has room; the time shows in the metrics.
+    fn wait_for_room(&self, bytes: usize) -> Result<(), Closed> {
+        match self.budget.try_acquire(bytes) {
+            Ok(()) => Ok(()),
+            Err(NotTaken::Closed) => Err(Closed),
+            Err(NotTaken::Full) => {
+                let began = Instant::now();
+                let acquired = self.budget.acquire(bytes);
+                self.metrics.intake_waited(began.elapsed());
+                acquired.map_err(|_| Closed)
+            }
+        }
+    }
+
     /// Lets no more messages in; who waits for room is told so.
     pub fn close(&self) {
         self.budget.close();
     }
 
+    /// Goes on from the partitions of the run before. Called before the first source starts.
+    pub fn restore(&self, numbers: BTreeMap<String, PartitionId>, positions: BTreeMap<String, u64>) {
+        *lock(&self.partitions) = Partitions { numbers, positions };
+    }
+
+    /// The numbers of all partitions seen so far, by `table/partition`.
+    pub fn numbers(&self) -> BTreeMap<String, PartitionId> {
+        lock(&self.partitions).numbers.clone()
+    }
+
+    /// Where what cannot be decoded is kept.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.dead_letters
+    }
+
+    /// Says that kept rows of a table have these columns: one that the index needs and a new row lacks was dropped.
+    ///
+    /// For recovered rows, before the sources start.
+    pub fn expect_columns<'a>(&self, table: TableId, columns: impl IntoIterator<Item = &'a str>) {
+        let mut known = lock(&self.columns);
+        known
+            .entry(table)
+            .or_default()
+            .extend(columns.into_iter().map(str::to_owned));
+    }
+
     fn table(&self, table: TableId) -> &Table {
         &self.definition.tables[usize::from(table.0)]
+    }
+
+    /// The number of a partition, as `table/partition`: a new one where it was not known.
+    fn partition_number(&self, name: &str) -> PartitionId {
+        lock(&self.partitions).find(name).0
+    }
+
+    fn decoder(&self, table: TableId) -> Decoder {
+        let decoder = Decoder::new(self.table(table));
+        if let Some(columns) = lock(&self.columns).get(&table) {
+            decoder.expect_columns(columns.iter().map(String::as_str));
+        }
+        decoder
+    }
+
+    /// Sends a batch when there is room for it.
+    fn send(&self, batch: Batch) -> Result<(), Closed> {
+        self.wait_for_room(batch.bytes)?;
+        self.batches.send(batch).map_err(|_| Closed)?;
+        (self.wake)();
+        Ok(())
+    }
+
+    /// Counts rows that a change of their table made dead letters, and says so once a change.
+    fn tell_schema_changes(&self, table: TableId, metrics: &TableMetrics, dead: &[DeadLetter<'_>]) {
+        let affected = dead.iter().filter(|letter| letter.cause == Cause::SchemaChange);
+        for letter in affected {
+            metrics.schema_refused();
+            if lock(&self.told).insert((table, letter.reason.clone())) {
+                tracing::warn!(
+                    table = letter.table,
+                    partition = &*letter.partition,
+                    offset = letter.message.offset.0,
+                    "the source table has changed: {}; such rows are kept as dead letters, and what was indexed of \
+                     them before stays",
+                    letter.reason
+                );
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Partitions {
+    /// The number of a partition, a new one for a new partition, and where it was left.
+    fn find(&mut self, name: &str) -> (PartitionId, Option<Offset>) {
+        let unused = self.numbers.values().map(|PartitionId(number)| number + 1).max();
+        let unused = PartitionId(unused.unwrap_or(0));
+        let number = *self.numbers.entry(name.to_owned()).or_insert(unused);
+        (number, self.positions.get(name).copied().map(Offset))
     }
 }
 
@@ -112,25 +244,17 @@ impl Receivers for TableReceivers {
     fn partition(&self, name: &str) -> Partition {
         let table = self.intake.table(self.table);
         let name = format!("{}/{name}", table.name);
-        let mut partitions = self
-            .intake
-            .partitions
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let id = *partitions
-            .entry(name.clone())
-            .or_insert_with(|| PartitionId(self.intake.next_partition.fetch_add(1, Ordering::Relaxed)));
+        let (id, resume_after) = lock(&self.intake.partitions).find(&name);
         let receiver = PartitionReceiver {
             intake: self.intake.clone(),
-            decoder: Decoder::new(table),
+            decoder: self.intake.decoder(self.table),
             table: self.table,
             partition: Arc::from(name),
             metrics: self.intake.metrics.table(&table.name),
         };
-        // Positions survive a restart with the checkpoint; until then every start reads from the beginning.
         Partition {
             id,
-            resume_after: None,
+            resume_after,
             receiver: Box::new(receiver),
         }
     }
@@ -150,40 +274,53 @@ impl Receiver for PartitionReceiver {
         let Some((batch, dead)) = self.decode(messages) else {
             return Ok(());
         };
-        self.intake.budget.acquire(batch.bytes).map_err(|_| Closed)?;
-        // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
-        self.intake.dead_letters.keep(&dead);
-        let taken = Taken {
-            changes: batch.changes.len() as u64,
-            dead_letters: batch.dead_letters,
-        };
-        self.intake.batches.send(batch).map_err(|_| Closed)?;
-        self.sent(messages.len(), taken);
+        self.intake.wait_for_room(batch.bytes)?;
+        self.take(batch, &dead);
         Ok(())
     }
 
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
-        let Some((batch, dead)) = self.decode(messages) else {
-            return Ok(Taken::default());
-        };
-        let bytes = batch.bytes;
-        self.intake.budget.try_acquire(bytes)?;
-        let taken = Taken {
-            changes: batch.changes.len() as u64,
-            dead_letters: batch.dead_letters,
-        };
-        if let Err(error) = self.intake.batches.try_send(batch) {
-            self.intake.budget.release(bytes);
-            return Err(match error {
-                TrySendError::Full(_) => NotTaken::Full,
-                TrySendError::Disconnected(_) => NotTaken::Closed,
-            });
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken> {
+        let decoded = self.decode(messages);
+        if let Some((batch, _)) = &decoded {
+            self.intake.budget.try_acquire(batch.bytes)?;
         }
-        self.intake.dead_letters.keep(&dead);
-        self.sent(messages.len(), taken);
-        Ok(taken)
+        Ok(Box::new(Reserved {
+            receiver: self,
+            decoded,
+        }))
     }
 }
+
+/// A batch that has its part of the budget.
+struct Reserved<'a> {
+    receiver: &'a PartitionReceiver,
+    /// `None` where there were no messages, or when they are taken.
+    decoded: Option<(Batch, Vec<DeadLetter<'a>>)>,
+}
+
+impl Room for Reserved<'_> {
+    fn taken(&self) -> Taken {
+        self.decoded
+            .as_ref()
+            .map(|(batch, _)| batch.becomes())
+            .unwrap_or_default()
+    }
+
+    fn take(mut self: Box<Self>) {
+        if let Some((batch, dead)) = self.decoded.take() {
+            self.receiver.take(batch, &dead);
+        }
+    }
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        if let Some((batch, _)) = &self.decoded {
+            self.receiver.intake.budget.release(batch.bytes);
+        }
+    }
+}
+
 impl PartitionReceiver {
     fn decode<'m>(&mut self, messages: &[Message<'m>]) -> Option<(Batch, Vec<DeadLetter<'m>>)> {
         decode_batch(
@@ -195,9 +332,15 @@ impl PartitionReceiver {
         )
     }
 
-    fn sent(&self, messages: usize, taken: Taken) {
-        self.metrics.read(messages as u64, taken.changes);
-        self.metrics.dead_letters(taken.dead_letters);
+    /// Puts a batch that has its part of the budget into the queue, which has room for it then.
+    fn take(&self, batch: Batch, dead: &[DeadLetter<'_>]) {
+        // Kept before the batch is on its way: what cannot be decoded never leaves the stream silently.
+        self.intake.dead_letters.keep(dead);
+        self.metrics.read(batch.messages, batch.becomes().changes);
+        self.metrics.dead_letters(batch.dead_letters);
+        self.intake.tell_schema_changes(self.table, &self.metrics, dead);
+        // Without workers the node is ending: what has come is read again by the next one.
+        let _ = self.intake.batches.send(batch);
         (self.intake.wake)();
     }
 }
@@ -217,8 +360,10 @@ pub fn decode_batch<'m>(
         decoder.decode(message, &mut decoded);
         dead.extend(decoded.refusals.drain(..).map(|refusal| DeadLetter {
             reason: refusal.reason,
+            cause: refusal.cause,
             table: table.name.clone(),
             partition: partition.clone(),
+            row: refusal.row,
             message: *message,
         }));
     }
@@ -229,7 +374,7 @@ pub fn decode_batch<'m>(
     let batch = Batch {
         table: id,
         partition: partition.clone(),
-        last,
+        last: Some(last),
         messages: messages.len() as u64,
         dead_letters: dead.len() as u64,
         committed_ms: decoded
@@ -240,6 +385,7 @@ pub fn decode_batch<'m>(
         arrived: Instant::now(),
         bytes,
         changes: decoded.changes,
+        entered: None,
     };
     Some((batch, dead))
 }

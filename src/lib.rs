@@ -5,6 +5,7 @@
 pub mod change;
 pub mod definition;
 pub mod metrics;
+mod priority;
 pub mod storage;
 pub mod source;
 pub mod decode;

@@ -4,7 +4,7 @@
 //! follows the name: `millpond_tick_seconds`. What is called for each batch, tick or query allocates nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -36,6 +36,7 @@ pub enum QueryMode {
 }
 
 type Gauge = prometheus_client::metrics::gauge::Gauge<u64, AtomicU64>;
+type Seconds = Counter<f64, AtomicU64>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -64,9 +65,19 @@ struct Table {
     messages: Family<OfTable, Counter>,
     changes: Family<OfTable, Counter>,
     dead_letters: Family<OfTable, Counter>,
+    dead_letters_not_produced: Counter,
+    schema_refused: Family<OfTable, Counter>,
+    dead_letters_waiting: Gauge,
+    dead_letters_lost: Counter,
+    texts_refused: Counter,
     source_up: Family<OfTable, Gauge>,
     source_lag: Family<OfPartition, Gauge>,
+    source_lost: Family<OfTable, Counter>,
     push_rejected: Counter,
+    push_waiting: Gauge,
+    push_log: Family<OfTable, Gauge>,
+    push_lost: Family<OfTable, Counter>,
+    intake_wait: Seconds,
     queue_intake_batches: Gauge,
     queue_intake: Gauge,
     queue_embed_texts: Gauge,
@@ -82,6 +93,9 @@ struct Table {
     vectors_unbuilt: Gauge,
     query: Histograms<OfMode>,
     query_errors: Counter,
+    checkpoint: Histogram,
+    checkpoint_errors: Counter,
+    documents_corrected: Counter,
     registry: Registry,
 }
 
@@ -114,9 +128,19 @@ impl Default for Metrics {
             messages: book.family("messages", "Messages read"),
             changes: book.family("changes", "Row changes decoded, before collapse"),
             dead_letters: book.family("dead_letters", "Messages or rows that could not be decoded"),
+            dead_letters_not_produced: book.plain("dead_letters_not_produced", "Dead letters that did not reach their topic; the store keeps them"),
+            schema_refused: book.family("schema_refused", "Rows that are dead letters because their table changed: a column that the index needs was dropped or has another type"),
+            dead_letters_waiting: book.plain("dead_letters_waiting", "Dead letters that the disk has not taken yet"),
+            dead_letters_lost: book.plain("dead_letters_lost", "Dead letters that found no room while the disk took none"),
+            texts_refused: book.plain("texts_refused", "Texts that the embedder refuses for good"),
             source_up: book.family("source_up", "1 while the source gives what there is, 0 while it cannot"),
             source_lag: book.family("source_lag_messages", "Messages known to be waiting at the source"),
+            source_lost: book.family("source_lost_messages", "Messages removed at the source before they were read, at most"),
             push_rejected: book.plain("push_rejected", "Pushes answered with 429 because the node was behind"),
+            push_waiting: book.plain("push_waiting", "Pushes taken whose answers wait until they are durable or visible"),
+            push_log: book.family_bytes("push_log", "Size of the log of pushes"),
+            push_lost: book.family("push_lost", "Pushed lines that damage took from the log"),
+            intake_wait: book.seconds("intake_wait", "Time that sources have waited for room in the queue, all together", Seconds::default()),
             queue_intake_batches: book.plain("queue_intake_batches", "Decoded batches waiting for the dataflow"),
             queue_intake: book.bytes("queue_intake", "Size of the decoded batches waiting for the dataflow"),
             queue_embed_texts: book.plain("queue_embed_texts", "Texts waiting for the embedder"),
@@ -132,6 +156,9 @@ impl Default for Metrics {
             vectors_unbuilt: book.plain("vectors_unbuilt", "Searchable vectors due for a graph and not in one yet"),
             query: book.histograms("query", "Time to answer a search, without the network", query_buckets),
             query_errors: book.plain("query_errors", "Searches answered with an error"),
+            checkpoint: book.seconds("checkpoint", "Time to write a checkpoint", checkpoint_buckets()),
+            checkpoint_errors: book.plain("checkpoint_errors", "Checkpoints that could not be written"),
+            documents_corrected: book.plain("documents_corrected", "Documents that were stored otherwise than their rows: none, unless something went wrong"),
             registry: book.0,
         };
         // Known labels are there from the start: a rate needs a zero to begin from.
@@ -161,6 +188,11 @@ fn fresh_buckets() -> Histogram {
     ])
 }
 
+/// From a few rows to a base of millions.
+fn checkpoint_buckets() -> Histogram {
+    Histogram::new([0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+}
+
 fn query_buckets() -> Histogram {
     Histogram::new([
         0.0001, 0.0002, 0.0003, 0.0005, 0.00075, 0.001, 0.0015, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1,
@@ -185,10 +217,17 @@ impl Book {
         gauge
     }
 
-    fn seconds(&mut self, name: &str, meaning: &str, histogram: Histogram) -> Histogram {
+    fn seconds<M: Metric + Clone>(&mut self, name: &str, meaning: &str, metric: M) -> M {
         self.0
-            .register_with_unit(name, meaning, Unit::Seconds, histogram.clone());
-        histogram
+            .register_with_unit(name, meaning, Unit::Seconds, metric.clone());
+        metric
+    }
+
+    fn family_bytes(&mut self, name: &str, meaning: &str) -> Family<OfTable, Gauge> {
+        let family = Family::default();
+        self.0
+            .register_with_unit(name, meaning, Unit::Bytes, family.clone());
+        family
     }
 
     fn family<L, M>(&mut self, name: &str, meaning: &str) -> Family<L, M>
@@ -218,6 +257,7 @@ pub struct TableMetrics {
     messages: Counter,
     changes: Counter,
     dead_letters: Counter,
+    schema_refused: Counter,
 }
 
 impl TableMetrics {
@@ -228,6 +268,20 @@ impl TableMetrics {
 
     pub fn dead_letters(&self, count: u64) {
         self.dead_letters.inc_by(count);
+    }
+
+    /// A row does not have what the index needs any more.
+    pub fn schema_refused(&self) {
+        self.schema_refused.inc();
+    }
+}
+
+/// A push whose answer waits.
+pub struct PushWaits<'a>(&'a Gauge);
+
+impl Drop for PushWaits<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
     }
 }
 
@@ -241,17 +295,25 @@ impl Metrics {
             messages: self.0.messages.get_or_create_owned(&label),
             changes: self.0.changes.get_or_create_owned(&label),
             dead_letters: self.0.dead_letters.get_or_create_owned(&label),
+            schema_refused: self.0.schema_refused.get_or_create_owned(&label),
         }
     }
 
-    /// How a table's source is doing; `lag` is messages waiting, by partition name.
-    pub fn set_source<'a>(&self, table: &str, up: bool, lag: impl IntoIterator<Item = (&'a str, u64)>) {
-        self.0
-            .source_up
-            .get_or_create(&OfTable {
-                table: table.to_owned(),
-            })
-            .set(up.into());
+    /// How a table's source is doing; `lost` is messages since the start, `lag` messages waiting, by partition name.
+    pub fn set_source<'a>(
+        &self,
+        table: &str,
+        up: bool,
+        lost: u64,
+        lag: impl IntoIterator<Item = (&'a str, u64)>,
+    ) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.source_up.get_or_create(&label).set(up.into());
+        // Several may tell at once: the greatest is the newest.
+        let counter = self.0.source_lost.get_or_create(&label);
+        counter.inner().fetch_max(lost, Ordering::Relaxed);
         for (partition, messages) in lag {
             let label = OfPartition {
                 table: table.to_owned(),
@@ -261,9 +323,54 @@ impl Metrics {
         }
     }
 
+    /// A dead letter did not reach its topic.
+    pub fn dead_letter_not_produced(&self) {
+        self.0.dead_letters_not_produced.inc();
+    }
+
     /// A push was answered with 429.
     pub fn push_rejected(&self) {
         self.0.push_rejected.inc();
+    }
+
+    pub fn set_dead_letters_waiting(&self, letters: usize) {
+        self.0.dead_letters_waiting.set(letters as u64);
+    }
+
+    pub fn dead_letters_lost(&self, letters: u64) {
+        self.0.dead_letters_lost.inc_by(letters);
+    }
+
+    /// A text will never have a vector.
+    pub fn text_refused(&self) {
+        self.0.texts_refused.inc();
+    }
+
+    /// A push was taken, and its answer waits for more, until the end of what is returned.
+    pub fn push_waits(&self) -> PushWaits<'_> {
+        self.0.push_waiting.inc();
+        PushWaits(&self.0.push_waiting)
+    }
+
+    /// The size of a table's log of pushes.
+    pub fn set_push_log(&self, table: &str, bytes: u64) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.push_log.get_or_create(&label).set(bytes);
+    }
+
+    /// Damage has taken lines from a table's log of pushes.
+    pub fn push_lost(&self, table: &str, lines: u64) {
+        let label = OfTable {
+            table: table.to_owned(),
+        };
+        self.0.push_lost.get_or_create(&label).inc_by(lines);
+    }
+
+    /// A source has waited for room in the queue.
+    pub fn intake_waited(&self, duration: Duration) {
+        self.0.intake_wait.inc_by(duration.as_secs_f64());
     }
 
     /// What waits between the sources and the dataflow.
@@ -312,6 +419,18 @@ impl Metrics {
             .observe(since_arrival.as_secs_f64());
     }
 
+    /// A checkpoint took so long, or could not be written.
+    pub fn checkpoint(&self, took: Option<Duration>) {
+        match took {
+            Some(took) => self.0.checkpoint.observe(took.as_secs_f64()),
+            None => drop(self.0.checkpoint_errors.inc()),
+        }
+    }
+
+    pub fn documents_corrected(&self, documents: u64) {
+        self.0.documents_corrected.inc_by(documents);
+    }
+
     pub fn set_documents(&self, documents: usize) {
         self.0.documents.set(documents as u64);
     }
@@ -354,8 +473,19 @@ mod tests {
         table.read(3, 5);
         metrics.table("products").read(1, 1);
         table.dead_letters(2);
-        metrics.set_source("products", false, [("topic:0", 17)]);
+        metrics.set_source("products", false, 18, [("topic:0", 17)]);
+        metrics.set_source("products", false, 16, [("topic:0", 17)]);
+        metrics.dead_letter_not_produced();
+        table.schema_refused();
+        metrics.set_dead_letters_waiting(13);
+        metrics.dead_letters_lost(14);
+        metrics.text_refused();
         metrics.push_rejected();
+        let _waits = metrics.push_waits();
+        drop(metrics.push_waits());
+        metrics.set_push_log("products", 13);
+        metrics.push_lost("products", 14);
+        metrics.intake_waited(Duration::from_millis(1500));
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
         metrics.collapsed(6);
@@ -375,9 +505,19 @@ mod tests {
             "millpond_messages_total{table=\"products\"} 4",
             "millpond_changes_total{table=\"products\"} 6",
             "millpond_dead_letters_total{table=\"products\"} 2",
+            "millpond_schema_refused_total{table=\"products\"} 1",
+            "millpond_dead_letters_waiting 13",
+            "millpond_dead_letters_lost_total 14",
+            "millpond_texts_refused_total 1",
             "millpond_source_up{table=\"products\"} 0",
             "millpond_source_lag_messages{table=\"products\",partition=\"topic:0\"} 17",
+            "millpond_source_lost_messages_total{table=\"products\"} 18",
+            "millpond_dead_letters_not_produced_total 1",
             "millpond_push_rejected_total 1",
+            "millpond_push_waiting 1",
+            "millpond_push_log_bytes{table=\"products\"} 13",
+            "millpond_push_lost_total{table=\"products\"} 14",
+            "millpond_intake_wait_seconds_total 1.5",
             "millpond_queue_intake_batches 2",
             "millpond_queue_intake_bytes 300",
             "millpond_queue_embed_texts 4",

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -12,22 +12,27 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::TableId;
-use crate::dataflow::Parts;
+use crate::change::{Datum, DatumRef, Key, Offset, Row, TableId};
+use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
+use crate::dataflow::cut::Cuts;
 use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Request, Texts};
+use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
-use crate::definition::{Definition, SourceSettings, VectorSource};
+use crate::dataflow::{Parts, Resume};
+use crate::decode::key_of;
+use crate::definition::{DeadLetterTopic, Definition, SourceSettings, Table, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
-use crate::intake::{DeadLetters, Intake};
+use crate::intake::{Batch, DeadLetters, Intake, UnembeddedText};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
 use crate::source::http::PushTable;
+use crate::source::kafka::DeadLetterProducer;
 use crate::source::{self, Running, SourceError, Status, Stop};
+use crate::storage::{Disk, LockError, Storage};
 
 /// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
 const FAST_REQUESTS_MAX: usize = 64;
@@ -47,6 +52,8 @@ pub struct ServeOptions {
     pub workers: Option<usize>,
     /// Where dead letters go, other than `dead-letters.ndjson` in the data directory.
     pub dead_letters: Option<PathBuf>,
+    /// Makes the index anew where what is stored does not fit the definition.
+    pub rebuild: bool,
 }
 
 /// Why a node did not start, or ended by itself.
@@ -71,12 +78,24 @@ pub enum NodeError {
         cause: std::io::Error,
     },
     #[error(transparent)]
+    Locked(#[from] LockError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
     Embedder(#[from] EmbedError),
+    #[error("the topic of dead letters")]
+    DeadLetterTopic(#[source] SourceError),
     #[error("table `{table}`")]
     Source {
         table: String,
         #[source]
         cause: SourceError,
+    },
+    #[error("cannot open the push log of table `{table}`")]
+    PushLog {
+        table: String,
+        #[source]
+        cause: std::io::Error,
     },
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -91,6 +110,8 @@ pub enum NodeError {
 }
 
 /// Runs a node until it is told to stop by Ctrl-C or SIGTERM.
+///
+/// The port is open while the node recovers: `/readyz` says so, and searches are told to come back.
 pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeError> {
     let runtime = Runtime::new().map_err(NodeError::Thread)?;
     let listener = runtime
@@ -99,8 +120,23 @@ pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeE
             address: options.listen,
             cause,
         })?;
-    let node = Node::start(definition, options)?;
-    let served = runtime.block_on(node.serve(listener));
+    let node = Arc::new(Node::new(definition, options)?);
+    let opening = {
+        let node = node.clone();
+        runtime.spawn_blocking(move || node.open())
+    };
+    let served = runtime.block_on(async {
+        let failed = async {
+            match opening.await {
+                Ok(Err(error)) => error,
+                _ => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            served = node.serve(listener) => served,
+            error = failed => Err(error),
+        }
+    });
     let stopped = node.stop();
     served.and(stopped)
 }
@@ -110,79 +146,201 @@ pub struct Node {
     app: Arc<App>,
     pace: Arc<Pace>,
     intake: Arc<Intake>,
+    options: ServeOptions,
+    /// What [`Node::open`] takes; locked while it is at work.
+    closed: Mutex<Option<Closed>>,
     stop_sources: Stop,
     sources: Mutex<Vec<(String, Running)>>,
     workers: Mutex<Option<JoinHandle<Result<(), String>>>>,
+    checkpoints: Mutex<Option<JoinHandle<()>>>,
     worker_ended: Arc<Notify>,
+    /// Keeps other processes off the data directory until all is stopped.
+    locked: Mutex<Option<Disk>>,
+}
+
+/// What a node has before it is opened.
+struct Closed {
+    batches: crossbeam_channel::Receiver<Batch>,
+    embedder: Option<Arc<dyn Embedder>>,
+    dead_letters: DeadLetters,
 }
 
 impl Node {
-    /// Starts the workers, then the sources.
+    /// Brings back what is stored, then starts workers and sources.
     pub fn start(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
+        let node = Node::new(definition, options)?;
+        if let Err(error) = node.open() {
+            let _ = node.stop();
+            return Err(error);
+        }
+        Ok(node)
+    }
+
+    /// A node that answers requests, most of them with "recovering".
+    fn new(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
         let definition = Arc::new(definition);
         let metrics = Metrics::default();
+        let locked = lock_data_dir(&options.data_dir)?;
         let dead_letters = open_dead_letters(options)?;
+        if let Some(topic) = &definition.dead_letters {
+            produce_dead_letters(topic, &dead_letters, &metrics)?;
+        }
         let embedder = open_embedder(&definition)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
         let pace = Arc::new(Pace::default());
-        let wake: Arc<dyn Fn() + Send + Sync> = {
-            let pace = pace.clone();
-            Arc::new(move || pace.wake())
-        };
-        let (intake, batches) = Intake::new(definition.clone(), dead_letters, metrics.clone(), wake.clone());
-        let (lanes, answers) = start_embedders(&definition, embedder.clone(), wake.clone())?;
+        let wake = waker(&pace);
+        let (intake, batches) = Intake::new(definition.clone(), dead_letters.clone(), metrics.clone(), wake);
         let app = Arc::new(App {
             searcher: definition
                 .index
                 .is_some()
                 .then(|| Searcher::new(definition.clone(), published.clone(), embedder.clone())),
-            published: published.clone(),
-            pushes: push_tables(&definition, &intake),
+            published,
+            pushes: OnceLock::new(),
             sources: definition
                 .tables
                 .iter()
                 .map(|table| (table.name.clone(), Status::default()))
                 .collect(),
-            metrics: metrics.clone(),
+            metrics,
             ready: Arc::new(AtomicBool::new(false)),
-            definition: definition.clone(),
-        });
-        let feeds = Feeds {
+            caught_up: AtomicBool::new(false),
             intake: intake.clone(),
+            durable: Arc::default(),
+            definition,
+        });
+        Ok(Node {
+            app,
+            pace,
+            intake,
+            options: options.clone(),
+            closed: Mutex::new(Some(Closed {
+                batches,
+                embedder,
+                dead_letters,
+            })),
+            stop_sources: Stop::default(),
+            sources: Mutex::default(),
+            workers: Mutex::default(),
+            checkpoints: Mutex::default(),
+            worker_ended: Arc::new(Notify::new()),
+            locked: Mutex::new(Some(locked)),
+        })
+    }
+
+    /// Brings back what is stored, then starts workers and sources.
+    fn open(&self) -> Result<(), NodeError> {
+        let mut closed = lock(&self.closed);
+        let Some(Closed {
+            batches,
+            embedder,
+            dead_letters,
+        }) = closed.take()
+        else {
+            return Ok(());
+        };
+        let app = &self.app;
+        let definition = app.definition.clone();
+        let count = self.options.workers.unwrap_or_else(default_workers);
+        let storage: Arc<dyn Storage> = Arc::new(Disk::new(&self.options.data_dir));
+        let model = embedder
+            .as_deref()
+            .map(|embedder| (embedder.model(), embedder.dimensions()));
+        let rekey = |table: &str, row: &Row| {
+            let (_, table) = definition.table(table)?;
+            key_of(table, row).ok()
+        };
+        let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
+        let shape = Shape::of(&definition, model, count);
+        let (store, recovered) = Store::open(storage.clone(), shape, rebuild)?;
+        let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
+        let resume = self.restore(recovered, &publisher, storage.clone());
+        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
+        let logs = pushes.clone();
+        let _ = app.pushes.set(pushes);
+        let (cuts, writing) = crossbeam_channel::bounded(1);
+        let cuts = Cuts::new(cuts);
+        let written = cuts.when_written();
+        let writer = Writer {
+            store,
+            cuts: writing,
+            durable: app.durable.clone(),
+            sync_others: {
+                let dead_letters = dead_letters.clone();
+                Box::new(move || dead_letters.sync())
+            },
+            written: Box::new(move |oldest| {
+                oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
+                written();
+            }),
+            metrics: app.metrics.clone(),
+        };
+        *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
+
+        let wake = waker(&self.pace);
+        let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &app.metrics);
+        let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
+        let feeds = Feeds {
+            intake: self.intake.clone(),
             batches,
             answers,
-            metrics: metrics.clone(),
+            metrics: app.metrics.clone(),
             ready: app.ready.clone(),
+            cuts: Some((cuts, definition.checkpoint)),
         };
-        let publisher = Arc::new(Publisher::new(published, metrics));
         let build = move || Parts {
             definition: definition.clone(),
             embedder: embedder.clone(),
-            beside: lanes.beside(),
+            beside: lanes.clone(),
+            refused: refused.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
             },
             publisher: publisher.clone(),
+            resume: Some(resume.clone()),
             watched: Vec::new(),
         };
-        let count = options.workers.unwrap_or_else(default_workers);
-        let worker_ended = Arc::new(Notify::new());
-        let workers = start_workers(count, build, pace.clone(), feeds, worker_ended.clone())?;
-        let node = Node {
-            app,
-            pace,
-            intake,
-            stop_sources: Stop::default(),
-            sources: Mutex::default(),
-            workers: Mutex::new(Some(workers)),
-            worker_ended,
+        let workers = start_workers(count, build, self.pace.clone(), feeds, self.worker_ended.clone())?;
+        *lock(&self.workers) = Some(workers);
+        self.start_sources()
+    }
+
+    /// Hands what was stored to whom it belongs; the workers' part is returned.
+    fn restore(
+        &self,
+        recovered: Option<Recovered>,
+        publisher: &Publisher,
+        storage: Arc<dyn Storage>,
+    ) -> Arc<Resume> {
+        let tables = &self.app.definition.tables;
+        let Some(mut recovered) = recovered else {
+            return Arc::new(Resume::nothing(tables.len(), storage));
         };
-        if let Err(error) = node.start_sources() {
-            let _ = node.stop();
-            return Err(error);
+        let rows: usize = recovered.tables.values().map(|table| table.keys.len()).sum();
+        tracing::info!(rows, tick = recovered.tick.0, "recovering");
+        publisher.restore(recovered.positions.clone());
+        self.app.durable.advance(Checkpointed {
+            tick: recovered.tick,
+            positions: Arc::new(recovered.positions.clone()),
+        });
+        self.intake.restore(recovered.partitions, recovered.positions);
+        let stored = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
+        let stored: Vec<TableCut> = tables.iter().map(stored).collect();
+        for (number, table) in (0..).zip(&stored) {
+            // A column that the newest rows have, and the next ones lack, was dropped.
+            if let Some(row) = table.newest_row() {
+                let columns = row.columns().names().iter().map(|name| &**name);
+                self.intake.expect_columns(TableId(number), columns);
+            }
         }
-        Ok(node)
+        Arc::new(Resume {
+            tick: recovered.tick,
+            tables: Mutex::new(stored),
+            texts: Mutex::new(recovered.texts),
+            shards: recovered.shards,
+            storage,
+        })
     }
 
     /// What the query port and tests use.
@@ -196,7 +354,10 @@ impl Node {
         let ended = self.worker_ended.clone();
         let stop = async move {
             tokio::select! {
-                () = told_to_stop() => tracing::info!("stopping"),
+                () = told_to_stop() => {
+                    tracing::info!("stopping; a second signal ends at once");
+                    end_at_the_next_signal();
+                }
                 () = ended.notified() => {}
             }
         };
@@ -208,17 +369,27 @@ impl Node {
         }
     }
 
-    /// Stops the sources, finishes the tick, and ends the workers.
+    /// Stops the sources, finishes the tick, and ends the workers with a last checkpoint.
     pub fn stop(&self) -> Result<(), NodeError> {
-        self.app.ready.store(false, Ordering::Release);
         self.stop_sources.stop();
+        // An opening under way comes to its end first.
+        lock(&self.closed).take();
+        self.app.ready.store(false, Ordering::Release);
         // Sources that wait for room are let go of before they are waited for.
         self.intake.close();
         for (_, running) in std::mem::take(&mut *lock(&self.sources)) {
             running.join();
         }
         self.pace.stop();
-        match lock(&self.workers).take().map(JoinHandle::join) {
+        let worked = lock(&self.workers).take().map(JoinHandle::join);
+        // The workers have let go of the cuts: the thread ends when it has written the last one.
+        if let Some(checkpoints) = lock(&self.checkpoints).take()
+            && checkpoints.join().is_err()
+        {
+            tracing::error!("the thread that writes checkpoints panicked");
+        }
+        lock(&self.locked).take();
+        match worked {
             None | Some(Ok(Ok(()))) => Ok(()),
             Some(Ok(Err(reason))) => Err(NodeError::Worker(reason)),
             Some(Err(_)) => Err(NodeError::Worker("its thread panicked".into())),
@@ -228,7 +399,9 @@ impl Node {
     fn start_sources(&self) -> Result<(), NodeError> {
         let tables = self.app.definition.tables.iter().zip(&self.app.sources).zip(0..);
         for ((table, (_, status)), number) in tables {
-            if matches!(table.source, SourceSettings::Http) {
+            if let Some(pushes) = self.app.push_table(&table.name) {
+                let running = pushes.start(status.clone()).map_err(NodeError::Thread)?;
+                lock(&self.sources).push((table.name.clone(), running));
                 continue;
             }
             let receivers = self.intake.receivers(TableId(number));
@@ -242,16 +415,17 @@ impl Node {
         Ok(())
     }
 
-    /// Commits what is published, for lag monitoring, and shows how the sources are doing.
+    /// Commits what is durable, for lag monitoring, and shows how the sources are doing.
     async fn housekeeping(&self) {
         let mut interval = tokio::time::interval(HOUSEKEEPING);
         let mut read_to_the_end = BTreeSet::new();
         loop {
             interval.tick().await;
             let snapshot = self.app.published.snapshot();
+            let durable = self.app.durable.newest();
             for (table, running) in &*lock(&self.sources) {
                 let prefix = format!("{table}/");
-                let of_table = snapshot.positions.range(prefix.clone()..);
+                let of_table = durable.positions.range(prefix.clone()..);
                 let positions = of_table.map_while(|(partition, offset)| {
                     Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
                 });
@@ -263,7 +437,8 @@ impl Node {
                     .lag
                     .iter()
                     .map(|(partition, lag)| (partition.as_str(), *lag));
-                self.app.metrics.set_source(table, state.trouble.is_none(), lag);
+                let (up, lost) = (state.trouble.is_none(), state.lost_messages);
+                self.app.metrics.set_source(table, up, lost, lag);
                 if state.finished && read_to_the_end.insert(table) {
                     tracing::info!(table, documents = snapshot.documents(), "read to its end");
                 }
@@ -273,15 +448,35 @@ impl Node {
 }
 
 /// The tables that take pushes, by name.
-fn push_tables(definition: &Definition, intake: &Arc<Intake>) -> BTreeMap<String, Arc<PushTable>> {
+fn push_tables(
+    definition: &Definition,
+    intake: &Arc<Intake>,
+    storage: &Arc<dyn Storage>,
+    metrics: &Metrics,
+) -> Result<BTreeMap<String, Arc<PushTable>>, NodeError> {
     let tables = definition.tables.iter().zip(0..);
     tables
         .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
         .map(|(table, number)| {
             let receivers = intake.receivers(TableId(number));
-            (table.name.clone(), Arc::new(PushTable::new(&*receivers)))
+            let opened = PushTable::open(storage.clone(), &table.name, &*receivers);
+            let pushes = opened.map_err(|cause| NodeError::PushLog {
+                table: table.name.clone(),
+                cause,
+            })?;
+            metrics.push_lost(&table.name, pushes.lost());
+            Ok((table.name.clone(), pushes))
         })
         .collect()
+}
+
+/// Takes off the logs what no start replays any more.
+fn cut_logs(logs: &BTreeMap<String, Arc<PushTable>>, oldest: &Checkpointed) {
+    for (table, log) in logs {
+        if let Some(position) = oldest.positions.get(&format!("{table}/0")) {
+            log.checkpointed(Offset(*position));
+        }
+    }
 }
 
 /// Runs the workers on threads of their own; `ended` is told when they are done, for whatever reason.
@@ -301,38 +496,23 @@ fn start_workers(
     thread.spawn(run).map_err(NodeError::Thread)
 }
 
+/// What wakes the workers.
+fn waker(pace: &Arc<Pace>) -> Arc<dyn Fn() + Send + Sync> {
+    let pace = pace.clone();
+    Arc::new(move || pace.wake())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// How the lanes reach the embedder's threads.
-#[derive(Clone)]
-enum Lanes {
-    Nothing,
-    Threads {
-        requests: crossbeam_channel::Sender<Vec<Request>>,
-        batch: usize,
-    },
-}
-
-impl Lanes {
-    fn beside(&self) -> Beside {
-        match self {
-            Lanes::Nothing => Beside::Nothing,
-            Lanes::Threads { requests, batch } => Beside::Threads {
-                requests: requests.clone(),
-                batch: *batch,
-            },
-        }
-    }
 }
 
 /// Starts the threads that embed beside the dataflow, if the index embeds texts.
 fn start_embedders(
     definition: &Definition,
     embedder: Option<Arc<dyn Embedder>>,
+    refused: Refused,
     wake: Arc<dyn Fn() + Send + Sync>,
-) -> Result<(Lanes, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
+) -> Result<(Beside, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
     let source = definition.index.as_ref().map(|index| &index.vectors);
     let (
         Some(VectorSource::Embed {
@@ -342,7 +522,7 @@ fn start_embedders(
         Some(embedder),
     ) = (source, embedder)
     else {
-        return Ok((Lanes::Nothing, crossbeam_channel::never()));
+        return Ok((Beside::Nothing, crossbeam_channel::never()));
     };
     // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
     let (batches, batch) = if embedder.is_fast() {
@@ -356,13 +536,14 @@ fn start_embedders(
     Threads {
         embedder,
         texts,
+        refused,
         requests: requested,
         answers,
         wake,
     }
     .start(settings.parallel)
     .map_err(NodeError::Thread)?;
-    Ok((Lanes::Threads { requests, batch }, answered))
+    Ok((Beside::Threads { requests, batch }, answered))
 }
 
 /// The embedder of the definition's index, where it embeds texts.
@@ -373,19 +554,84 @@ pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>
     }
 }
 
+/// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
+pub fn refused_texts(
+    definition: &Definition,
+    embedder: Option<&dyn Embedder>,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Refused {
+    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
+        return Refused::default();
+    };
+    let VectorSource::Embed { template, .. } = &index.vectors else {
+        return Refused::default();
+    };
+    let texts = Texts::new(template.clone(), embedder);
+    let key: Vec<String> = index
+        .key
+        .iter()
+        .filter_map(|&column| index.plan.columns.get(column).cloned())
+        .collect();
+    let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
+    Refused::new(move |request, reason| {
+        metrics.text_refused();
+        let row = &request.row;
+        let values = key.iter().filter_map(|column| row.get(column));
+        let parts: Vec<Datum> = values.map(DatumRef::to_datum).collect();
+        dead_letters.keep_text(&UnembeddedText {
+            index: &name,
+            hash: request.hash,
+            text: &texts.render(row).unwrap_or_default(),
+            key: Key::new(parts).to_text(),
+            row,
+            reason,
+        });
+    })
+}
+
+/// Makes the data directory if it is absent, and locks it.
+fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
+    std::fs::create_dir_all(path).map_err(|cause| NodeError::DataDirectory {
+        path: path.to_owned(),
+        cause,
+    })?;
+    Ok(Disk::lock(path)?)
+}
+
 fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
     let path = match &options.dead_letters {
         Some(path) => path.clone(),
-        None => {
-            let path = options.data_dir.clone();
-            std::fs::create_dir_all(&path).map_err(|cause| NodeError::DataDirectory {
-                path: path.clone(),
-                cause,
-            })?;
-            path.join("dead-letters.ndjson")
-        }
+        None => options.data_dir.join("dead-letters.ndjson"),
     };
     DeadLetters::append_to(&path).map_err(|cause| NodeError::DeadLetters { path, cause })
+}
+
+/// Gives each dead letter to a topic of Kafka, too: the message as it came, and headers that say why and from where.
+fn produce_dead_letters(
+    topic: &DeadLetterTopic,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Result<(), NodeError> {
+    let metrics = metrics.clone();
+    let producer = DeadLetterProducer::open(topic, move || metrics.dead_letter_not_produced());
+    let producer = producer.map_err(NodeError::DeadLetterTopic)?;
+    dead_letters.also(Box::new(move |letter| {
+        let offset = letter.offset.map(|offset| offset.to_string()).unwrap_or_default();
+        let headers: [(&str, &[u8]); 4] = [
+            ("millpond.reason", letter.reason.as_bytes()),
+            ("millpond.table", letter.table.as_bytes()),
+            ("millpond.partition", letter.partition.as_bytes()),
+            ("millpond.offset", offset.as_bytes()),
+        ];
+        let raw = letter.raw().unwrap_or_default();
+        producer.send(
+            raw.key.as_deref(),
+            raw.value.as_deref().unwrap_or_default(),
+            &headers,
+        );
+    }));
+    Ok(())
 }
 
 /// One worker up to four cores: the others decode, compact and answer.
@@ -404,4 +650,13 @@ async fn told_to_stop() {
         _ = tokio::signal::ctrl_c() => {}
         _ = terminate.recv() => {}
     }
+}
+
+/// Ends the process at the next signal: what is acknowledged is on disk at any moment.
+fn end_at_the_next_signal() {
+    tokio::spawn(async {
+        told_to_stop().await;
+        tracing::warn!("told twice: ending at once");
+        std::process::exit(130);
+    });
 }

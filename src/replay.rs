@@ -22,6 +22,7 @@ use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{DeadLetters, decode_batch};
 use crate::metrics::Metrics;
+use crate::node::refused_texts;
 use crate::query::Searcher;
 
 /// A flow that the caller steps.
@@ -73,17 +74,20 @@ impl Replay {
         dead_letters: DeadLetters,
     ) -> Replay {
         let published = Arc::new(Published::new(Snapshot::empty()));
-        let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
+        let metrics = Metrics::default();
+        let publisher = Arc::new(Publisher::new(published.clone(), metrics.clone()));
         let tables: Vec<Watched> = definition.tables.iter().map(|_| Watched::default()).collect();
         let parts = Parts {
             definition: definition.clone(),
             embedder: embedder.clone(),
             beside: Beside::Nothing,
+            refused: refused_texts(&definition, embedder.as_deref(), &dead_letters, &metrics),
             shard: ShardSettings {
                 repeatable: true,
                 wake: Arc::new(|| {}),
             },
             publisher: publisher.clone(),
+            resume: None,
             watched: tables.clone(),
         };
         let allocator = Allocator::Thread(Thread::default());

@@ -4,6 +4,7 @@
 //! [`File::sync`], its name (after create, rename, link, remove) by [`Storage::sync_folder`].
 
 mod disk;
+mod lock;
 mod memory;
 mod part;
 
@@ -12,8 +13,9 @@ use std::io;
 use bytes::Bytes;
 
 pub use disk::Disk;
-pub use memory::Memory;
-pub use part::{Damaged, Part, PartReader, PartWriter};
+pub use lock::LockError;
+pub use memory::{Fault, Memory};
+pub use part::{Damaged, PARTS, Part, PartReader, PartWriter};
 
 /// A folder tree of files.
 ///
@@ -23,7 +25,8 @@ pub use part::{Damaged, Part, PartReader, PartWriter};
 /// | bytes after a sync       | exactly those                                                     |
 /// | a name before its sync   | the name before, or the new one; never neither where one replaced |
 pub trait Storage: Send + Sync + 'static {
-    /// A new, empty file for writing; replaces a file of that name. Folders above it are made.
+    /// A new, empty file for writing, in the place of one of that name: other links to that, and what was read of it,
+    /// stay as they are. Folders above it are made.
     fn create(&self, path: &str) -> io::Result<Box<dyn File>>;
 
     /// A file to be written to at its end; made if it is absent.
@@ -43,7 +46,10 @@ pub trait Storage: Send + Sync + 'static {
     /// Names of the files in a folder, sorted; none where the folder is absent.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
-    /// Makes names in a folder durable.
+    /// Names of the folders in a folder, sorted; none where it is absent.
+    fn folders(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Makes names in a folder durable, and the folder's own.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -161,31 +162,40 @@ impl Printed {
     }
 }
 
-/// A node with a port and a data directory of its own.
+/// A node with a port of its own, and a data directory that it may share with nodes before and after it.
 pub struct Served {
     running: Running,
     url: String,
     agent: ureq::Agent,
-    data: tempfile::TempDir,
+    data: Arc<tempfile::TempDir>,
 }
 
 /// A status and a JSON body.
 pub type Answer = (u16, Value);
 
 impl Served {
-    /// Starts a node, and returns when `/readyz` says that it is ready.
+    /// Starts a node in a data directory of its own, and returns when `/readyz` says that it is ready.
     pub fn start(dataflow: &Path) -> Served {
         Served::start_with(dataflow, &[])
     }
 
     /// The same, with more arguments.
     pub fn start_with(dataflow: &Path, more: &[&str]) -> Served {
-        let data = tempfile::tempdir().unwrap();
-        let mut arguments = vec![Path::new("serve"), dataflow];
-        arguments.extend(["--listen", "127.0.0.1:0", "--data-dir"].map(Path::new));
-        arguments.push(data.path());
-        arguments.extend(more.iter().map(Path::new));
-        let mut running = Running::start(&arguments);
+        let node = Served::launch(dataflow, &new_data_dir(), more);
+        node.ready();
+        node
+    }
+
+    /// Starts a node on what one before it has left, and returns when it is ready.
+    pub fn start_in(data: &Arc<tempfile::TempDir>, dataflow: &Path) -> Served {
+        let node = Served::launch(dataflow, data, &[]);
+        node.ready();
+        node
+    }
+
+    /// Starts a node, and returns when its port is open: it may still be recovering.
+    pub fn launch(dataflow: &Path, data: &Arc<tempfile::TempDir>, more: &[&str]) -> Served {
+        let mut running = Running::start(&serve_arguments(dataflow, data.path(), more));
         let address = eventually("the log names the address", || {
             let log = running.stderr.so_far();
             if let Some(status) = running.child.try_wait().unwrap() {
@@ -194,22 +204,25 @@ impl Served {
             let (_, rest) = log.split_once("serving address=")?;
             Some(rest.split_whitespace().next()?.to_owned())
         });
-        let settings = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(PATIENCE))
-            .build();
-        let node = Served {
+        Served {
             running,
             url: format!("http://{address}"),
-            agent: settings.into(),
-            data,
-        };
-        node.until("/readyz", "it is ready", |(status, body)| {
+            agent: agent(PATIENCE),
+            data: data.clone(),
+        }
+    }
+
+    /// Waits until `/readyz` says that what was stored is back and the sources have been read to where they ended.
+    pub fn ready(&self) {
+        self.until("/readyz", "it is ready", |(status, body)| {
             assert!(*status == 200 || *status == 503, "{status} {body}");
-            (*status == 200) == (body["status"] == "ready") && *status == 200
+            *status == 200 && body["status"] == "ready"
         });
-        node
+    }
+
+    /// Waits until what was stored is back; the sources may have more.
+    pub fn recovered(&self) {
+        self.until("/readyz", "it has recovered", |(status, _)| *status == 200);
     }
 
     pub fn url(&self) -> &str {
@@ -283,10 +296,23 @@ impl Served {
         )
     }
 
+    pub fn pid(&self) -> u32 {
+        self.running.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn tell(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.running.child), signal).unwrap();
+    }
+
     /// Tells the node to stop, and returns its exit code and its log.
-    pub fn stop(mut self, signal: Signal) -> (i32, String) {
-        let pid = Pid::from_child(&self.running.child);
-        kill_process(pid, signal).unwrap();
+    pub fn stop(self, signal: Signal) -> (i32, String) {
+        self.tell(signal);
+        self.ended(signal)
+    }
+
+    /// Waits for the end that a signal has asked for, and returns the exit code and the log.
+    pub fn ended(mut self, signal: Signal) -> (i32, String) {
         let child = &mut self.running.child;
         let Some(status) = within(STOP_MAX, &mut || child.try_wait().unwrap()) else {
             panic!("runs on {STOP_MAX:?} after {signal:?}:\n{}", self.log());
@@ -294,6 +320,44 @@ impl Served {
         let ended = self.running.ended(status);
         (ended.code, ended.stderr)
     }
+
+    /// Ends the node as `kill -9` does, and returns its log.
+    pub fn kill(mut self) -> String {
+        self.running.child.kill().unwrap();
+        let status = self.running.child.wait().unwrap();
+        let log = self.running.stderr.whole();
+        assert_eq!(
+            status.signal(),
+            Some(Signal::KILL.as_raw()),
+            "ended before: {log}"
+        );
+        log
+    }
+}
+
+/// A data directory that is removed when the last node and test let go of it.
+pub fn new_data_dir() -> Arc<tempfile::TempDir> {
+    Arc::new(tempfile::tempdir().unwrap())
+}
+
+/// What `millpond serve` is started with.
+pub fn serve_arguments<'a>(dataflow: &'a Path, data: &'a Path, more: &'a [&str]) -> Vec<&'a Path> {
+    let fixed = ["--listen", "127.0.0.1:0", "--data-dir"].map(Path::new);
+    let mut arguments = vec![Path::new("serve"), dataflow];
+    arguments.extend(fixed);
+    arguments.push(data);
+    arguments.extend(more.iter().map(Path::new));
+    arguments
+}
+
+/// A client that takes any status for an answer.
+pub fn agent(patience: Duration) -> ureq::Agent {
+    let settings = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(patience))
+        .build();
+    settings.into()
 }
 
 fn read(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> (u16, String) {

@@ -12,8 +12,8 @@ use millpond::change::{
 use millpond::dataflow::Parts;
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Texts};
-use millpond::dataflow::latest::Keep;
+use millpond::dataflow::lane::{Beside, Refused, Texts};
+use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
 use millpond::definition::{self, Definition, VectorSource};
@@ -24,6 +24,7 @@ use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
 use millpond::replay::Replay;
 use millpond::source::http::PushTable;
+use millpond::storage::Memory;
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{InputHandle, ProbeHandle};
 
@@ -55,7 +56,7 @@ fn collapse_ticks(workers: usize, unavailable_values: bool, ticks: Vec<Vec<Chang
         let differences: Arc<Mutex<Vec<(Key, Row, isize)>>> = Arc::default();
         let collected = differences.clone();
         worker.dataflow::<Tick, _, _>(|scope| {
-            collapse(scope.input_from(&mut input), keep, publisher)
+            collapse(scope.input_from(&mut input), Latest::shared(keep), publisher)
                 .inspect(move |((key, row), _, diff)| {
                     collected.lock().unwrap().push((key.clone(), row.clone(), *diff));
                 })
@@ -453,16 +454,26 @@ fn an_embedder_that_breaks_its_contract_costs_only_its_vectors() {
 }
 
 /// Workers as a node has them, but with an embedder of the test.
-struct Workers {
-    published: Arc<Published>,
+pub struct Workers {
+    pub published: Arc<Published>,
+    pub intake: Arc<Intake>,
     pace: Arc<Pace>,
-    push: PushTable,
+    push: Arc<PushTable>,
     thread: std::thread::JoinHandle<Result<(), String>>,
 }
 
 impl Workers {
     fn start(count: usize, embedder: Arc<dyn Embedder>, requests_max: usize, batch: usize) -> Workers {
-        let definition = notes();
+        Workers::of(notes(), count, embedder, requests_max, batch)
+    }
+
+    pub fn of(
+        definition: Arc<Definition>,
+        count: usize,
+        embedder: Arc<dyn Embedder>,
+        requests_max: usize,
+        batch: usize,
+    ) -> Workers {
         let VectorSource::Embed { template, .. } = &definition.index.as_ref().unwrap().vectors else {
             panic!("notes are embedded");
         };
@@ -484,18 +495,21 @@ impl Workers {
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
+            refused: Refused::default(),
             requests: requested,
             answers,
             wake: wake.clone(),
         };
         threads.start(1).unwrap();
-        let push = PushTable::new(&*intake.receivers(TableId(0)));
+        let storage = Arc::new(Memory::new());
+        let push = PushTable::open(storage, "notes", &*intake.receivers(TableId(0))).unwrap();
         let feeds = Feeds {
-            intake,
+            intake: intake.clone(),
             batches,
             answers: answered,
             ready: Arc::default(),
             metrics,
+            cuts: None,
         };
         let paced = pace.clone();
         let thread = std::thread::spawn(move || {
@@ -507,11 +521,13 @@ impl Workers {
                         requests: requests.clone(),
                         batch,
                     },
+                    refused: Refused::default(),
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
                     },
                     publisher: publisher.clone(),
+                    resume: None,
                     watched: Vec::new(),
                 };
                 run(worker, parts, &paced, &feeds);
@@ -519,6 +535,7 @@ impl Workers {
         });
         Workers {
             published,
+            intake,
             pace,
             push,
             thread,
@@ -526,7 +543,7 @@ impl Workers {
     }
 
     /// The first snapshot that satisfies a condition, within 20 s.
-    fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
+    pub fn wait_for(&self, condition: impl Fn(&Snapshot) -> bool) -> Arc<Snapshot> {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let snapshot = self.published.snapshot();
@@ -546,7 +563,7 @@ impl Workers {
         }
     }
 
-    fn stop(self) {
+    pub fn stop(self) {
         self.pace.stop();
         self.thread.join().unwrap().unwrap();
     }
@@ -557,7 +574,7 @@ fn every_worker_gets_its_texts_embedded_though_they_share_a_short_queue() {
     let embedder = Scripted::new(|_, texts| Ok(ones(texts)));
     let workers = Workers::start(3, embedder, 1, 1);
     let lines: Vec<String> = (0..120).map(note).collect();
-    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    workers.push.push(lines.join("\n").as_bytes(), None).unwrap();
     let snapshot =
         workers.wait_for(|snapshot| snapshot.documents() == 120 && snapshot.vectors_pending() == 0);
     assert_eq!(snapshot.vectors(), 120);
@@ -573,7 +590,7 @@ fn graphs_of_all_workers_enter_though_nothing_else_happens() {
     let workers = Workers::start(2, embedder, 8, 1000);
     // Of 4,096 vectors a graph is due; both workers have more.
     let lines: Vec<String> = (0..10_000).map(note).collect();
-    workers.push.push(lines.join("\n").as_bytes()).unwrap();
+    workers.push.push(lines.join("\n").as_bytes(), None).unwrap();
     workers.wait_for(|snapshot| {
         snapshot.documents() == 10_000 && snapshot.vectors() == 10_000 && snapshot.vectors_unbuilt() == 0
     });

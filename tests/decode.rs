@@ -3,7 +3,6 @@
 pub mod compare;
 mod fold;
 mod golden;
-mod mutations;
 mod replay;
 
 use std::collections::BTreeMap;
@@ -23,6 +22,7 @@ fn table(format: Format, key: &[&str]) -> Table {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     }
 }
 

@@ -12,16 +12,18 @@ use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
 use millpond::definition::{
-    Analyzer, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan, SourceSettings, Table,
-    TextField, VectorSource,
+    Analyzer, CheckpointSettings, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan,
+    SourceSettings, Table, TextField, VectorSource,
 };
 use millpond::index::snapshot::Counters;
 use millpond::index::{Published, Snapshot};
+use millpond::intake::DeadLetters;
 use millpond::metrics::Metrics;
 use millpond::query::Searcher;
 use millpond::server::{App, serve};
 use millpond::source::http::PushTable;
-use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Status, Taken};
+use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Status, Taken};
+use millpond::storage::{Fault, Memory};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
@@ -31,6 +33,7 @@ struct Port {
     app: Arc<App>,
     source: Status,
     intake: Arc<Intake>,
+    disk: Memory,
     agent: ureq::Agent,
     stop: Option<oneshot::Sender<()>>,
     served: Option<tokio::task::JoinHandle<std::io::Result<()>>>,
@@ -63,16 +66,27 @@ impl Port {
         let published = Arc::new(Published::new(snapshot(3, &[])));
         let searcher = has_index.then(|| Searcher::new(definition.clone(), published.clone(), None));
         let intake = Arc::new(Intake::default());
-        let products = Arc::new(PushTable::new(&Given(intake.clone())));
+        let disk = Memory::new();
+        let products = PushTable::open(Arc::new(disk.clone()), "products", &Given(intake.clone())).unwrap();
         let source = Status::default();
+        let metrics = Metrics::default();
+        let (door, _) = millpond::intake::Intake::new(
+            definition.clone(),
+            DeadLetters::discard(),
+            metrics.clone(),
+            Arc::new(|| {}),
+        );
         let app = Arc::new(App {
             definition,
             searcher,
             published,
-            pushes: BTreeMap::from([("products".to_owned(), products)]),
+            pushes: BTreeMap::from([("products".to_owned(), products)]).into(),
             sources: vec![("archive".to_owned(), source.clone())],
-            metrics: Metrics::default(),
+            metrics,
             ready: Arc::new(AtomicBool::new(true)),
+            caught_up: AtomicBool::new(false),
+            intake: door,
+            durable: Arc::default(),
         });
 
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -93,6 +107,7 @@ impl Port {
             app,
             source,
             intake,
+            disk,
             agent: settings.into(),
             stop,
             served,
@@ -110,6 +125,14 @@ impl Port {
 
     fn post(&self, path: &str, body: impl ureq::AsSendBody) -> Answer {
         received(self.agent.post(self.url(path)).send(body))
+    }
+
+    /// A push to `products` with an idempotency key, which waits until it is durable.
+    fn push_once(&self, key: &str, body: &str) -> Answer {
+        let request = self
+            .agent
+            .post(self.url("/v1/tables/products/changes?wait=durable"));
+        received(request.header("idempotency-key", key).send(body))
     }
 
     /// Sends bytes as they are, and gives what comes back until the connection is closed or `until` was seen.
@@ -169,6 +192,7 @@ fn definition(has_index: bool) -> Definition {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     };
     let file = FileSettings {
         path: "archive.ndjson".into(),
@@ -200,7 +224,8 @@ fn definition(has_index: bool) -> Definition {
             table("archive", SourceSettings::File(file)),
         ],
         index: has_index.then_some(index),
-        checkpoint_interval: Duration::from_secs(5),
+        checkpoint: CheckpointSettings::default(),
+        dead_letters: None,
     }
 }
 
@@ -248,21 +273,34 @@ impl Receiver for Given {
         unreachable!("a push does not wait for the dataflow")
     }
 
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken> {
         if let Some(refusal) = *self.0.refuse.lock().unwrap() {
             return Err(refusal);
-        }
-        if let (Some(taken), Some(last)) = (&*self.0.taken.lock().unwrap(), messages.last()) {
-            taken.send(last.offset.0).unwrap();
         }
         let dead_letters = messages
             .iter()
             .filter(|message| message.value == Some(b"bad"))
             .count() as u64;
-        Ok(Taken {
+        let taken = Taken {
             changes: messages.len() as u64 - dead_letters,
             dead_letters,
-        })
+        };
+        let last = messages.last().map(|message| message.offset.0);
+        Ok(Box::new(Reserved(&self.0, last, taken)))
+    }
+}
+
+struct Reserved<'a>(&'a Intake, Option<u64>, Taken);
+
+impl Room for Reserved<'_> {
+    fn taken(&self) -> Taken {
+        self.2
+    }
+
+    fn take(self: Box<Self>) {
+        if let (Some(taken), Some(last)) = (&*self.0.taken.lock().unwrap(), self.1) {
+            taken.send(last).unwrap();
+        }
     }
 }
 
@@ -337,12 +375,9 @@ fn what_is_not_there_or_not_right_is_an_error_of_one_shape() {
         "bad_parameter",
         "",
     );
-    check_error(
-        &port.post("/v1/tables/products/changes?wait=durable", ""),
-        501,
-        "not_durable",
-        "wait=visible",
-    );
+    for key in ["", "with space", "r\u{f6}d", &"k".repeat(256)] {
+        check_error(&port.push_once(key, "{}"), 400, "bad_idempotency_key", "UUID");
+    }
 }
 
 #[test]
@@ -411,18 +446,18 @@ fn until_the_node_is_ready_it_lives_and_answers_no_search() {
     let port = Port::open();
     port.app.ready.store(false, Ordering::Release);
     assert_eq!(port.get("/healthz").status, 200);
-    let starting = port.get("/readyz");
+    let recovering = port.get("/readyz");
     assert_eq!(
-        (starting.status, &starting.json()["status"]),
-        (503, &json!("starting"))
+        (recovering.status, &recovering.json()["status"]),
+        (503, &json!("recovering"))
     );
     check_error(
         &port.post("/v1/indexes/shop/search", r#"{"query":"shoe"}"#),
         503,
-        "starting",
+        "recovering",
         "/readyz",
     );
-    check_error(&port.get("/v1/indexes/shop/stats"), 503, "starting", "/readyz");
+    check_error(&port.get("/v1/indexes/shop/stats"), 503, "recovering", "/readyz");
 
     port.app.ready.store(true, Ordering::Release);
     let ready = port.get("/readyz");
@@ -433,7 +468,7 @@ fn until_the_node_is_ready_it_lives_and_answers_no_search() {
 #[test]
 fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
     let port = Port::open();
-    let well = json!([{"table": "archive", "trouble": null, "finished": false, "lag": {}}]);
+    let well = json!([{"table": "archive", "trouble": null, "finished": false, "lag": {}, "lost": {}, "lost_messages": 0}]);
     assert_eq!(
         port.get("/readyz").json(),
         json!({"status": "ready", "index": "shop", "sources": well})
@@ -448,8 +483,7 @@ fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
     port.source.set_lag("0", 17);
     let down = port.get("/readyz");
     assert_eq!(down.status, 200);
-    let source =
-        json!({"table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17}});
+    let source = json!({"table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17}, "lost": {}, "lost_messages": 0});
     assert_eq!(down.json()["sources"], json!([source]));
     let metrics = port.get("/metrics").body;
     assert!(metrics.contains("\nmillpond_source_up{table=\"archive\"} 0\n"));
@@ -535,6 +569,75 @@ fn wait_visible_answers_at_the_tick_that_has_read_the_push() {
 
     let nothing_new = port.post("/v1/tables/products/changes?wait=visible", "");
     assert_eq!(nothing_new.json()["tick"], json!(7));
+}
+
+#[test]
+fn wait_durable_answers_after_the_sync_of_the_log() {
+    let port = Port::open();
+    let push = || port.post("/v1/tables/products/changes?wait=durable", "{}\nbad\n");
+    let answer = push();
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    assert_eq!(
+        answer.json(),
+        json!({"accepted": 1, "dead_letters": 1, "position": 1})
+    );
+    let empty = port.post("/v1/tables/products/changes?wait=durable", "");
+    assert_eq!((empty.status, &empty.json()["position"]), (200, &json!(1)));
+
+    // The sync, and that of what is written again then.
+    port.disk.inject(Fault::FailedSync { nth: 0 });
+    port.disk.inject(Fault::FailedSync { nth: 1 });
+    port.disk.inject(Fault::FailedSync { nth: 2 });
+    check_error(&push(), 500, "not_durable", "Idempotency-Key");
+    assert_eq!(push().json()["position"], json!(5), "it goes on");
+    let metrics = port.get("/metrics").body;
+    assert!(metrics.contains("\nmillpond_push_waiting 0\n"));
+    assert!(!metrics.contains("\nmillpond_push_log_bytes{table=\"products\"} 0\n"));
+}
+
+#[test]
+fn a_push_with_a_key_is_taken_once() {
+    let port = Port::open();
+    let (taken, pushed) = mpsc::channel();
+    *port.intake.taken.lock().unwrap() = Some(taken);
+    let first = port.push_once("one", "{}\nbad\n");
+    assert_eq!(first.status, 200, "{}", first.body);
+    assert_eq!(port.push_once("two", "{}").json()["position"], json!(2));
+    assert_eq!(port.push_once("one", "{}\nbad\n").body, first.body);
+    check_error(
+        &port.push_once("one", "{}\n{}\n"),
+        422,
+        "key_reused",
+        "another key",
+    );
+    assert_eq!(pushed.try_iter().collect::<Vec<_>>(), [1, 2]);
+    let twice = "POST /v1/tables/products/changes HTTP/1.1\r\nhost: x\r\nidempotency-key: a\r\n\
+                 idempotency-key: b\r\ncontent-length: 2\r\n\r\n{}";
+    assert!(
+        port.raw(twice, "hint").contains("bad_idempotency_key"),
+        "two keys are none"
+    );
+}
+
+#[test]
+fn a_full_disk_takes_no_push_and_is_named() {
+    let port = Port::open();
+    let push = || port.post("/v1/tables/products/changes", "{}");
+    assert_eq!(push().json()["position"], json!(0));
+    for room in [0, 20] {
+        port.disk.inject(Fault::DiskFull { after_bytes: room });
+        check_error(&push(), 507, "disk_full", "nothing of it was taken");
+        check_error(&push(), 507, "disk_full", "nothing of it was taken");
+        port.disk.heal();
+    }
+    port.disk.inject(Fault::FailedWrite { nth: 1 });
+    check_error(&push(), 503, "log_failed", "nothing of it was taken");
+    let answer = push();
+    assert_eq!(
+        (answer.status, &answer.json()["position"]),
+        (202, &json!(1)),
+        "no offset is used up"
+    );
 }
 
 #[test]
@@ -651,8 +754,12 @@ fn the_description_names_every_route_and_holds_together() {
             "get /metrics",
             "get /openapi.json",
             "get /readyz",
+            "get /v1/dead-letters",
+            "get /v1/dead-letters/{id}",
             "get /v1/indexes/{index}/documents/{key}",
             "get /v1/indexes/{index}/stats",
+            "post /v1/dead-letters/drop",
+            "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/search",
             "post /v1/tables/{table}/changes",
         ]

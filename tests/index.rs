@@ -168,13 +168,14 @@ fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
 
 #[test]
 fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
-    let directory = tempfile::tempdir().unwrap();
     for workers in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
         let options = ServeOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: directory.path().to_owned(),
             workers: Some(workers),
             dead_letters: None,
+            rebuild: false,
         };
         let node = Node::start(Arc::unwrap_or_clone(define()), &options).unwrap();
         let app = node.app().clone();
@@ -204,7 +205,11 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
                     .map(|place| line(random, 300, push * 20 + place, &mut model))
                     .collect();
                 last = loop {
-                    match app.pushes["things"].push(lines.join("\n").as_bytes()) {
+                    match app
+                        .push_table("things")
+                        .unwrap()
+                        .push(lines.join("\n").as_bytes(), None)
+                    {
                         Ok(pushed) => break pushed.position,
                         Err(_) => std::thread::yield_now(),
                     }

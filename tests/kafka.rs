@@ -3,11 +3,15 @@
 //! The mock cannot add partitions to a topic. A partition without leader stands for one that is added: both are
 //! assigned later than the others, by the same call.
 
+mod dead_letters;
+mod gaps;
+mod once;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use millpond::definition::{KafkaSettings, KafkaStart, SourceSettings};
+use millpond::definition::{KafkaSettings, KafkaStart, OnGap, SourceSettings};
 use millpond::source::{self, Running, SourceError, Status, Stop};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -37,6 +41,7 @@ fn settings(cluster: &Cluster, topics: &[&str]) -> KafkaSettings {
         topics: topics.iter().map(|topic| topic.to_string()).collect(),
         group: "group".into(),
         start: KafkaStart::Earliest,
+        on_gap: OnGap::Stop,
         options: BTreeMap::from([("topic.metadata.refresh.interval.ms".into(), "200".into())]),
     }
 }
@@ -60,6 +65,22 @@ fn producer(cluster: &Cluster) -> BaseProducer {
         .set("bootstrap.servers", cluster.bootstrap_servers())
         .create()
         .unwrap()
+}
+
+fn consumer(cluster: &Cluster) -> BaseConsumer {
+    ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("group.id", "group")
+        .create()
+        .unwrap()
+}
+
+/// What the group has committed of partition 0 of a topic, as another client sees it.
+fn committed(cluster: &Cluster, topic: &str) -> Offset {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, 0);
+    let list = consumer(cluster).committed_offsets(list, TIMEOUT).unwrap();
+    list.elements()[0].offset()
 }
 
 fn numbers(range: std::ops::Range<u64>) -> Vec<String> {
@@ -259,6 +280,74 @@ fn reading_starts_where_the_settings_say() {
 }
 
 #[test]
+fn a_position_taken_comes_before_every_start_and_every_commit() {
+    let cluster = cluster(&[("a", 1)]);
+    produce(&cluster, "a", 0, 0..20);
+    for start_at in [
+        KafkaStart::Earliest,
+        KafkaStart::Latest,
+        KafkaStart::Offset(15),
+        KafkaStart::Offsets(BTreeMap::from([(0, 5)])),
+    ] {
+        let recorder = Recorder::resumed(&BTreeMap::from([("0".into(), 9)]));
+        let settings = KafkaSettings {
+            start: start_at.clone(),
+            ..settings(&cluster, &["a"])
+        };
+        let source = start(settings, &recorder).unwrap();
+        // The group's offset would begin two messages later in the next round.
+        source.running.commit(&BTreeMap::from([("0".into(), 11)]));
+        eventually("the rest", || recorder.count() >= 10);
+        eventually("it is committed", || {
+            committed(&cluster, "a") == Offset::Offset(12)
+        });
+        source.end();
+        assert_eq!(recorder.values("0"), numbers(10..20), "{start_at:?}");
+    }
+}
+
+#[test]
+fn two_nodes_of_one_group_read_everything_and_neither_disturbs_the_other() {
+    let cluster = cluster(&[("a", 3)]);
+    let (first, second) = (Recorder::default(), Recorder::default());
+    let one = start(settings(&cluster, &["a"]), &first).unwrap();
+    for partition in 0..3 {
+        produce(&cluster, "a", partition, 0..500);
+    }
+    eventually("the first node has all", || first.count() == 1_500);
+    one.running.commit(&first.positions());
+    eventually("it is committed", || {
+        committed(&cluster, "a") == Offset::Offset(500)
+    });
+
+    // The second begins at its own positions, not where the group has committed.
+    let two = start(settings(&cluster, &["a"]), &second).unwrap();
+    for step in 50..60 {
+        for partition in 0..3 {
+            produce(&cluster, "a", partition, step * 10..step * 10 + 10);
+        }
+        one.running.commit(&first.positions());
+        two.running.commit(&second.positions());
+    }
+    eventually("the first node has the rest", || first.count() >= 1_800);
+    eventually("the second node has all", || second.count() >= 1_800);
+    one.end();
+    produce(&cluster, "a", 0, 600..610);
+    eventually("the second goes on alone", || second.count() >= 1_810);
+    two.running.commit(&second.positions());
+    eventually("it is committed", || {
+        committed(&cluster, "a") == Offset::Offset(610)
+    });
+    assert_eq!(two.trouble(), None);
+    two.end();
+    for (recorder, end) in [(&first, 600), (&second, 610)] {
+        assert_eq!(recorder.values("0"), numbers(0..end));
+        assert_eq!(recorder.values("1"), numbers(0..600));
+        assert_eq!(recorder.values("2"), numbers(0..600));
+    }
+}
+
+#[test]
 fn a_partition_that_can_be_read_later_is_added_without_disturbing_the_others() {
     let cluster = cluster(&[("a", 2), ("b", 1)]);
     produce(&cluster, "a", 0, 0..100);
@@ -372,19 +461,8 @@ fn committed_offsets_are_seen_by_others() {
     positions.insert("foreign:0".into(), 3);
     positions.insert("nonsense".into(), 3);
     source.running.commit(&positions);
-
-    let other: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", cluster.bootstrap_servers())
-        .set("group.id", "group")
-        .create()
-        .unwrap();
-    let committed = |topic: &str| {
-        let mut list = TopicPartitionList::new();
-        list.add_partition(topic, 0);
-        other.committed_offsets(list, TIMEOUT).unwrap().elements()[0].offset()
-    };
     eventually("both are committed", || {
-        committed("a") == Offset::Offset(100) && committed("b") == Offset::Offset(7)
+        committed(&cluster, "a") == Offset::Offset(100) && committed(&cluster, "b") == Offset::Offset(7)
     });
     source.end();
 }

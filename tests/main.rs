@@ -2,19 +2,27 @@
 
 mod shared;
 mod binary;
+mod checkpoint;
 
 mod dataflow;
+mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
 mod http;
 mod kafka;
+mod kill;
 mod keyword;
 mod query;
 mod readme;
+mod restart;
 mod node;
+mod push;
 mod index;
 mod scenarios;
+mod schema_change;
 mod sources;
+mod stored;
+mod malformed;
 mod tidy;
 mod vector;

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
-    Analyzer, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric, Model, Plan, TextField,
-    VectorSource, plan,
+    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric,
+    Model, Plan, TextField, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::Counters;
@@ -172,7 +171,8 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         name: "products".to_owned(),
         tables: vec![],
         index: Some(index),
-        checkpoint_interval: Duration::from_secs(5),
+        checkpoint: CheckpointSettings::default(),
+        dead_letters: None,
     };
     let snapshot = Snapshot {
         tick: Tick(9),
@@ -339,6 +339,8 @@ fn numbers_out_of_bounds_are_refused() {
         r#"{"query":"shoe","fusion":{"method":"rrf","k":-1}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":0,"vector":0}}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":1e300}}}"#,
+        // Finite, and with `k` 0 the sum of both is not.
+        r#"{"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}"#,
     ];
     refused(
         &embedding_searcher(),
@@ -361,13 +363,16 @@ fn numbers_out_of_bounds_are_refused() {
           give 0 (keyword leg only) to 1 (vector leg only)
         {"query":"shoe","fusion":{"method":"rrf","k":-1}}
           bad_fusion: `fusion.k` is -1
-          give 0 or more; 60 is usual
+          give 0 to 1000000; 60 is usual
         {"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":0,"vector":0}}}
           bad_fusion: `fusion.weights` are 0 for `keyword` and 0 for `vector`
-          give 0 or more, and more than 0 for one of them
+          give 0 to 1000000, and more than 0 for one of them
         {"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":1e300}}}
           bad_fusion: `fusion.weights` are inf for `keyword` and 1 for `vector`
-          give 0 or more, and more than 0 for one of them
+          give 0 to 1000000, and more than 0 for one of them
+        {"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}
+          bad_fusion: `fusion.weights` are 300000000000000000000000000000000000000 for `keyword` and 300000000000000000000000000000000000000 for `vector`
+          give 0 to 1000000, and more than 0 for one of them
     "#]],
     );
 }

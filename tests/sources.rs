@@ -11,10 +11,12 @@ use millpond::change::{Offset, PartitionId};
 use millpond::decode::Message;
 use millpond::definition::{FileSettings, Format, Framing, SourceSettings, Table};
 use millpond::source::file::Reader;
-use millpond::source::http::{PushTable, Pushed};
+use millpond::source::http::{PushError, PushTable, Pushed};
 use millpond::source::{
-    self, Closed, NotTaken, OwnedMessage, Partition, Receiver, Receivers, SourceError, Status, Stop, Taken,
+    self, Closed, NotTaken, OwnedMessage, Partition, Receiver, Receivers, Room, SourceError, Status, Stop,
+    Taken,
 };
+use millpond::storage::Memory;
 
 /// Stands in for the node: keeps what it is given.
 #[derive(Clone, Default)]
@@ -30,7 +32,7 @@ pub struct Recorded {
     names: Vec<String>,
     resume: BTreeMap<String, u64>,
     blocked: bool,
-    answer: Option<Result<Taken, NotTaken>>,
+    pub answer: Option<Result<Taken, NotTaken>>,
 }
 
 impl Recorder {
@@ -140,13 +142,35 @@ impl Receiver for Recording {
         }
     }
 
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken> {
-        let answer = self.0.lock().answer.unwrap_or(Ok(Taken::default()));
-        if answer.is_ok() {
-            self.keep(messages);
-        }
-        answer
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken> {
+        let taken = self.0.lock().answer.unwrap_or(Ok(Taken::default()))?;
+        Ok(Box::new(Reserved {
+            recording: self,
+            messages: messages.to_vec(),
+            taken,
+        }))
     }
+}
+
+struct Reserved<'a> {
+    recording: &'a Recording,
+    messages: Vec<Message<'a>>,
+    taken: Taken,
+}
+
+impl Room for Reserved<'_> {
+    fn taken(&self) -> Taken {
+        self.taken
+    }
+
+    fn take(self: Box<Self>) {
+        self.recording.keep(&self.messages);
+    }
+}
+
+/// A table that takes pushes, with a log that nothing survives.
+fn pushes(recorder: &Recorder) -> Arc<PushTable> {
+    PushTable::open(Arc::new(Memory::new()), "t", recorder).unwrap()
 }
 
 /// Waits until a condition holds; a test that waits for what never comes says for what.
@@ -168,6 +192,7 @@ pub fn table(source: SourceSettings) -> Table {
         columns: BTreeMap::new(),
         claim_check: None,
         vector: None,
+        needs: Vec::new(),
     }
 }
 
@@ -617,16 +642,17 @@ fn stopping_ends_a_source_that_waits_and_a_closed_receiver_ends_it_too() {
 #[test]
 fn a_push_takes_its_lines_at_positions_that_go_on() {
     let recorder = Recorder::default();
-    let push = PushTable::new(&recorder);
+    let push = pushes(&recorder);
+    let taken = |body: &[u8]| push.push(body, None).unwrap();
     assert_eq!(
-        push.push(b"\n \n"),
-        Ok(Pushed {
+        taken(b"\n \n"),
+        Pushed {
             accepted: 0,
             dead_letters: 0,
             position: None
-        })
+        }
     );
-    let pushed = push.push(b"a\n\nb\r\n").unwrap();
+    let pushed = taken(b"a\n\nb\r\n");
     assert_eq!(
         pushed,
         Pushed {
@@ -639,7 +665,7 @@ fn a_push_takes_its_lines_at_positions_that_go_on() {
         changes: 1,
         dead_letters: 1,
     }));
-    let pushed = push.push(b"c\nbroken").unwrap();
+    let pushed = taken(b"c\nbroken");
     assert_eq!(
         pushed,
         Pushed {
@@ -648,7 +674,7 @@ fn a_push_takes_its_lines_at_positions_that_go_on() {
             position: Some(Offset(3))
         }
     );
-    assert_eq!(push.push(b"").unwrap().position, Some(Offset(3)));
+    assert_eq!(taken(b"").position, Some(Offset(3)));
     let found: Vec<(u64, String)> = recorder
         .messages("0")
         .iter()
@@ -662,21 +688,25 @@ fn a_push_takes_its_lines_at_positions_that_go_on() {
 #[test]
 fn a_push_that_is_not_taken_has_no_position() {
     let recorder = Recorder::resumed(&BTreeMap::from([("0".into(), 41)]));
-    let push = PushTable::new(&recorder);
+    let push = pushes(&recorder);
     recorder.lock().answer = Some(Err(NotTaken::Full));
-    assert_eq!(push.push(b"a\nb\n"), Err(NotTaken::Full));
+    let refused = push.push(b"a\nb\n", None);
+    assert!(
+        matches!(refused, Err(PushError::NotTaken(NotTaken::Full))),
+        "{refused:?}"
+    );
     assert_eq!(recorder.count(), 0);
     recorder.lock().answer = None;
-    assert_eq!(push.push(b"a\n").unwrap().position, Some(Offset(42)));
+    assert_eq!(push.push(b"a\n", None).unwrap().position, Some(Offset(42)));
 }
 
 #[test]
 fn pushes_at_the_same_time_share_no_position() {
     let recorder = Recorder::default();
-    let push = PushTable::new(&recorder);
+    let push = pushes(&recorder);
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..50).for_each(|_| assert!(push.push(b"a\nb\nc\n").is_ok())));
+            scope.spawn(|| (0..50).for_each(|_| assert!(push.push(b"a\nb\nc\n", None).is_ok())));
         }
     });
     let offsets: Vec<u64> = recorder

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
+pub mod watch;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -101,6 +103,7 @@ pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
         data_dir: directory.path().to_owned(),
         workers: None,
         dead_letters: None,
+        rebuild: false,
     }
 }
 

@@ -92,7 +92,7 @@ impl Row {
         }
     }
 
-    pub fn columns(&self) -> &Columns {
+    pub fn columns(&self) -> &Arc<Columns> {
         &self.columns
     }
 

@@ -16,7 +16,7 @@ pub struct Checkpointed {
 }
 
 /// The newest checkpoint of a node, shared by all who act on it.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Durable(watch::Sender<Checkpointed>);
 
 impl Durable {

@@ -4,11 +4,25 @@
 //! gives back the newest one that is whole.
 
 mod durable;
+mod block;
+mod layers;
+mod manifest;
+mod recover;
+mod rows;
+mod shape;
+pub mod snapshots;
+mod store;
+mod texts;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use durable::{Checkpointed, Durable};
+pub use recover::{OpenError, Rekey};
+pub use shape::{Change, IndexShape, Shape, TableShape, VectorShape};
+pub use store::{CheckpointError, Store};
+pub use writer::Writer;
 
 use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
 use crate::index::snapshot::ShardState;
@@ -35,6 +49,20 @@ pub struct TableCut {
     pub truncated: Option<Version>,
     /// `None`: nothing is known of the key any more.
     pub keys: Vec<(Key, Option<StoredKey>)>,
+}
+
+impl TableCut {
+    /// The row that was read last, as far as offsets tell.
+    pub fn newest_row(&self) -> Option<&Row> {
+        let rows = self.keys.iter().filter_map(|(_, stored)| match stored {
+            Some(StoredKey {
+                version,
+                state: StoredState::Row(row),
+            }) => Some((version.offset, row)),
+            _ => None,
+        });
+        rows.max_by_key(|(offset, _)| *offset).map(|(_, row)| row)
+    }
 }
 
 /// What collapse keeps of a key.
@@ -68,5 +96,8 @@ pub struct Recovered {
     /// By name of the table.
     pub tables: BTreeMap<String, TableCut>,
     pub texts: BTreeMap<TextHash, TextVector>,
+    /// As many as the definition needs, or none where they do not fit it.
     pub shards: Vec<StoredShard>,
+    /// What the definition of now asks of the stored data; it is done already.
+    pub change: Change,
 }

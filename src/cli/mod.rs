@@ -1,8 +1,11 @@
 //! The commands: what a person types, and what comes back.
 
+mod client;
+mod dead_letters;
 mod replay;
 pub mod search;
 mod serve;
+mod snapshot;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -36,6 +39,10 @@ enum Command {
     },
     /// Search a running node.
     Search(search::SearchArgs),
+    /// See to what a running node could not decode or embed.
+    DeadLetters(dead_letters::DeadLettersArgs),
+    /// Keep, list and bring back checkpoints for backups.
+    Snapshot(snapshot::SnapshotArgs),
 }
 
 /// What ends a command early: printed once, in full.
@@ -48,9 +55,11 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
+        Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)
             .map_err(Failure::from),
+        Command::DeadLetters(arguments) => dead_letters::run(&arguments),
     };
     outcome.unwrap_or_else(|failure| {
         eprintln!("error: {}", with_causes(&*failure));

@@ -2,21 +2,15 @@
 
 use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
 
 use clap::Args;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::query::{Hit, LegHit, SearchAnswer};
-use crate::server::{ErrorBody, ErrorDetail, Readiness};
-
-/// Longer than a node takes for any search.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
-
-/// An answer of 10,000 hits with large documents; more is not for a terminal.
-const ANSWER_BYTES_MAX: u64 = 256 << 20;
+use super::client::{Node, NodeError, percent_encode};
+use crate::query::{Hit, LegHit, SearchAnswer, VectorState};
+use crate::server::Readiness;
 
 /// Columns of a terminal that does not say how many it has.
 const WIDTH: usize = 80;
@@ -50,25 +44,12 @@ pub struct SearchArgs {
 /// Why nothing could be printed.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    #[error("nothing answers at {url}: is `millpond serve` running?")]
-    Unreachable { url: String, source: Box<ureq::Error> },
-    #[error("ask {url}")]
-    Failed { url: String, source: Box<ureq::Error> },
-    #[error("{url} does not answer as a Millpond node does")]
-    NotMillpond { url: String, source: serde_json::Error },
+    #[error(transparent)]
+    Node(#[from] NodeError),
     #[error("the node at {url} keeps tables only: its dataflow has no [index]")]
     NoIndex { url: String },
-    #[error("{}", with_hint(.0))]
-    Refused(ErrorDetail),
     #[error("print the hits")]
     Print(#[source] io::Error),
-}
-
-fn with_hint(detail: &ErrorDetail) -> String {
-    match &detail.hint {
-        Some(hint) => format!("{}\n  {hint}", detail.message),
-        None => detail.message.clone(),
-    }
 }
 
 /// What is sent; the node's defaults hold for the rest.
@@ -86,7 +67,7 @@ pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
     let node = Node::new(&args.url);
     let index = match &args.index {
         Some(index) => index.clone(),
-        None => node.index()?,
+        None => index_of(&node)?,
     };
     let search = Search {
         query: &args.text.join(" "),
@@ -94,7 +75,8 @@ pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
         limit: args.limit,
         filter: args.filter.as_deref(),
     };
-    let answer = node.search(&index, &search)?;
+    let path = format!("/v1/indexes/{}/search", percent_encode(&index));
+    let answer = node.post(&path, &search)?;
 
     let mut out = io::stdout().lock();
     let printed = match args.json {
@@ -107,85 +89,12 @@ pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
     }
 }
 
-/// A node, as seen from here.
-struct Node {
-    url: String,
-    agent: ureq::Agent,
-}
-
-impl Node {
-    fn new(url: &str) -> Node {
-        // Statuses are read with their bodies, and a proxy knows nothing of a node on this machine.
-        let settings = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .proxy(None)
-            .timeout_global(Some(ANSWER_MAX))
-            .build();
-        Node {
-            url: url.trim_end_matches('/').to_owned(),
-            agent: settings.into(),
-        }
-    }
-
-    /// The name of the node's index. It says so even while it is starting.
-    fn index(&self) -> Result<String, SearchError> {
-        let response = self.agent.get(format!("{}/readyz", self.url)).call();
-        let (_, body) = self.receive(response)?;
-        let readiness: Readiness = self.read(&body)?;
-        readiness.index.ok_or_else(|| SearchError::NoIndex {
-            url: self.url.clone(),
-        })
-    }
-
-    fn search(&self, index: &str, search: &Search<'_>) -> Result<Vec<u8>, SearchError> {
-        let url = format!("{}/v1/indexes/{}/search", self.url, percent_encode(index));
-        let (ok, body) = self.receive(self.agent.post(url).send_json(search))?;
-        if ok {
-            return Ok(body);
-        }
-        let ErrorBody { error } = self.read(&body)?;
-        Err(SearchError::Refused(error))
-    }
-
-    /// Whether the status is a success, and the body.
-    fn receive(
-        &self,
-        response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
-    ) -> Result<(bool, Vec<u8>), SearchError> {
-        let failed = |error: ureq::Error| {
-            let (url, source) = (self.url.clone(), Box::new(error));
-            match *source {
-                ureq::Error::Io(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => {
-                    SearchError::Unreachable { url, source }
-                }
-                _ => SearchError::Failed { url, source },
-            }
-        };
-        let mut response = response.map_err(failed)?;
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_vec()
-            .map_err(failed)?;
-        Ok((response.status().is_success(), body))
-    }
-
-    fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, SearchError> {
-        serde_json::from_slice(body).map_err(|source| SearchError::NotMillpond {
-            url: self.url.clone(),
-            source,
-        })
-    }
-}
-
-fn percent_encode(name: &str) -> String {
-    let encode = |byte: u8| match byte {
-        b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-        byte if byte.is_ascii_alphanumeric() => char::from(byte).to_string(),
-        byte => format!("%{byte:02X}"),
-    };
-    name.bytes().map(encode).collect()
+/// The name of the node's index. It says so even while it is starting.
+fn index_of(node: &Node) -> Result<String, SearchError> {
+    let readiness: Readiness = node.read(&node.get_any("/readyz")?)?;
+    readiness.index.ok_or_else(|| SearchError::NoIndex {
+        url: node.url().to_owned(),
+    })
 }
 
 /// The width of the terminal, as far as it is known.
@@ -221,9 +130,15 @@ fn print_hit(out: &mut impl Write, rank: usize, hit: &Hit, width: usize) -> io::
             .unwrap_or_default()
     };
     let (keyword, vector) = (leg("keyword", &hit.keyword), leg("vector", &hit.vector));
+    let state = match hit.vector_state {
+        None => "",
+        Some(VectorState::Pending) => "  vector pending",
+        Some(VectorState::Stale) => "  vector stale",
+        Some(VectorState::Failed) => "  vector failed",
+    };
     writeln!(
         out,
-        "{rank:>3}. {}  {:.4}{keyword}{vector}",
+        "{rank:>3}. {}  {:.4}{keyword}{vector}{state}",
         plain(&hit.key),
         hit.score
     )?;
@@ -247,11 +162,11 @@ fn print_hit(out: &mut impl Write, rank: usize, hit: &Hit, width: usize) -> io::
 }
 
 /// Text on one line, without what could steer a terminal.
-fn plain(text: &str) -> String {
+pub(super) fn plain(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-fn shortened(line: &str, width: usize) -> String {
+pub(super) fn shortened(line: &str, width: usize) -> String {
     if line.chars().count() <= width {
         return line.to_owned();
     }
@@ -335,11 +250,5 @@ mod tests {
                 1 hit as of tick 1
             "#]],
         );
-    }
-
-    #[test]
-    fn an_index_name_stays_one_segment_of_the_path() {
-        assert_eq!(percent_encode("shop-1.a_b~c"), "shop-1.a_b~c");
-        assert_eq!(percent_encode("a/b ü?"), "a%2Fb%20%C3%BC%3F");
     }
 }

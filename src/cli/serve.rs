@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
@@ -18,15 +18,18 @@ pub struct ServeArgs {
     /// Where to answer requests. Anything but a loopback address is reachable by others, without a password.
     #[arg(long, default_value = "127.0.0.1:7700", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Where the node keeps what it writes.
-    #[arg(long, default_value = "millpond-data", value_name = "DIR")]
-    data_dir: PathBuf,
+    /// Where the node keeps what it writes [default: millpond-data/NAME, after the name in the dataflow file]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Dataflow workers [default: 1 up to 4 cores, else half the cores]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: Option<u16>,
     /// Where messages go that cannot be decoded [default: dead-letters.ndjson in the data directory]
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
+    /// Make the index anew where what is stored does not fit the dataflow file any more
+    #[arg(long)]
+    rebuild: bool,
 }
 
 pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
@@ -37,14 +40,14 @@ pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     let definition = super::load(&arguments.dataflow)?;
-    node::serve(
-        definition,
-        &ServeOptions {
-            listen: arguments.listen,
-            data_dir: arguments.data_dir.clone(),
-            workers: arguments.workers.map(usize::from),
-            dead_letters: arguments.dead_letters.clone(),
-        },
-    )?;
+    let data_dir = arguments.data_dir.clone();
+    let options = ServeOptions {
+        listen: arguments.listen,
+        data_dir: data_dir.unwrap_or_else(|| Path::new("millpond-data").join(&definition.name)),
+        workers: arguments.workers.map(usize::from),
+        dead_letters: arguments.dead_letters.clone(),
+        rebuild: arguments.rebuild,
+    };
+    node::serve(definition, &options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! Keeps, for each key, the row with the greatest version.
 //!
 //! Changes arrive in any order, any number of times; within a tick they fold into at most one retraction and one
-//! insertion per key. The fold itself is [`Latest`]; here is the operator around it.
+//! insertion per key. The fold itself is [`Latest`](super::latest::Latest); here is the operator around it.
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -18,32 +18,33 @@ use timely::dataflow::operators::{Capability, Concat, ConnectLoop, Enter, LoopVa
 use timely::order::Product;
 use timely::progress::Timestamp;
 
-use super::latest::{Arrived, Effect, Keep, Latest};
+use super::latest::{Arrived, Effect, SharedLatest};
 use super::publish::Publisher;
 use crate::change::{Change, Datum, Key, Operation, Row, Tick};
 
 /// A collection of rows by key: what a table shows.
 pub type Rows<'scope> = VecCollection<'scope, Tick, (Key, Row), isize>;
 
-/// The latest row of each key.
+/// The latest row of each key, which `latest` keeps: this worker's share of it.
 ///
 /// Changes may come to any worker; those of one key meet at its owner. Where rows can have unavailable values,
 /// one that moved its key goes to the owner of the old key first, which completes it, and then, within the
 /// same tick, to the owner of the new one.
 pub fn collapse<'scope>(
     changes: Stream<'scope, Tick, Vec<Change>>,
-    keep: Keep,
+    latest: SharedLatest,
     publisher: Arc<Publisher>,
 ) -> Rows<'scope> {
+    let keep = latest.borrow().keep();
     let scope = changes.scope();
     let workers = scope.peers() as u64;
     let routed = changes.flat_map(move |change| route(change, workers));
     if !keep.unavailable_values {
-        return fold(routed, keep, publisher).0;
+        return fold(routed, latest, publisher).0;
     }
     scope.iterative::<u32, _, _>(|rounds| {
         let (again, forwarded) = rounds.loop_variable(1);
-        let (rows, forward) = fold(routed.enter(rounds).concat(forwarded), keep, publisher);
+        let (rows, forward) = fold(routed.enter(rounds).concat(forwarded), latest, publisher);
         forward.connect_loop(again);
         rows.leave(scope)
     })
@@ -115,7 +116,7 @@ type RowUpdate<T> = ((Key, Row), T, isize);
 /// The operator: rows that change, and changes to be given to another key's owner.
 fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
     changes: Stream<'scope, T, Vec<Routed>>,
-    keep: Keep,
+    latest: SharedLatest,
     publisher: Arc<Publisher>,
 ) -> (
     VecCollection<'scope, T, (Key, Row), isize>,
@@ -127,7 +128,7 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
             by_owner,
             "Collapse",
             move |_capability, _info| {
-                let mut latest = Latest::new(keep);
+                let keep = latest.borrow().keep();
                 let mut waiting: BTreeMap<T, (Capability<T>, Arrived)> = BTreeMap::new();
                 move |(input, frontier), output| {
                     input.for_each(|capability, data| {
@@ -146,6 +147,7 @@ fn fold<'scope, T: WithinTick + differential_dataflow::lattice::Lattice>(
                         }
                         let (time, (capability, arrived)) = entry.remove_entry();
                         let mut session = output.session(&capability);
+                        let mut latest = latest.borrow_mut();
                         let writes =
                             latest.settle(time.tick(), time.round(), arrived, &mut |effect| match effect {
                                 Effect::Retract(key, row) => session.give(Ok(((key, row), time.clone(), -1))),

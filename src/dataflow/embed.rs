@@ -1,7 +1,7 @@
 //! Joins documents with the vectors of their texts.
 //!
 //! Vectors are a collection keyed by the hash of (model, text). What documents need and vectors lack is asked of
-//! the embedder by the [`Lane`], the only producer of that collection; documents left-join it. So duplicate texts
+//! the embedder by the [`Lane`](super::lane::Lane), the only producer of that collection; documents left-join it. So duplicate texts
 //! are embedded once, an unchanged text is not embedded again, and a text that nobody needs any more is withdrawn.
 //! Vectors travel as `Arc`s: arrangements copy a pointer, never the numbers.
 
@@ -17,7 +17,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 use super::collapse::Rows;
-use super::lane::{Answer, Arrivals, Lane};
+use super::lane::{Answer, Arrivals, SharedLane};
 use super::publish::Publisher;
 use crate::change::{DatumRef, Key, Row, TextHash, Tick, Vector};
 use crate::definition::VectorSource;
@@ -56,10 +56,10 @@ pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Emb
 pub fn embed<'scope>(
     documents: Rows<'scope>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
-    lane: Lane,
+    lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> Embedded<'scope> {
-    let hashing = lane.texts().clone();
+    let hashing = lane.borrow().texts().clone();
     let hashed = documents.map(move |(key, row)| (hashing.hash(&row), (key, row)));
     let nothing_to_embed = hashed
         .clone()
@@ -85,7 +85,7 @@ pub fn embed<'scope>(
 fn vectors<'scope>(
     documents: VecCollection<'scope, Tick, (TextHash, (Key, Row)), isize>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
-    mut lane: Lane,
+    lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
     let worker = documents.inner.scope().index();
@@ -117,6 +117,7 @@ fn vectors<'scope>(
                             .1
                             .answers(data.drain(..));
                     });
+                    let mut lane = lane.borrow_mut();
                     while let Some(entry) = waiting.first_entry() {
                         if documents_frontier.less_equal(entry.key()) || answers_frontier.less_equal(entry.key()) {
                             break;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use super::lane::{Answer, Request, Texts};
+use super::lane::{Answer, Refused, Request, Texts};
 use crate::change::Vector;
 use crate::embed::{EmbedError, Embedder};
 
@@ -12,10 +12,15 @@ const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(10);
 
 /// One answer per request, in order; tries again for as long as the embedder asks to.
-pub fn embed_patiently(embedder: &dyn Embedder, texts: &Texts, batch: &[Request]) -> Vec<Answer> {
+pub fn embed_patiently(
+    embedder: &dyn Embedder,
+    texts: &Texts,
+    refused: &Refused,
+    batch: &[Request],
+) -> Vec<Answer> {
     let mut wait = RETRY_FIRST;
     loop {
-        match embed_batch(embedder, texts, batch) {
+        match embed_batch(embedder, texts, refused, batch) {
             Ok(answers) => return answers,
             Err(error) => {
                 tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "embedding failed");
@@ -26,13 +31,14 @@ pub fn embed_patiently(embedder: &dyn Embedder, texts: &Texts, batch: &[Request]
     }
 }
 
-/// One answer per request, in order; a text that fails for good is answered with none.
+/// One answer per request, in order; a text that fails for good is answered with none, after `refused` was told.
 ///
 /// # Errors
 /// The embedder asks to try again later.
 pub fn embed_batch(
     embedder: &dyn Embedder,
     texts: &Texts,
+    refused: &Refused,
     batch: &[Request],
 ) -> Result<Vec<Answer>, EmbedError> {
     let rendered: Vec<String> = batch
@@ -46,23 +52,27 @@ pub fn embed_batch(
             .zip(vectors)
             .map(|(request, vector)| Answer {
                 hash: request.hash,
-                vector: checked(embedder, vector),
+                vector: checked(embedder, vector)
+                    .map_err(|reason| refused.tell(request, &reason))
+                    .ok(),
             })
             .collect()),
         Err(error) if error.retry => Err(error),
         Err(error) if batch.len() <= 1 => {
-            tracing::warn!(%error, "a text cannot be embedded");
-            let failed = |request: &Request| Answer {
-                hash: request.hash,
-                vector: None,
+            let failed = |request: &Request| {
+                refused.tell(request, &error.to_string());
+                Answer {
+                    hash: request.hash,
+                    vector: None,
+                }
             };
             Ok(batch.iter().map(failed).collect())
         }
         // One of them is at fault; the others need not share its fate.
         Err(_) => {
             let (left, right) = batch.split_at(batch.len() / 2);
-            let mut answers = embed_batch(embedder, texts, left)?;
-            answers.extend(embed_batch(embedder, texts, right)?);
+            let mut answers = embed_batch(embedder, texts, refused, left)?;
+            answers.extend(embed_batch(embedder, texts, refused, right)?);
             Ok(answers)
         }
     }
@@ -87,16 +97,20 @@ fn vectors(embedder: &dyn Embedder, texts: &[&str]) -> Result<Vec<Vec<f32>>, Emb
     Ok(vectors)
 }
 
-/// The vector, if the embedder has kept its contract.
-fn checked(embedder: &dyn Embedder, vector: Vec<f32>) -> Option<Vector> {
-    if vector.len() == embedder.dimensions() && vector.iter().all(|value| value.is_finite()) {
-        return Some(Vector::from(vector));
+/// The vector, if the embedder has kept its contract, or how it has not.
+fn checked(embedder: &dyn Embedder, vector: Vec<f32>) -> Result<Vector, String> {
+    let model = embedder.model();
+    if vector.len() != embedder.dimensions() {
+        return Err(format!(
+            "model {model} gave a vector of {} dimensions instead of {}",
+            vector.len(),
+            embedder.dimensions()
+        ));
     }
-    tracing::warn!(
-        model = embedder.model(),
-        dimensions = vector.len(),
-        expected = embedder.dimensions(),
-        "a vector of wrong dimension or with numbers that are not finite is not used"
-    );
-    None
+    if !vector.iter().all(|value| value.is_finite()) {
+        return Err(format!(
+            "model {model} gave a vector with numbers that are not finite"
+        ));
+    }
+    Ok(Vector::from(vector))
 }

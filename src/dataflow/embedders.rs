@@ -5,13 +5,14 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::embed_batch::embed_patiently;
-use super::lane::{Answer, Request, Texts};
+use super::lane::{Answer, Refused, Request, Texts};
 use crate::embed::Embedder;
 
 /// What an embedder thread works with.
 pub struct Threads {
     pub embedder: Arc<dyn Embedder>,
     pub texts: Texts,
+    pub refused: Refused,
     pub requests: Receiver<Vec<Request>>,
     pub answers: Sender<Vec<Answer>>,
     /// Called when answers wait for a tick.
@@ -33,7 +34,7 @@ impl Threads {
 
     fn run(&self) {
         for batch in &self.requests {
-            let answers = embed_patiently(&*self.embedder, &self.texts, &batch);
+            let answers = embed_patiently(&*self.embedder, &self.texts, &self.refused, &batch);
             if self.answers.send(answers).is_err() {
                 return;
             }

@@ -3,7 +3,9 @@
 //! A fast embedder answers inside the tick, up to some hundred texts; everything else waits in a backlog, from
 //! which it can be withdrawn, and goes through a short bounded channel to the embedder's threads.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::embed::Embedding;
 use super::embed_batch::{embed_batch, embed_patiently};
 use crate::change::{Row, TextHash, Vector};
+use crate::checkpoint::TextVector;
 use crate::definition::Template;
 use crate::embed::Embedder;
 
@@ -34,6 +37,23 @@ pub struct Texts {
 pub struct Request {
     pub hash: TextHash,
     pub row: Row,
+}
+
+/// Told of each text that the embedder refuses for good, by a request that has it, and why.
+#[derive(Clone, Default)]
+pub struct Refused(Option<Arc<dyn Fn(&Request, &str) + Send + Sync>>);
+
+impl Refused {
+    pub fn new(tell: impl Fn(&Request, &str) + Send + Sync + 'static) -> Refused {
+        Refused(Some(Arc::new(tell)))
+    }
+
+    pub(super) fn tell(&self, request: &Request, reason: &str) {
+        match &self.0 {
+            Some(tell) => tell(request, reason),
+            None => tracing::warn!(reason, "a text cannot be embedded"),
+        }
+    }
 }
 
 /// What came of a request.
@@ -67,6 +87,7 @@ pub struct Counted {
 }
 
 /// Where requests beyond a tick's own go.
+#[derive(Clone)]
 pub enum Beside {
     /// Batches of up to so many texts for the embedder's threads.
     Threads {
@@ -82,11 +103,20 @@ pub struct Lane {
     embedder: Arc<dyn Embedder>,
     texts: Texts,
     beside: Beside,
+    refused: Refused,
     needed: FxHashMap<TextHash, Needed>,
     backlog: BTreeMap<u64, Request>,
     next_place: u64,
     cache: Cache,
+    /// What has changed since the last cut in what is known of texts; `None` where nobody asks.
+    changed: Option<TextChanges>,
 }
+
+/// What is known of texts now; `None`: nothing any more.
+pub type TextChanges = BTreeMap<TextHash, Option<TextVector>>;
+
+/// A lane, shared by its operator and who takes cuts of it between ticks.
+pub type SharedLane = Rc<RefCell<Lane>>;
 
 struct Needed {
     documents: isize,
@@ -98,7 +128,7 @@ enum State {
     Waiting(u64),
     /// With the embedder's threads.
     Asked,
-    Answered(Option<Vector>),
+    Answered(TextVector),
 }
 
 impl Texts {
@@ -149,11 +179,43 @@ impl Lane {
             embedder,
             texts,
             beside,
+            refused: Refused::default(),
             needed: FxHashMap::default(),
             backlog: BTreeMap::new(),
             next_place: 0,
             cache: Cache::default(),
+            changed: None,
         }
+    }
+
+    pub fn shared(self) -> SharedLane {
+        Rc::new(RefCell::new(self))
+    }
+
+    /// Goes on from what was stored, and notes what changes from now on for [`Lane::cut`].
+    ///
+    /// Until the end of the first tick all of it is kept; what no document has asked for then is a cache.
+    pub fn restore(&mut self, texts: impl IntoIterator<Item = (TextHash, TextVector)>) {
+        self.changed = Some(TextChanges::new());
+        for (hash, known) in texts {
+            self.cache.put(hash, known);
+        }
+    }
+
+    /// What has changed since the cut before. Called between ticks.
+    pub fn cut(&mut self) -> TextChanges {
+        self.changed.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn note(&mut self, hash: TextHash, known: Option<TextVector>) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(hash, known);
+        }
+    }
+
+    /// Has somebody told of each text that is refused for good.
+    pub fn telling(self, refused: Refused) -> Lane {
+        Lane { refused, ..self }
     }
 
     pub fn texts(&self) -> &Texts {
@@ -190,6 +252,9 @@ impl Lane {
         for request in new {
             self.wait(request);
         }
+        for hash in self.cache.trim() {
+            self.note(hash, None);
+        }
         counted
     }
 
@@ -204,12 +269,11 @@ impl Lane {
             let before = needed.documents;
             needed.documents += need.change;
             match (&needed.state, before > 0, needed.documents > 0) {
-                (State::Answered(vector), true, false) => {
-                    emit(hash, embedding(vector), -1);
-                    if let Some(vector) = vector {
-                        self.cache.put(hash, vector.clone());
-                    }
+                (State::Answered(known), true, false) => {
+                    let known = known.clone();
+                    emit(hash, known.clone().into(), -1);
                     self.needed.remove(&hash);
+                    self.retire(hash, known);
                 }
                 // Nobody has begun to compute it: the request is withdrawn.
                 (State::Waiting(place), true, false) => {
@@ -223,13 +287,13 @@ impl Lane {
         if need.change <= 0 {
             return false;
         }
-        if let Some(vector) = self.cache.take(hash) {
-            emit(hash, Embedding::Known(vector.clone()), 1);
+        if let Some(known) = self.cache.take(hash) {
+            emit(hash, known.clone().into(), 1);
             self.needed.insert(
                 hash,
                 Needed {
                     documents: need.change,
-                    state: State::Answered(Some(vector)),
+                    state: State::Answered(known),
                 },
             );
             return false;
@@ -245,17 +309,25 @@ impl Lane {
     }
 
     fn answer(&mut self, answer: Answer, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
+        let known = answer.vector.map_or(TextVector::Failed, TextVector::Known);
+        self.note(answer.hash, Some(known.clone()));
         match self.needed.get_mut(&answer.hash) {
             Some(needed) if needed.documents > 0 => {
-                emit(answer.hash, embedding(&answer.vector), 1);
-                needed.state = State::Answered(answer.vector);
+                emit(answer.hash, known.clone().into(), 1);
+                needed.state = State::Answered(known);
             }
             _ => {
                 self.needed.remove(&answer.hash);
-                if let Some(vector) = answer.vector {
-                    self.cache.put(answer.hash, vector);
-                }
+                self.retire(answer.hash, known);
             }
+        }
+    }
+
+    /// No document has the text any more. Should it come back, its vector is there, and a failure is tried again.
+    fn retire(&mut self, hash: TextHash, known: TextVector) {
+        match known {
+            TextVector::Known(_) => self.cache.put(hash, known),
+            TextVector::Failed => self.note(hash, None),
         }
     }
 
@@ -274,8 +346,13 @@ impl Lane {
         let mut embedded = 0;
         for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
             let answers = match self.beside {
-                Beside::Nothing => Ok(embed_patiently(&*self.embedder, &self.texts, batch)),
-                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, batch),
+                Beside::Nothing => Ok(embed_patiently(
+                    &*self.embedder,
+                    &self.texts,
+                    &self.refused,
+                    batch,
+                )),
+                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, &self.refused, batch),
             };
             match answers {
                 Ok(answers) => {
@@ -332,50 +409,66 @@ impl Lane {
     }
 }
 
-fn embedding(vector: &Option<Vector>) -> Embedding {
-    vector.clone().map_or(Embedding::Failed, Embedding::Known)
+impl From<TextVector> for Embedding {
+    fn from(known: TextVector) -> Embedding {
+        match known {
+            TextVector::Known(vector) => Embedding::Known(vector),
+            TextVector::Failed => Embedding::Failed,
+        }
+    }
 }
 
-/// Vectors of texts out of use, the oldest dropped first, bounded by bytes.
+/// What is known of texts out of use, the oldest dropped first, bounded by bytes.
 #[derive(Default)]
 struct Cache {
-    vectors: FxHashMap<TextHash, (u64, Vector)>,
+    known: FxHashMap<TextHash, (u64, TextVector)>,
     order: VecDeque<(u64, TextHash)>,
     next: u64,
     bytes: usize,
 }
 
 impl Cache {
-    fn put(&mut self, hash: TextHash, vector: Vector) {
-        self.bytes += size(&vector);
+    fn put(&mut self, hash: TextHash, known: TextVector) {
+        self.bytes += size(&known);
         self.order.push_back((self.next, hash));
-        if let Some((_, old)) = self.vectors.insert(hash, (self.next, vector)) {
+        if let Some((_, old)) = self.known.insert(hash, (self.next, known)) {
             self.bytes -= size(&old);
         }
         self.next += 1;
-        // Places of vectors taken out count too, so the order is bounded with the vectors.
-        while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.vectors.len() + 16 {
+    }
+
+    fn take(&mut self, hash: TextHash) -> Option<TextVector> {
+        let (_, known) = self.known.remove(&hash)?;
+        self.bytes -= size(&known);
+        Some(known)
+    }
+
+    /// Drops what is beyond the bound, and says what that was.
+    fn trim(&mut self) -> Vec<TextHash> {
+        let mut dropped = Vec::new();
+        // Places of what was taken out count too, so the order is bounded with the vectors.
+        while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.known.len() + 16 {
             let Some((place, oldest)) = self.order.pop_front() else {
                 break;
             };
-            match self.vectors.get(&oldest) {
-                Some((at, vector)) if *at == place && self.bytes > CACHE_BYTES_MAX => {
-                    self.bytes -= size(vector);
-                    self.vectors.remove(&oldest);
+            match self.known.get(&oldest) {
+                Some((at, known)) if *at == place && self.bytes > CACHE_BYTES_MAX => {
+                    self.bytes -= size(known);
+                    self.known.remove(&oldest);
+                    dropped.push(oldest);
                 }
                 Some((at, _)) if *at == place => self.order.push_back((place, oldest)),
                 _ => {}
             }
         }
-    }
-
-    fn take(&mut self, hash: TextHash) -> Option<Vector> {
-        let (_, vector) = self.vectors.remove(&hash)?;
-        self.bytes -= size(&vector);
-        Some(vector)
+        dropped
     }
 }
 
-fn size(vector: &Vector) -> usize {
-    std::mem::size_of_val(&**vector) + 64
+fn size(known: &TextVector) -> usize {
+    let vector = match known {
+        TextVector::Known(vector) => std::mem::size_of_val(&**vector),
+        TextVector::Failed => 0,
+    };
+    vector + 64
 }

@@ -4,11 +4,14 @@
 //! whatever the order, duplication or batching of delivery. A tombstone keeps its version, so an older row that
 //! is delivered again does not come back.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::change::{Change, Datum, DatumRef, Key, Operation, Row, Tick, Version};
+use crate::checkpoint::{StoredKey, StoredState, TableCut};
 
 /// How long a deleted key's version is remembered, in milliseconds: deliveries older than this can bring a row back.
 const TOMBSTONE_MS: u64 = 24 * 3600 * 1000;
@@ -55,7 +58,12 @@ pub struct Latest {
     tombstones: VecDeque<(Tick, Key)>,
     /// What the keys of the current tick held before it, and the changes that its rounds have brought so far.
     history: (Tick, FxHashMap<Key, History>),
+    /// Keys that have changed since the last cut; `None` where nobody asks.
+    changed: Option<FxHashSet<Key>>,
 }
+
+/// A table's state, shared by its operator and who takes cuts of it between ticks.
+pub type SharedLatest = Rc<RefCell<Latest>>;
 
 struct History {
     before: Option<Kept>,
@@ -119,6 +127,34 @@ impl Latest {
             moved_rows: VecDeque::new(),
             tombstones: VecDeque::new(),
             history: Default::default(),
+            changed: None,
+        }
+    }
+
+    pub fn shared(keep: Keep) -> SharedLatest {
+        Rc::new(RefCell::new(Latest::new(keep)))
+    }
+
+    pub fn keep(&self) -> Keep {
+        self.keep
+    }
+
+    /// Notes what changes from now on for [`Latest::cut`], and goes on from a stored truncate.
+    pub fn note_changes(&mut self, truncated: Option<Version>) {
+        self.truncated = truncated;
+        self.changed = Some(FxHashSet::default());
+    }
+
+    /// What has changed since the cut before, as it is now. Called between ticks.
+    pub fn cut(&mut self) -> TableCut {
+        let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
+        let stored = |key: Key| {
+            let kept = self.rows.get(&key).map(Kept::stored);
+            (key, kept)
+        };
+        TableCut {
+            truncated: self.truncated,
+            keys: changed.into_iter().map(stored).collect(),
         }
     }
 
@@ -256,6 +292,7 @@ impl Latest {
     }
 
     fn store(&mut self, tick: Tick, key: Key, kept: Option<Kept>) {
+        self.note(&key);
         // The table-wide tombstone stands for all keys that it emptied.
         let kept = kept.filter(|kept| kept.row().is_some() || Some(kept.version) != self.truncated);
         let Some(kept) = kept else {
@@ -274,6 +311,14 @@ impl Latest {
             queue.push_back((tick, key.clone()));
         }
         self.rows.insert(key, kept);
+    }
+
+    fn note(&mut self, key: &Key) {
+        if let Some(changed) = &mut self.changed
+            && !changed.contains(key)
+        {
+            changed.insert(key.clone());
+        }
     }
 
     /// Every key of the table gets a delete of this version, in its place among the tick's changes.
@@ -317,6 +362,7 @@ impl Latest {
                 && *at == since
             {
                 *before = None;
+                self.note(&key);
                 self.tombstones.push_back((since, key));
             }
         }
@@ -327,12 +373,26 @@ impl Latest {
             if matches!(self.rows.get(&key), Some(Kept { state: State::Deleted { since: at, .. }, .. }) if *at == since)
             {
                 self.rows.remove(&key);
+                self.note(&key);
             }
         }
     }
 }
 
 impl Kept {
+    fn stored(&self) -> StoredKey {
+        let state = match &self.state {
+            State::Row(row) => StoredState::Row(row.clone()),
+            State::Deleted { before, .. } => StoredState::Deleted {
+                before: before.clone(),
+            },
+        };
+        StoredKey {
+            version: self.version,
+            state,
+        }
+    }
+
     fn row(&self) -> Option<&Row> {
         match &self.state {
             State::Row(row) => Some(row),
@@ -346,6 +406,24 @@ impl Kept {
             State::Deleted { before, .. } => before.as_ref(),
         }
     }
+}
+
+/// The changes that lead to what was stored of a key.
+pub fn restoring(key: Key, stored: StoredKey) -> impl Iterator<Item = Change> {
+    let StoredKey { version, state } = stored;
+    let (row, deleted) = match state {
+        StoredState::Row(row) => (Some(row), false),
+        StoredState::Deleted { before } => (before, true),
+    };
+    let operations = row.map(Operation::Upsert).into_iter();
+    let operations = operations.chain(deleted.then_some(Operation::Delete));
+    operations.map(move |operation| Change {
+        key: key.clone(),
+        operation,
+        version,
+        moved_from: None,
+        committed_ms: None,
+    })
 }
 
 /// Whether a moved row still lacks the values that its old key has. A completed one has moved from its own key.

@@ -55,10 +55,12 @@ pub fn maintain<'scope>(
                         }
                         let (tick, (_capability, updates)) = entry.remove_entry();
                         let mut shard = shard.borrow_mut();
+                        let corrections = shard.corrections();
                         if let Err(error) = shard.apply(tick, by_key(updates)) {
                             // Without its keyword leg a worker cannot keep the promise of one cut.
                             panic!("tick {tick}: {error}");
                         }
+                        publisher.corrected(shard.corrections() - corrections);
                         publisher.register(tick, worker, shard.state());
                     }
                 }

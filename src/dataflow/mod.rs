@@ -4,6 +4,7 @@
 //! by hand; a larger timely job uses the operators by themselves.
 
 pub mod collapse;
+pub mod cut;
 pub mod embed;
 mod embed_batch;
 pub mod embedders;
@@ -18,26 +19,30 @@ pub mod worker;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use timely::dataflow::operators::vec::Input;
 use timely::dataflow::{InputHandle, ProbeHandle, Stream};
 use timely::worker::Worker;
 
 use collapse::{Rows, collapse};
+use cut::Share;
 use embed::{embed, ready_made};
-use lane::{Answer, Beside, Lane, Texts};
-use latest::Keep;
+use lane::{Answer, Beside, Lane, Refused, SharedLane, Texts};
+use latest::{Keep, Latest, SharedLatest, restoring};
 use maintain::maintain;
 use publish::{Publisher, Reading};
 use view::view;
 
-use crate::change::{Change, Key, Row, Tick};
+use crate::change::{Change, Key, Row, TextHash, Tick};
+use crate::checkpoint::{TableCut, TextVector};
 use crate::definition::{Definition, Format, Index, VectorSource};
 use crate::embed::Embedder;
 use crate::index::Shard;
 use crate::index::shard::ShardSettings;
+use crate::index::stored::{self, StoredShard};
 use crate::intake::Batch;
+use crate::storage::{PartReader, Storage};
 
 /// What the flow of one worker is built from.
 pub struct Parts {
@@ -46,8 +51,12 @@ pub struct Parts {
     pub embedder: Option<Arc<dyn Embedder>>,
     /// Where texts go that a tick does not embed itself.
     pub beside: Beside,
+    /// Told of texts that will never be embedded.
+    pub refused: Refused,
     pub shard: ShardSettings,
     pub publisher: Arc<Publisher>,
+    /// What the run before has left; `None` where nothing is to be kept.
+    pub resume: Option<Arc<Resume>>,
     /// Makes the rows of the first tables readable from outside, one for each entry.
     pub watched: Vec<Watched>,
 }
@@ -55,12 +64,38 @@ pub struct Parts {
 /// The rows of a table as they stand: what [`Parts::watched`] fills.
 pub type Watched = Rc<RefCell<BTreeMap<Key, Row>>>;
 
+/// What the workers of a node go on from. Each takes its share.
+pub struct Resume {
+    pub tick: Tick,
+    /// By table of the definition.
+    pub tables: Mutex<Vec<TableCut>>,
+    pub texts: Mutex<BTreeMap<TextHash, TextVector>>,
+    /// By worker; empty where the index is to be made anew of the rows.
+    pub shards: Vec<StoredShard>,
+    pub storage: Arc<dyn Storage>,
+}
+
+impl Resume {
+    /// The beginning: from here on changes are noted.
+    pub fn nothing(tables: usize, storage: Arc<dyn Storage>) -> Resume {
+        Resume {
+            tick: Tick(0),
+            tables: Mutex::new((0..tables).map(|_| TableCut::default()).collect()),
+            texts: Mutex::default(),
+            shards: Vec::new(),
+            storage,
+        }
+    }
+}
+
 /// The flow on one worker: takes batches at one tick after the other.
 pub struct Job {
     tick: Tick,
     tables: Vec<InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Change>>>>,
     answers: InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Answer>>>,
     probe: ProbeHandle<Tick>,
+    states: Vec<SharedLatest>,
+    lane: Option<SharedLane>,
     shard: Option<Rc<RefCell<Shard>>>,
     number: usize,
     publisher: Arc<Publisher>,
@@ -68,42 +103,83 @@ pub struct Job {
 
 impl Job {
     /// Builds the flow on a worker; all workers build the same.
+    ///
+    /// Where there is something to go on from, that is the first tick, which this begins and ends.
     pub fn build(worker: &mut Worker, parts: Parts) -> Job {
         let number = worker.index();
         let publisher = parts.publisher.clone();
-        let index = parts.definition.index.as_ref();
-        let shard = index.map(|index| {
-            let dimensions = dimensions(index, parts.embedder.as_deref());
-            Rc::new(RefCell::new(Shard::new(index, dimensions, &parts.shard)))
+        let resume = parts.resume.clone();
+        let shard = parts.definition.index.as_ref().map(|index| {
+            let shard = open_shard(number, index, &parts);
+            publisher.register(Tick(0), number, shard.state());
+            Rc::new(RefCell::new(shard))
         });
-        if let Some(shard) = &shard {
-            publisher.register(Tick(0), number, shard.borrow().state());
+        let states = parts.definition.tables.iter().map(|table| {
+            Latest::shared(Keep {
+                unavailable_values: table.format == Format::DebeziumJson,
+                forget_tombstones: !parts.shard.repeatable,
+            })
+        });
+        let states: Vec<_> = states.collect();
+        let lane = open_lane(&parts);
+        if let Some(resume) = &resume {
+            note_changes(&states, lane.as_ref(), resume, (number, worker.peers()));
         }
-        let mut tables: Vec<_> = parts
-            .definition
-            .tables
-            .iter()
-            .map(|_| InputHandle::new())
-            .collect();
+        let mut tables: Vec<_> = states.iter().map(|_| InputHandle::new()).collect();
         let mut answers = InputHandle::new();
         let probe = ProbeHandle::new();
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = tables.iter_mut().map(|table| scope.input_from(table)).collect();
             let answers = scope.input_from(&mut answers);
-            flow(changes, answers, parts, shard.clone(), &probe);
+            let state = (states.clone(), lane.clone(), shard.clone());
+            flow(changes, answers, parts, state, &probe);
         });
         let mut job = Job {
             tick: Tick(0),
             tables,
             answers,
             probe,
+            states,
+            lane,
             shard,
             number,
             publisher,
         };
         // Tick 0 is the empty state, and done.
         job.end();
+        if let Some(resume) = resume.filter(|resume| resume.tick > Tick(0)) {
+            job.recover(&resume);
+        }
         job
+    }
+
+    /// The first tick: all rows that were kept, on worker 0, from where each goes to its owner.
+    fn recover(&mut self, resume: &Resume) {
+        self.tick = resume.tick;
+        self.advance_to(resume.tick);
+        if self.number == 0 {
+            for (input, table) in self.tables.iter_mut().zip(&mut *lock(&resume.tables)) {
+                for (key, stored) in std::mem::take(&mut table.keys) {
+                    let changes = stored
+                        .into_iter()
+                        .flat_map(|stored| restoring(key.clone(), stored));
+                    changes.for_each(|change| input.send(change));
+                }
+            }
+        }
+        self.end();
+    }
+
+    /// What has changed since the share before. Called between ticks.
+    pub fn share(&mut self) -> Share {
+        Share {
+            tables: self.states.iter().map(|state| state.borrow_mut().cut()).collect(),
+            texts: self
+                .lane
+                .as_ref()
+                .map(|lane| lane.borrow_mut().cut())
+                .unwrap_or_default(),
+        }
     }
 
     pub fn tick(&self) -> Tick {
@@ -117,7 +193,8 @@ impl Job {
         self.advance_to(tick);
         if let Some(shard) = &self.shard {
             let mut shard = shard.borrow_mut();
-            if shard.has_finished_work() {
+            // A recovered shard that got no documents at all learns here that there are none.
+            if shard.has_finished_work() || shard.is_recovering() {
                 if let Err(error) = shard.apply(tick, Vec::new()) {
                     panic!("tick {tick}: {error}");
                 }
@@ -133,13 +210,19 @@ impl Job {
             counts.changes += batch.changes.len() as u64;
             counts.dead_letters += batch.dead_letters;
         });
-        let reading = Reading {
-            partition: batch.partition,
-            last: batch.last,
-            committed_ms: batch.committed_ms,
-            arrived: batch.arrived,
-        };
-        self.publisher.read(self.tick, reading);
+        if let Some(last) = batch.last {
+            let reading = Reading {
+                partition: batch.partition,
+                last,
+                committed_ms: batch.committed_ms,
+                arrived: batch.arrived,
+            };
+            self.publisher.read(self.tick, reading);
+        }
+        if let Some(entered) = batch.entered {
+            // Who asked may have gone away.
+            let _ = entered.send(self.tick);
+        }
         self.tables[usize::from(batch.table.0)].send_batch(&mut batch.changes);
     }
 
@@ -179,20 +262,14 @@ fn flow<'scope>(
     changes: Vec<Stream<'scope, Tick, Vec<Change>>>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     parts: Parts,
-    shard: Option<Rc<RefCell<Shard>>>,
+    (states, lane, shard): (Vec<SharedLatest>, Option<SharedLane>, Option<Rc<RefCell<Shard>>>),
     probe: &ProbeHandle<Tick>,
 ) {
     let publisher = &parts.publisher;
     let rows: Vec<Rows<'scope>> = changes
         .into_iter()
-        .zip(&parts.definition.tables)
-        .map(|(changes, table)| {
-            let keep = Keep {
-                unavailable_values: table.format == Format::DebeziumJson,
-                forget_tombstones: !parts.shard.repeatable,
-            };
-            collapse(changes, keep, publisher.clone()).probe_with(probe)
-        })
+        .zip(states)
+        .map(|(changes, state)| collapse(changes, state, publisher.clone()).probe_with(probe))
         .collect();
     for (rows, watched) in rows.iter().zip(parts.watched) {
         watch(rows, watched);
@@ -201,19 +278,62 @@ fn flow<'scope>(
         return;
     };
     let documents = view(&rows, &index.plan);
-    let embedded = match (&index.vectors, parts.embedder) {
-        (VectorSource::Embed { template, .. }, Some(embedder)) => {
-            let texts = Texts::new(template.clone(), &*embedder);
-            embed(
-                documents,
-                answers,
-                Lane::new(embedder, texts, parts.beside),
-                publisher.clone(),
-            )
-        }
-        (source, _) => ready_made(documents, source),
+    let embedded = match lane {
+        Some(lane) => embed(documents, answers, lane, publisher.clone()),
+        None => ready_made(documents, &index.vectors),
     };
     maintain(embedded, shard, publisher.clone(), probe);
+}
+
+/// The worker's shard as it was stored, or an empty one.
+fn open_shard(number: usize, index: &Index, parts: &Parts) -> Shard {
+    let dimensions = dimensions(index, parts.embedder.as_deref());
+    let stored = parts.resume.as_ref().and_then(|resume| {
+        let shard = resume.shards.get(number)?;
+        let parts_read = PartReader::new(&*resume.storage);
+        stored::open(index, dimensions, &parts.shard, shard, &parts_read)
+            .inspect_err(|error| tracing::warn!(%error, "the stored index is made anew of its rows"))
+            .ok()
+    });
+    stored.unwrap_or_else(|| Shard::new(index, dimensions, &parts.shard))
+}
+
+/// The lane of an index that embeds texts.
+fn open_lane(parts: &Parts) -> Option<SharedLane> {
+    let index = parts.definition.index.as_ref()?;
+    match (&index.vectors, &parts.embedder) {
+        (VectorSource::Embed { template, .. }, Some(embedder)) => {
+            let texts = Texts::new(template.clone(), &**embedder);
+            let lane = Lane::new(embedder.clone(), texts, parts.beside.clone());
+            Some(lane.telling(parts.refused.clone()).shared())
+        }
+        _ => None,
+    }
+}
+
+/// Gives the worker its share of what was stored, and has it note what changes from now on.
+fn note_changes(
+    states: &[SharedLatest],
+    lane: Option<&SharedLane>,
+    resume: &Resume,
+    (number, workers): (usize, usize),
+) {
+    for (number, state) in states.iter().enumerate() {
+        let truncated = lock(&resume.tables).get(number).and_then(|table| table.truncated);
+        state.borrow_mut().note_changes(truncated);
+    }
+    if let Some(lane) = lane {
+        let is_mine = |hash: &TextHash| hash.0 as u64 % workers as u64 == number as u64;
+        let mine: Vec<_> = lock(&resume.texts)
+            .extract_if(.., |hash, _| is_mine(hash))
+            .collect();
+        lane.borrow_mut().restore(mine);
+    }
+}
+
+/// What is behind it is whole even after a panic elsewhere.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn dimensions(index: &Index, embedder: Option<&dyn Embedder>) -> Option<usize> {

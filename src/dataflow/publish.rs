@@ -73,6 +73,28 @@ impl Publisher {
         }
     }
 
+    /// Goes on from stored positions.
+    pub fn restore(&self, positions: BTreeMap<String, u64>) {
+        self.ledger().positions = Arc::new(positions);
+    }
+
+    /// Leaves a tick out of the counts: what recovery brings back has been counted by the run before.
+    pub fn uncount(&self, tick: Tick) {
+        self.count(tick, |counts| {
+            *counts = Counts {
+                texts_embedded: counts.texts_embedded,
+                ..Counts::default()
+            };
+        });
+    }
+
+    /// The positions and shards of the tick published last, before anything of a later one.
+    pub fn newest(&self) -> (BTreeMap<String, u64>, Vec<Arc<ShardState>>) {
+        let ledger = self.ledger();
+        let shards = ledger.shards.values().cloned().collect();
+        ((*ledger.positions).clone(), shards)
+    }
+
     pub fn published(&self) -> &Arc<Published> {
         &self.published
     }
@@ -100,6 +122,17 @@ impl Publisher {
             .or_default()
             .shards
             .push((shard, state));
+    }
+
+    /// Notes how many documents came back otherwise than they were stored.
+    pub fn corrected(&self, documents: u64) {
+        self.metrics.documents_corrected(documents);
+        if documents > 0 {
+            tracing::warn!(
+                documents,
+                "stored documents did not fit their rows, and were made anew"
+            );
+        }
     }
 
     /// Notes how many texts of a worker's documents wait for the embedder.

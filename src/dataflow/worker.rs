@@ -14,10 +14,12 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crossbeam_channel::Receiver;
 use timely::worker::Worker;
 
+use super::cut::{Cuts, Cutter};
 use super::lane::Answer;
 use super::publish::Publisher;
 use super::{Job, Parts};
 use crate::change::Tick;
+use crate::definition::CheckpointSettings;
 use crate::intake::{Batch, Intake};
 use crate::metrics::Metrics;
 
@@ -32,6 +34,9 @@ const GATHER: Duration = Duration::from_millis(1);
 /// Bytes of messages that one worker takes into one tick. More would delay its publication.
 const TICK_BYTES_MAX: usize = 32 << 20;
 
+/// How often worker 0 looks whether a cut is complete.
+const CUT_POLL: Duration = Duration::from_micros(200);
+
 /// How long a worker sleeps when nobody wakes it.
 const SLEEP_MAX: Duration = Duration::from_millis(100);
 
@@ -42,6 +47,8 @@ pub struct Pace {
     /// A worker has finished background work, which enters with the next tick.
     wanted: AtomicBool,
     stopping: AtomicBool,
+    /// Worker 0 has done its last work: all may end.
+    finished: AtomicBool,
     failed: AtomicBool,
     threads: Mutex<Vec<Thread>>,
 }
@@ -54,7 +61,7 @@ impl Pace {
         }
     }
 
-    /// Ends the workers after the tick they are at.
+    /// Ends the workers after the tick they are at, and a cut of it.
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.wake();
@@ -65,6 +72,11 @@ impl Pace {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(std::thread::current());
+    }
+
+    fn finish(&self) {
+        self.finished.store(true, Ordering::Release);
+        self.wake();
     }
 
     fn tick(&self) -> Tick {
@@ -105,8 +117,10 @@ pub struct Feeds {
     pub batches: Receiver<Batch>,
     pub answers: Receiver<Vec<Answer>>,
     pub metrics: Metrics,
-    /// Set when the empty state is published: all workers have built the flow.
+    /// Set when the first state is published: all workers have built the flow, and what was stored is back.
     pub ready: Arc<AtomicBool>,
+    /// Where cuts go; `None` where nothing is to be kept.
+    pub cuts: Option<(Cuts, CheckpointSettings)>,
 }
 
 /// Runs `work` on as many workers of this process and waits for all of them.
@@ -147,15 +161,25 @@ fn said(panic: &(dyn Any + Send)) -> String {
 pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
     let _fails = FailTogether(pace);
     pace.enlist();
-    let publisher = parts.publisher.clone();
+    let leader = (worker.index() == 0).then(|| Leader::new(&parts, worker.peers(), feeds));
+    let mut leader = leader;
     let mut job = Job::build(worker, parts);
-    let mut leader = (worker.index() == 0).then(|| Leader::new(publisher, feeds));
-    while !pace.stopping.load(Ordering::Acquire) || !job.is_done() || job.tick() < pace.tick() {
+    let mut handed_in = Tick(0);
+    while !pace.finished.load(Ordering::Acquire) {
         if pace.failed.load(Ordering::Acquire) {
             return abandon(worker);
         }
         if job.has_finished_work() {
             pace.want_tick();
+        }
+        // A cut is opened when its tick is done, and no other tick begins before it is complete.
+        if let Some((cuts, _)) = &feeds.cuts
+            && cuts.open() == job.tick()
+            && handed_in < job.tick()
+        {
+            handed_in = job.tick();
+            cuts.hand_in(job.share());
+            pace.wake();
         }
         let sleep = match &mut leader {
             Some(leader) => leader.lead(&job, pace, feeds),
@@ -171,9 +195,6 @@ pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
             worker.step_or_park(Some(sleep));
         }
     }
-    if let Some(leader) = &mut leader {
-        leader.publish(&job);
-    }
 }
 
 /// Takes what waits, up to the bounds of a tick.
@@ -186,6 +207,9 @@ fn drain(job: &mut Job, feeds: &Feeds) {
         feeds.intake.taken(&batch);
         job.give(batch);
     }
+    if let Some((cuts, _)) = &feeds.cuts {
+        cuts.took(bytes);
+    }
     for answers in feeds.answers.try_iter().take(feeds.answers.len()) {
         job.give_answers(answers);
     }
@@ -196,6 +220,9 @@ struct Leader {
     publisher: Arc<Publisher>,
     metrics: Metrics,
     ready: Arc<AtomicBool>,
+    cutter: Option<Cutter>,
+    /// The tick that brings back what was stored.
+    resumed: Tick,
     published: Option<Tick>,
     started: Instant,
     /// When something was first seen to wait for the next tick.
@@ -203,11 +230,17 @@ struct Leader {
 }
 
 impl Leader {
-    fn new(publisher: Arc<Publisher>, feeds: &Feeds) -> Leader {
+    fn new(parts: &Parts, workers: usize, feeds: &Feeds) -> Leader {
+        let resumed = parts.resume.as_ref().map_or(Tick(0), |resume| resume.tick);
+        let intake = feeds.intake.clone();
+        let cuts = feeds.cuts.clone();
         Leader {
-            publisher,
+            publisher: parts.publisher.clone(),
             metrics: feeds.metrics.clone(),
             ready: feeds.ready.clone(),
+            cutter: cuts
+                .map(|(cuts, due)| Cutter::new(cuts, due, workers, resumed, move || intake.numbers())),
+            resumed,
             published: None,
             started: Instant::now(),
             waiting_since: None,
@@ -220,9 +253,20 @@ impl Leader {
             return SLEEP_MAX;
         }
         self.publish(job);
+        let stopping = pace.stopping.load(Ordering::Acquire);
+        if let Some(cutter) = &mut self.cutter
+            && !cutter.step(job.tick(), &self.publisher, stopping)
+        {
+            // This worker's own share is missing, or another's, or the last cut is still being written.
+            return CUT_POLL;
+        }
+        if stopping {
+            pace.finish();
+            return Duration::ZERO;
+        }
         let waiting =
             !feeds.batches.is_empty() || !feeds.answers.is_empty() || pace.wanted.load(Ordering::Acquire);
-        if !waiting || pace.stopping.load(Ordering::Acquire) {
+        if !waiting {
             return SLEEP_MAX;
         }
         let now = Instant::now();
@@ -241,11 +285,15 @@ impl Leader {
     }
 
     fn publish(&mut self, job: &Job) {
-        if self.published != Some(job.tick()) {
-            self.published = Some(job.tick());
-            self.publisher.publish(job.tick());
-            self.ready.store(true, Ordering::Release);
-            self.metrics.tick(self.started.elapsed());
+        if self.published == Some(job.tick()) {
+            return;
         }
+        self.published = Some(job.tick());
+        if job.tick() == self.resumed {
+            self.publisher.uncount(self.resumed);
+        }
+        self.publisher.publish(job.tick());
+        self.ready.store(true, Ordering::Release);
+        self.metrics.tick(self.started.elapsed());
     }
 }

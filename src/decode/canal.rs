@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::claim_check::{self, ClaimCheck};
 use super::json::{self, Fields, Text};
-use super::outcome::{Body, Outcome, Reached, Stamp, origin};
+use super::outcome::{Body, Outcome, Reached, Refused, Stamp, origin};
 use super::row::{Shape, Shapes};
 use super::target::Target;
 use super::value::{Kind, Wire};
@@ -15,7 +15,7 @@ use crate::change::SourceOrder;
 use crate::definition::ColumnType;
 
 pub(super) struct Canal {
-    target: Target,
+    pub(super) target: Target,
     shapes: Shapes<Basis>,
     reached: Reached,
     claim_check: ClaimCheck,
@@ -163,7 +163,7 @@ impl Canal {
             let shape = self.shapes.of(fields, same_basis, || {
                 shape(&self.target, fields, mysql_type, sql_type)
             });
-            let result = shape.and_then(|shape| {
+            let result = shape.map_err(Refused::from).and_then(|shape| {
                 if rows == Rows::Deleted {
                     outcome.delete(shape.key(&self.target, fields, fields)?, stamp);
                     return Ok(());
@@ -180,8 +180,9 @@ impl Canal {
                 outcome.upsert(key, row, None, stamp);
                 Ok(())
             });
-            if let Err(reason) = result {
-                outcome.refuse(reason);
+            match result {
+                Ok(()) => outcome.row_done(),
+                Err(refused) => outcome.refuse(refused),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use super::json::Fields;
 use super::message_key::MessageKey;
-use super::outcome::{Body, Outcome, Stamp};
+use super::outcome::{Body, Outcome, Refused, Stamp};
 use super::row::Shapes;
 use super::target::Target;
 use super::upsert::{add_key, agreed, is_delete, read, tombstone};
@@ -38,15 +38,15 @@ impl Embedding {
         };
         let result = Fields::parse(text)
             .map_err(|error| {
-                format!("value: {error}: expected {{\"id\",\"vector_b64\" or \"vector\",\"meta\"}}")
+                format!("value: {error}: expected {{\"id\",\"vector_b64\" or \"vector\",\"meta\"}}").into()
             })
             .and_then(|fields| self.row(fields, outcome));
-        if let Err(reason) = result {
-            outcome.refuse(reason);
+        if let Err(refused) = result {
+            outcome.refuse(refused);
         }
     }
 
-    fn row(&mut self, fields: Fields<'_>, outcome: &mut Outcome<'_>) -> Result<(), String> {
+    fn row(&mut self, fields: Fields<'_>, outcome: &mut Outcome<'_>) -> Result<(), Refused> {
         let message_key = MessageKey::parse(outcome.message.key);
         let deleted = is_delete(&fields.text("_op")) || fields.get("deleted") == Some("true");
         let mut columns = self.columns(fields)?;

@@ -7,14 +7,14 @@ use serde_json::value::RawValue;
 
 use super::json::{self, Fields, Text};
 use super::message_key::MessageKey;
-use super::outcome::{Body, Outcome, Reached, Stamp, origin};
+use super::outcome::{Body, Outcome, Reached, Refused, Stamp, origin};
 use super::row::{Shape, Shapes};
 use super::target::Target;
 use super::value::{Kind, Wire};
 use crate::change::SourceOrder;
 
 pub(super) struct Maxwell {
-    target: Target,
+    pub(super) target: Target,
     shapes: Shapes<()>,
     reached: Reached,
 }
@@ -93,7 +93,7 @@ impl Maxwell {
             "insert" | "update" | "delete" | "bootstrap-insert" => self.shapes.of(fields, |()| true, make),
             _ => return outcome.skip(),
         };
-        let result = shape.and_then(|shape| {
+        let result = shape.map_err(Refused::from).and_then(|shape| {
             if event.kind.0 == "delete" {
                 outcome.delete(shape.key(&self.target, fields, fields)?, stamp);
                 return Ok(());
@@ -109,8 +109,8 @@ impl Maxwell {
             outcome.upsert(key, row, None, stamp);
             Ok(())
         });
-        if let Err(reason) = result {
-            outcome.refuse(reason);
+        if let Err(refused) = result {
+            outcome.refuse(refused);
         }
     }
 

@@ -11,6 +11,7 @@ mod embedding;
 mod claim_check;
 mod outcome;
 mod target;
+mod needed;
 mod row;
 mod message_key;
 mod json;
@@ -22,7 +23,7 @@ mod vector;
 
 pub use claim_check::ClaimCheck;
 
-use crate::change::{Change, Offset, PartitionId};
+use crate::change::{Change, DatumRef, Key, Offset, PartitionId, Row};
 use crate::definition::{Format, Table};
 use outcome::Outcome;
 use target::Target;
@@ -57,8 +58,20 @@ pub struct Decoded {
 pub struct Refusal {
     pub partition: PartitionId,
     pub offset: Offset,
+    /// Which row of the message, or which message of several in one, counted from 0.
+    pub row: u32,
+    pub cause: Cause,
     /// Names the field and what would be right.
     pub reason: String,
+}
+
+/// What kind of fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// It is not what the format says.
+    Malformed,
+    /// The source table is not any more what the index needs.
+    SchemaChange,
 }
 
 /// Decodes the messages of one partition of one table.
@@ -72,6 +85,14 @@ enum FormatDecoder {
     Maxwell(maxwell::Maxwell),
     Upsert(upsert::Upsert),
     Embedding(embedding::Embedding),
+}
+
+/// The key of a table's row: for rows that were decoded under another key.
+///
+/// # Errors
+/// Names the column that is missing or cannot be in a key.
+pub fn key_of(table: &Table, row: &Row) -> Result<Key, String> {
+    Target::new(table).key(|_, name| Ok(row.get(name).map(DatumRef::to_datum)))
 }
 
 impl Decoder {
@@ -91,6 +112,20 @@ impl Decoder {
             Format::EmbeddingJson => FormatDecoder::Embedding(embedding::Embedding::new(target)),
         };
         Decoder { format }
+    }
+
+    /// Says that rows of the table had these columns before: one that is missing from now on has been dropped.
+    ///
+    /// Without, a column counts as dropped after a row of this decoder had it; before, it may not have been added yet.
+    pub fn expect_columns<'a>(&self, columns: impl IntoIterator<Item = &'a str>) {
+        let target = match &self.format {
+            FormatDecoder::Canal(format) => &format.target,
+            FormatDecoder::Debezium(format) => format.target(),
+            FormatDecoder::Maxwell(format) => &format.target,
+            // Their rows may have any columns.
+            FormatDecoder::Upsert(_) | FormatDecoder::Embedding(_) => return,
+        };
+        target.needed.expect(columns);
     }
 
     /// Appends to `out` what the message holds. Messages of a partition come in its order.

@@ -2,13 +2,46 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Decoded, Message, Refusal};
+use super::{Cause, Decoded, Message, Refusal};
 use crate::change::{Change, Key, Operation, Row, SourceOrder, Version};
 
 /// One message, and where its changes go.
 pub(super) struct Outcome<'a> {
     pub message: &'a Message<'a>,
     out: &'a mut Decoded,
+    /// Rows that are done with.
+    rows: u32,
+}
+
+/// Why a row is refused.
+#[derive(Debug)]
+pub(super) struct Refused {
+    cause: Cause,
+    reason: String,
+}
+
+impl Refused {
+    pub fn schema_change(reason: String) -> Refused {
+        Refused {
+            cause: Cause::SchemaChange,
+            reason,
+        }
+    }
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Refused {
+        Refused {
+            cause: Cause::Malformed,
+            reason,
+        }
+    }
+}
+
+impl From<&str> for Refused {
+    fn from(reason: &str) -> Refused {
+        reason.to_owned().into()
+    }
 }
 
 /// A message's value.
@@ -29,7 +62,11 @@ pub(super) struct Stamp {
 
 impl<'a> Outcome<'a> {
     pub fn new(message: &'a Message<'a>, out: &'a mut Decoded) -> Outcome<'a> {
-        Outcome { message, out }
+        Outcome {
+            message,
+            out,
+            rows: 0,
+        }
     }
 
     pub fn body(&mut self) -> Body<'a> {
@@ -47,15 +84,24 @@ impl<'a> Outcome<'a> {
     }
 
     /// The message, or a row of it, becomes a dead letter.
-    pub fn refuse(&mut self, reason: impl Into<String>) {
+    pub fn refuse(&mut self, refused: impl Into<Refused>) {
+        let Refused { cause, reason } = refused.into();
         let Message {
             partition, offset, ..
         } = *self.message;
         self.out.refusals.push(Refusal {
             partition,
             offset,
-            reason: reason.into(),
+            row: self.rows,
+            cause,
+            reason,
         });
+        self.row_done();
+    }
+
+    /// Another row of the message follows, if any does.
+    pub fn row_done(&mut self) {
+        self.rows = self.rows.saturating_add(1);
     }
 
     /// The message holds no change of this table.

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::json::Fields;
+use super::needed::Places;
+use super::outcome::Refused;
 use super::target::Target;
 use super::value::{Kind, Wire};
 use crate::change::{Columns, Key, Row};
@@ -17,6 +19,8 @@ pub(super) struct Shape {
     kinds: Box<[Kind]>,
     /// Where each key column stands.
     key: Box<[Option<usize>]>,
+    /// Where the columns stand that the index needs.
+    needed: Places,
     wire: Wire,
 }
 
@@ -36,10 +40,12 @@ impl Shape {
         let columns = Columns::new(fields.0.iter().map(|(name, _)| name));
         let kinds = fields.0.iter().map(|(name, _)| kind(name)).collect();
         let key = target.key.iter().map(|name| columns.position(name)).collect();
+        let needed = target.needed.places(&columns);
         Ok(Shape {
             columns,
             kinds,
             key,
+            needed,
             wire,
         })
     }
@@ -56,12 +62,13 @@ impl Shape {
 
     /// # Errors
     /// Names the field, and what would be right.
-    pub fn row(&self, target: &Target, fields: &Fields<'_>) -> Result<(Key, Row), String> {
+    pub fn row(&self, target: &Target, fields: &Fields<'_>) -> Result<(Key, Row), Refused> {
         let mut values = Vec::with_capacity(self.kinds.len());
         for ((name, json), kind) in fields.0.iter().zip(&self.kinds) {
             values.push(target.read(name, json, kind, self.wire)?);
         }
         let key = target.key(|place, _| Ok(self.key[place].map(|column| values[column].clone())))?;
+        target.needed.check(&self.needed, &values)?;
         Ok((key, Row::new(self.columns.clone(), values)))
     }
 

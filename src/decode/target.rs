@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::json::Cell;
+use super::needed::Needed;
 use super::value::{self, Kind, Wire};
 use super::{number, vector};
 use crate::change::{Datum, Float, Key};
@@ -13,6 +14,7 @@ pub(super) struct Target {
     select: Vec<String>,
     types: BTreeMap<String, ColumnType>,
     pub vector: Option<VectorColumn>,
+    pub needed: Needed,
 }
 
 impl Target {
@@ -22,6 +24,7 @@ impl Target {
             select: table.select.clone(),
             types: table.columns.clone(),
             vector: table.vector.clone(),
+            needed: Needed::new(table),
         }
     }
 
@@ -42,6 +45,11 @@ impl Target {
                             && (rest == schema || rest == database || !schema.is_empty() && both())
                     })
             })
+    }
+
+    /// Whether this source table was selected by its name.
+    pub fn selects(&self, database: &str, schema: &str, table: &str) -> bool {
+        !self.select.is_empty() && self.takes(database, schema, table)
     }
 
     /// Whether a message that names no table is for us: by its topic, if it has one.

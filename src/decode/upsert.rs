@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::json::Fields;
 use super::message_key::MessageKey;
-use super::outcome::{Body, Outcome, Stamp};
+use super::outcome::{Body, Outcome, Refused, Stamp};
 use super::row::{Shape, Shapes};
 use super::target::Target;
 use super::value::{Kind, Wire};
@@ -51,8 +51,8 @@ impl Upsert {
                 None => outcome.delete(key, Stamp::default()),
             }
         });
-        if let Err(reason) = result {
-            outcome.refuse(reason);
+        if let Err(refused) = result {
+            outcome.refuse(refused);
         }
     }
 }
@@ -78,7 +78,7 @@ pub(super) fn read(
     shapes: &mut Shapes<()>,
     fields: &Fields<'_>,
     deleted: bool,
-) -> Result<(Key, Option<Row>), String> {
+) -> Result<(Key, Option<Row>), Refused> {
     let kind = |name: &str| target.kind(name).unwrap_or(Kind::Untyped);
     let make = || Ok(((), Shape::new(target, fields, Wire::Plain, kind)?));
     let shape = shapes.of(fields, |()| true, make)?;

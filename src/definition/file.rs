@@ -4,6 +4,7 @@
 
 mod embedder;
 mod index;
+mod kafka;
 mod source;
 mod table;
 mod vectors;
@@ -18,12 +19,10 @@ use toml::de::DeTable;
 use self::embedder::Embedder;
 use self::written::{Entry, Report, Section};
 use super::fault::{Fault, Faults, quoted};
-use super::{Definition, Table};
+use super::{CheckpointSettings, Definition, Table};
 
 /// Far more than a person writes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a file is read in.
 struct World<'a> {
@@ -118,10 +117,13 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
     let index = file
         .optional("index")
         .map(|entry| index::read(&entry, embedder, &tables));
-    let checkpoint = file.optional("checkpoint");
-    let checkpoint_interval = match checkpoint {
-        None => Some(CHECKPOINT_INTERVAL),
-        Some(entry) => checkpoint_interval(&entry),
+    let checkpoint = match file.optional("checkpoint") {
+        None => Some(CheckpointSettings::default()),
+        Some(entry) => checkpoint(&entry),
+    };
+    let dead_letters = match file.optional("dead_letters") {
+        None => Some(None),
+        Some(entry) => kafka::dead_letters(&entry, world).map(Some),
     };
     file.finish();
 
@@ -133,9 +135,9 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => None,
         Some(read) => {
             let read = read?;
-            if let Some(vector) = read.vector {
-                tables.get_mut(usize::from(read.table.0))?.vector = Some(vector);
-            }
+            let table = tables.get_mut(usize::from(read.table.0))?;
+            table.vector = read.vector;
+            table.needs = read.index.needs();
             Some(read.index)
         }
     };
@@ -143,7 +145,8 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         name: name?,
         tables,
         index,
-        checkpoint_interval: checkpoint_interval?,
+        checkpoint: checkpoint?,
+        dead_letters: dead_letters?,
     })
 }
 
@@ -197,14 +200,39 @@ fn checked_name(name: &str, entry: &Entry<'_>) -> Option<String> {
     None
 }
 
-fn checkpoint_interval(entry: &Entry<'_>) -> Option<Duration> {
-    let mut section = entry.section("a section with `interval = \"5s\"`")?;
+fn checkpoint(entry: &Entry<'_>) -> Option<CheckpointSettings> {
+    let default = CheckpointSettings::default();
+    let mut section = entry.section("a section with `interval = \"5s\"` or `bytes = \"256MiB\"`")?;
     let interval = section.optional("interval");
+    let bytes = section.optional("bytes");
     section.finish();
-    match interval {
-        None => Some(CHECKPOINT_INTERVAL),
-        Some(entry) => duration(&entry),
+    let interval = interval.map_or(Some(default.interval), |entry| duration(&entry));
+    let bytes = bytes.map_or(Some(default.bytes), |entry| size(&entry));
+    Some(CheckpointSettings {
+        interval: interval?,
+        bytes: bytes?,
+    })
+}
+
+/// `"64KiB"`, `"256MiB"`, `"1GiB"`.
+fn size(entry: &Entry<'_>) -> Option<u64> {
+    const UNITS: [(&str, u64); 3] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+    let expected = "a size with its unit, such as `\"64KiB\"`, `\"256MiB\"` or `\"1GiB\"`, from 1KiB";
+    let text = entry.text(expected)?;
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = text.get(number.len()..).unwrap_or_default();
+    let bytes = UNITS
+        .iter()
+        .find(|(name, _)| *name == unit)
+        .and_then(|(_, scale)| number.trim_end().parse::<u64>().ok()?.checked_mul(*scale))
+        .filter(|bytes| *bytes > 0);
+    if bytes.is_none() {
+        entry.wrong(
+            format!("{} is no size for `{}`", quoted(text), entry.path),
+            format!("it must be {expected}"),
+        );
     }
+    bytes
 }
 
 /// `"500ms"`, `"5s"`, `"1.5m"`.

@@ -10,6 +10,8 @@ pub mod expression;
 pub mod plan;
 mod sql;
 pub mod template;
+mod needs;
+pub(crate) mod worth;
 mod picture;
 
 use std::collections::BTreeMap;
@@ -19,6 +21,7 @@ use std::time::Duration;
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
 pub use file::{load, parse};
+pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
 pub use template::Template;
@@ -34,7 +37,26 @@ pub struct Definition {
     /// In the order of the file; `TableId(n)` is the n-th.
     pub tables: Vec<Table>,
     pub index: Option<Index>,
-    pub checkpoint_interval: Duration,
+    pub checkpoint: CheckpointSettings,
+    /// Where dead letters are produced to, beside the node's own store.
+    pub dead_letters: Option<DeadLetterTopic>,
+}
+
+/// When a checkpoint is written; whichever comes first. Without changes none is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CheckpointSettings {
+    pub interval: Duration,
+    /// After so many bytes of messages.
+    pub bytes: u64,
+}
+
+impl Default for CheckpointSettings {
+    fn default() -> CheckpointSettings {
+        CheckpointSettings {
+            interval: Duration::from_secs(5),
+            bytes: 256 << 20,
+        }
+    }
 }
 
 impl Definition {
@@ -60,6 +82,8 @@ pub struct Table {
     pub claim_check: Option<PathBuf>,
     /// The column that the index takes ready-made vectors from: decoded as a vector and checked.
     pub vector: Option<VectorColumn>,
+    /// What the index needs of the rows; nothing where it is made of another table.
+    pub needs: Vec<Need>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +123,14 @@ impl Format {
             Format::EmbeddingJson => "embedding-json",
         }
     }
+
+    /// Whether each row has all columns of its source table, so that one that is missing is not there any more.
+    pub fn has_whole_rows(self) -> bool {
+        match self {
+            Format::CanalJson | Format::DebeziumJson | Format::MaxwellJson => true,
+            Format::UpsertJson | Format::EmbeddingJson => false,
+        }
+    }
 }
 
 /// Where a table's messages come from.
@@ -135,6 +167,7 @@ pub struct KafkaSettings {
     pub topics: Vec<String>,
     pub group: String,
     pub start: KafkaStart,
+    pub on_gap: OnGap,
     /// librdkafka settings passed through, such as `security.protocol` or `sasl.password`. May hold secrets.
     pub options: BTreeMap<String, String>,
 }
@@ -147,6 +180,7 @@ impl std::fmt::Debug for KafkaSettings {
             .field("topics", &self.topics)
             .field("group", &self.group)
             .field("start", &self.start)
+            .field("on_gap", &self.on_gap)
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .finish()
     }
@@ -160,6 +194,36 @@ pub enum KafkaStart {
     /// The same offset in every partition, or one each: `{ 0 = 120, 1 = 80 }`, others from the earliest.
     Offset(u64),
     Offsets(BTreeMap<i32, u64>),
+}
+
+/// What happens where Kafka has removed messages that a partition was to be read from next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnGap {
+    /// The partition is read no more until a person has decided; the others go on. The default: once reading has gone
+    /// on, rows and deletes of the gap are missing from the index without end, and no position says so any more.
+    Stop,
+    /// Reading goes on at the earliest message there is.
+    Continue,
+}
+
+/// A topic of Kafka that dead letters are produced to.
+#[derive(Clone)]
+pub struct DeadLetterTopic {
+    pub brokers: String,
+    pub topic: String,
+    /// librdkafka settings passed through. May hold secrets.
+    pub options: BTreeMap<String, String>,
+}
+
+/// Shows the names of the options only: values may be secrets.
+impl std::fmt::Debug for DeadLetterTopic {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DeadLetterTopic")
+            .field("brokers", &self.brokers)
+            .field("topic", &self.topic)
+            .field("options", &self.options.keys().collect::<Vec<_>>())
+            .finish()
+    }
 }
 
 /// What is kept searchable.

@@ -4,8 +4,8 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Definition, FieldKind, Framing, Fusion, Index, KafkaSettings, KafkaStart, Metric, Model,
-    SourceSettings, Table, VectorSource,
+    Analyzer, DeadLetterTopic, Definition, FieldKind, Framing, Fusion, Index, KafkaSettings, KafkaStart,
+    Metric, Model, OnGap, SourceSettings, Table, VectorSource,
 };
 use crate::change::TableId;
 
@@ -27,7 +27,11 @@ impl Definition {
         }
         picture
             .out
-            .push_str(&format!("\ncheckpoint every {:?}\n", self.checkpoint_interval));
+            .push_str(&format!("\ncheckpoint every {:?}\n", self.checkpoint.interval));
+        if let Some(DeadLetterTopic { brokers, topic, .. }) = &self.dead_letters {
+            let line = format!("\ndead letters also to kafka {topic} at {brokers}\n");
+            picture.out.push_str(&line);
+        }
         picture.out
     }
 }
@@ -114,9 +118,13 @@ impl Picture {
         };
         let topics = kafka.topics.join(", ");
         let KafkaSettings { brokers, group, .. } = kafka;
+        let on_gap = match kafka.on_gap {
+            OnGap::Stop => "",
+            OnGap::Continue => ", going on after a gap",
+        };
         self.begin(
             "source",
-            &format!("kafka {topics} at {brokers}, group {group}, from {start}"),
+            &format!("kafka {topics} at {brokers}, group {group}, from {start}{on_gap}"),
         );
         if !kafka.options.is_empty() {
             let names: Vec<&str> = kafka.options.keys().map(String::as_str).collect();

@@ -26,6 +26,14 @@ pub struct Documents {
 }
 
 impl Documents {
+    /// So many free slots.
+    pub(super) fn with_slots(slots: usize) -> Documents {
+        Documents {
+            slots: std::iter::repeat_n(None, slots).collect(),
+            by_key: Keys::default(),
+        }
+    }
+
     pub fn get(&self, slot: Slot) -> Option<&Arc<Document>> {
         self.slots.get(slot.0 as usize)?.as_ref()
     }

@@ -5,9 +5,11 @@ mod keys;
 pub mod keyword;
 pub mod shard;
 pub mod snapshot;
+mod slots;
+mod recovery;
 pub mod stored;
 pub mod vector;
 
 pub use documents::{Document, Slot};
 pub use shard::Shard;
-pub use snapshot::{Published, Snapshot};
+pub use snapshot::{Published, Snapshot, VectorStatus};

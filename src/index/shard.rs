@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::documents::{Document, Documents, Slot};
 use super::keyword::{Compaction, KeywordError, KeywordSchema, KeywordWriter};
-use super::snapshot::ShardState;
+use super::recovery::Recovery;
+use super::snapshot::{ShardState, VectorStatus};
 use super::vector::{SharedVector, VectorSettings, VectorWriter};
 use crate::change::{Row, Tick};
 use crate::definition::Index;
@@ -32,14 +33,18 @@ pub enum DocumentVector {
 
 /// One shard; lives on its worker.
 pub struct Shard {
-    documents: Documents,
+    pub(super) documents: Documents,
     /// Slots of deleted documents. They are given out again from the next tick on.
-    free: Vec<Slot>,
-    keyword: KeywordWriter,
-    vector: Option<VectorWriter>,
+    pub(super) free: Vec<Slot>,
+    pub(super) keyword: KeywordWriter,
+    pub(super) vector: Option<VectorWriter>,
     /// What the vector leg shows, by slot.
-    vectors: Vec<Option<SharedVector>>,
-    pending: Pending,
+    pub(super) vectors: Vec<Option<SharedVector>>,
+    pub(super) statuses: imbl::Vector<VectorStatus>,
+    pub(super) pending: Pending,
+    /// From the opening of a stored shard until its first tick.
+    pub(super) recovery: Option<Recovery>,
+    pub(super) corrections: u64,
 }
 
 /// How a shard works: as a node does, or repeatably.
@@ -51,38 +56,64 @@ pub struct ShardSettings {
     pub wake: Arc<dyn Fn() + Send + Sync>,
 }
 
-impl Shard {
-    /// `dimensions` is that of the index's vectors, or `None` for an index without them.
-    pub fn new(index: &Index, dimensions: Option<usize>, settings: &ShardSettings) -> Shard {
-        let compaction = if settings.repeatable {
+impl ShardSettings {
+    pub(super) fn compaction(&self) -> Compaction {
+        if self.repeatable {
             Compaction::Inline
         } else {
             Compaction::Background
-        };
-        let vector = dimensions.map(|dimensions| {
-            let vectors = VectorSettings {
-                dimensions,
-                metric: index.metric,
-                graphs: !settings.repeatable,
-            };
-            VectorWriter::new(vectors, settings.wake.clone())
-        });
+        }
+    }
+
+    pub(super) fn vectors(&self, index: &Index, dimensions: usize) -> VectorSettings {
+        VectorSettings {
+            dimensions,
+            metric: index.metric,
+            graphs: !self.repeatable,
+        }
+    }
+}
+
+impl Shard {
+    /// `dimensions` is that of the index's vectors, or `None` for an index without them.
+    pub fn new(index: &Index, dimensions: Option<usize>, settings: &ShardSettings) -> Shard {
+        let keyword = KeywordWriter::new(
+            KeywordSchema::new(index),
+            settings.compaction(),
+            settings.wake.clone(),
+        );
+        let vector =
+            dimensions.map(|it| VectorWriter::new(settings.vectors(index, it), settings.wake.clone()));
+        Shard::with_legs(keyword, vector)
+    }
+
+    /// A shard without documents.
+    pub(super) fn with_legs(keyword: KeywordWriter, vector: Option<VectorWriter>) -> Shard {
         Shard {
             documents: Documents::default(),
             free: Vec::new(),
-            keyword: KeywordWriter::new(KeywordSchema::new(index), compaction, settings.wake.clone()),
+            keyword,
             vector,
             vectors: Vec::new(),
+            statuses: imbl::Vector::new(),
             pending: Pending::default(),
+            recovery: None,
+            corrections: 0,
         }
     }
 
     /// Applies a tick's updates, in their order, to the documents and both legs.
     ///
+    /// The first tick of a stored shard has all its documents: what is stored and does not come again is deleted.
+    ///
     /// # Errors
     /// The keyword leg failed; nothing that documents or queries hold can cause it.
     pub fn apply(&mut self, tick: Tick, updates: Vec<Update>) -> Result<(), KeywordError> {
         let mut changes = Changes::default();
+        let updates = match self.recovery.take() {
+            Some(recovery) => self.recover(tick, recovery, updates, &mut changes)?,
+            None => updates,
+        };
         for update in updates {
             match update.document {
                 Some((row, vector)) => self.put(tick, update.key, row, vector, &mut changes),
@@ -106,6 +137,16 @@ impl Shard {
                 .is_some_and(|vector| vector.has_finished_work())
     }
 
+    /// Whether a stored shard still waits for its documents. Until then it shows none, and must not be stored.
+    pub fn is_recovering(&self) -> bool {
+        self.recovery.is_some()
+    }
+
+    /// Documents that were not stored as they came again in the first tick.
+    pub fn corrections(&self) -> u64 {
+        self.corrections
+    }
+
     /// What readers shall see after the last `apply`.
     pub fn state(&self) -> Arc<ShardState> {
         Arc::new(ShardState {
@@ -114,6 +155,7 @@ impl Shard {
             vector: self.vector.as_ref().map(|vector| vector.state()),
             vectors_pending: self.pending.since.len(),
             pending_since: self.pending.oldest(),
+            statuses: self.statuses.clone(),
         })
     }
 
@@ -135,15 +177,26 @@ impl Shard {
         self.put_vector(tick, slot, vector, changes);
     }
 
-    fn put_vector(&mut self, tick: Tick, slot: Slot, vector: DocumentVector, changes: &mut Changes) {
+    pub(super) fn put_vector(
+        &mut self,
+        tick: Tick,
+        slot: Slot,
+        vector: DocumentVector,
+        changes: &mut Changes,
+    ) {
         let shown = &mut self.vectors[slot.0 as usize];
-        let wanted = match vector {
+        let (wanted, status) = match vector {
             DocumentVector::Pending => {
                 self.pending.begin(slot, tick);
-                return;
+                let status = match shown {
+                    Some(_) => VectorStatus::Stale,
+                    None => VectorStatus::Pending,
+                };
+                return self.set_status(slot, status);
             }
-            DocumentVector::Known(vector) => Some(vector),
-            DocumentVector::Absent | DocumentVector::Failed => None,
+            DocumentVector::Known(vector) => (Some(vector), VectorStatus::Current),
+            DocumentVector::Absent => (None, VectorStatus::Absent),
+            DocumentVector::Failed => (None, VectorStatus::Failed),
         };
         self.pending.end(slot);
         // The same vector again leaves the graph alone.
@@ -151,6 +204,19 @@ impl Shard {
             *shown = wanted.clone();
             changes.vector.push((slot, wanted));
         }
+        self.set_status(slot, status);
+    }
+
+    /// Documents without vectors take up nothing.
+    pub(super) fn set_status(&mut self, slot: Slot, status: VectorStatus) {
+        let place = slot.0 as usize;
+        if self.statuses.get(place).copied().unwrap_or_default() == status {
+            return;
+        }
+        while self.statuses.len() <= place {
+            self.statuses.push_back(VectorStatus::Absent);
+        }
+        self.statuses.set(place, status);
     }
 
     fn remove(&mut self, key: &str, changes: &mut Changes) {
@@ -167,6 +233,7 @@ impl Shard {
             changes.vector.push((slot, None));
         }
         self.pending.end(slot);
+        self.set_status(slot, VectorStatus::Absent);
         changes.freed.push(slot);
     }
 
@@ -180,22 +247,22 @@ impl Shard {
 
 /// What one tick asks of the legs. A slot occurs once in each list.
 #[derive(Default)]
-struct Changes {
-    keyword: Vec<(Slot, Option<Arc<Document>>, Option<Arc<Document>>)>,
-    vector: Vec<(Slot, Option<SharedVector>)>,
-    freed: Vec<Slot>,
+pub(super) struct Changes {
+    pub keyword: Vec<(Slot, Option<Arc<Document>>, Option<Arc<Document>>)>,
+    pub vector: Vec<(Slot, Option<SharedVector>)>,
+    pub freed: Vec<Slot>,
 }
 
 /// Which documents wait for a vector, and since when.
 #[derive(Default)]
-struct Pending {
+pub(super) struct Pending {
     since: HashMap<Slot, Tick>,
     ticks: BTreeMap<Tick, usize>,
 }
 
 impl Pending {
     /// A document that waits already goes on waiting since then: who waits for the older tick sees a newer text.
-    fn begin(&mut self, slot: Slot, tick: Tick) {
+    pub fn begin(&mut self, slot: Slot, tick: Tick) {
         if let std::collections::hash_map::Entry::Vacant(entry) = self.since.entry(slot) {
             entry.insert(tick);
             *self.ticks.entry(tick).or_default() += 1;

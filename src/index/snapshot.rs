@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::documents::Documents;
@@ -46,6 +46,31 @@ pub struct ShardState {
     pub vectors_pending: usize,
     /// The tick since which the longest-waiting of them waits.
     pub pending_since: Option<Tick>,
+    /// By slot; what is beyond the end is absent.
+    pub(super) statuses: imbl::Vector<VectorStatus>,
+}
+
+/// How a document stands with its vector.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorStatus {
+    /// There is nothing to embed, or no such document.
+    #[default]
+    Absent,
+    Current,
+    /// The vector of a text before is shown; the one of the current text is being computed.
+    Stale,
+    /// The first vector is being computed.
+    Pending,
+    /// It could not be computed, and will not be.
+    Failed,
+}
+
+impl ShardState {
+    /// How the document in a slot stands with its vector.
+    pub fn vector_state(&self, slot: Slot) -> VectorStatus {
+        self.statuses.get(slot.0 as usize).copied().unwrap_or_default()
+    }
 }
 
 impl Snapshot {

@@ -1,33 +1,63 @@
 //! A shard on disk: which parts hold it, how they are written, and how a shard is opened from them.
+//!
+//! | part      | what it holds                                  | written                       |
+//! |-----------|------------------------------------------------|-------------------------------|
+//! | `segment` | one segment of the keyword leg                 | once                          |
+//! | `graph`   | one graph of the vector leg                    | once                          |
+//! | `slots`   | which document is in which slot, which segments' documents live | at every checkpoint |
+//!
+//! Documents and vectors are not among them: they come again through the dataflow, and the first tick puts them
+//! back beside the legs (`recovery`).
 
 use std::io;
+use std::iter;
 
 use serde::{Deserialize, Serialize};
 
 use super::Shard;
+use super::keyword::{self, KeywordSchema, KeywordWriter, StoredKeyword};
+use super::recovery::Recovery;
 use super::shard::ShardSettings;
+use super::slots::SlotTable;
 use super::snapshot::ShardState;
+use super::vector::{self, StoredVectors, VectorWriter};
 use crate::definition::Index;
 use crate::storage::{Damaged, Part, PartReader, PartWriter};
 
 /// The parts of one shard, and what the manifest itself says of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StoredShard {}
+pub struct StoredShard {
+    keyword: StoredKeyword,
+    /// `None` where the index has no vectors.
+    vectors: Option<StoredVectors>,
+    /// `None`: nothing was ever stored.
+    slots: Option<Part>,
+}
 
 impl StoredShard {
     /// All parts that must be kept for this shard.
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        [].into_iter()
+        let vectors = self.vectors.iter().flat_map(StoredVectors::parts);
+        self.keyword.parts().chain(vectors).chain(&self.slots)
     }
 }
 
 /// Writes a shard's state. Parts that `before` has already are used again.
 pub fn store(state: &ShardState, before: &StoredShard, parts: &PartWriter<'_>) -> io::Result<StoredShard> {
-    let _ = (state, before, parts);
-    todo!()
+    let (keyword, alive) = keyword::store(&state.keyword, &before.keyword, parts)?;
+    let vectors = state
+        .vector
+        .as_ref()
+        .map(|vectors| vector::store(vectors, before.vectors.as_ref(), parts));
+    let table = SlotTable::of(state, alive);
+    Ok(StoredShard {
+        keyword,
+        vectors: vectors.transpose()?,
+        slots: Some(parts.write("slots", |out| table.write(out))?),
+    })
 }
 
-/// Opens the write side of a stored shard.
+/// Opens the write side of a stored shard. Its first tick has to bring all its documents, even if that is none.
 pub fn open(
     index: &Index,
     dimensions: Option<usize>,
@@ -35,6 +65,48 @@ pub fn open(
     stored: &StoredShard,
     parts: &PartReader<'_>,
 ) -> Result<Shard, Damaged> {
-    let _ = (index, dimensions, settings, stored, parts);
-    todo!()
+    let Some(part) = &stored.slots else {
+        return Ok(Shard::new(index, dimensions, settings));
+    };
+    let mut table =
+        SlotTable::read(&parts.read(part)?).ok_or_else(|| part.damaged("it is no table of slots"))?;
+    let contradiction = || part.damaged("it contradicts the segments and graphs that were stored with it");
+
+    let keyword = KeywordWriter::open(
+        KeywordSchema::new(index),
+        settings.compaction(),
+        settings.wake.clone(),
+        &stored.keyword,
+        std::mem::take(&mut table.alive),
+        table.slots.len(),
+        parts,
+    )?;
+    if !keyword.has_documents_at(table.iter().map(|(slot, _)| slot)) {
+        return Err(contradiction());
+    }
+
+    let stamps = table
+        .iter()
+        .filter_map(|(_, document)| Some(document.vector.as_ref()?.stamp));
+    let next_stamp = stamps.max().map_or(0, |newest| newest.saturating_add(1));
+    let vector = match (dimensions, &stored.vectors) {
+        (None, None) => None,
+        (Some(dimensions), Some(stored)) => Some(VectorWriter::open(
+            settings.vectors(index, dimensions),
+            settings.wake.clone(),
+            stored,
+            next_stamp,
+            parts,
+        )?),
+        _ => return Err(part.damaged("it was stored by an index with vectors, or else this is one")),
+    };
+
+    let slots = table.slots.len();
+    let recovery = match &vector {
+        Some(vector) => Recovery::new(table, vector.graph_row_stamps()),
+        None => Recovery::new(table, iter::empty()),
+    };
+    let mut shard = Shard::with_legs(keyword, vector);
+    shard.begin_recovery(slots, recovery.ok_or_else(contradiction)?);
+    Ok(shard)
 }

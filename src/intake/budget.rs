@@ -1,19 +1,21 @@
-//! A number of bytes that batches in flight share.
+//! Numbers of bytes and of batches that what is in flight shares.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::source::NotTaken;
 
-/// Bytes in use of a fixed number. One batch larger than all of it passes when nothing else is in flight.
+/// Bytes and batches in use of fixed numbers. One batch larger than all bytes passes when nothing else is in flight.
 pub struct Budget {
-    max: usize,
+    bytes_max: usize,
+    batches_max: usize,
     state: Mutex<State>,
     freed: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    used: usize,
+    bytes: usize,
+    batches: usize,
     closed: bool,
 }
 
@@ -22,23 +24,23 @@ struct State {
 pub struct BudgetClosed;
 
 impl Budget {
-    pub fn new(max: usize) -> Budget {
+    pub fn new(bytes_max: usize, batches_max: usize) -> Budget {
         Budget {
-            max,
+            bytes_max,
+            batches_max,
             state: Mutex::default(),
             freed: Condvar::new(),
         }
     }
 
-    /// Waits until there is room.
+    /// Waits until there is room for a batch.
     pub fn acquire(&self, bytes: usize) -> Result<(), BudgetClosed> {
         let mut state = self.state();
         loop {
             if state.closed {
                 return Err(BudgetClosed);
             }
-            if state.used == 0 || state.used + bytes <= self.max {
-                state.used += bytes;
+            if self.give(&mut state, bytes) {
                 return Ok(());
             }
             state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -50,20 +52,34 @@ impl Budget {
         if state.closed {
             return Err(NotTaken::Closed);
         }
-        if state.used > 0 && state.used + bytes > self.max {
-            return Err(NotTaken::Full);
+        match self.give(&mut state, bytes) {
+            true => Ok(()),
+            false => Err(NotTaken::Full),
         }
-        state.used += bytes;
-        Ok(())
     }
 
+    fn give(&self, state: &mut State, bytes: usize) -> bool {
+        let has_room = state.bytes == 0 || state.bytes + bytes <= self.bytes_max;
+        if !has_room || state.batches >= self.batches_max {
+            return false;
+        }
+        state.bytes += bytes;
+        state.batches += 1;
+        true
+    }
+
+    /// Gives back what one batch has used.
     pub fn release(&self, bytes: usize) {
-        self.state().used -= bytes;
+        let mut state = self.state();
+        state.bytes -= bytes;
+        state.batches -= 1;
+        drop(state);
         self.freed.notify_all();
     }
 
+    /// Bytes in use.
     pub fn used(&self) -> usize {
-        self.state().used
+        self.state().bytes
     }
 
     pub fn close(&self) {

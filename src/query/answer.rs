@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::fuse::Fused;
 use crate::change::{Row, Tick, write_json_object};
+use crate::index::snapshot::{ShardState, VectorStatus};
 use crate::index::{Document, Snapshot};
 
 /// The hits of a search, best first.
@@ -37,15 +38,44 @@ pub struct Hit {
     /// Absent where the vector leg did not find the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<LegHit>,
+    /// How the document's vector is off; absent where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vector_state: Option<VectorState>,
     /// The columns asked for by `fields`, in the order of the index's query.
     #[schema(value_type = Object)]
     pub document: Box<RawValue>,
 }
 
+/// What a hit says of a vector that is not as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorState {
+    /// The first vector is being computed.
+    Pending,
+    /// The vector is that of the text before, until that of this one is computed.
+    Stale,
+    /// The embedder refuses the text: the document is found by its words alone.
+    Failed,
+}
+
+impl VectorState {
+    /// Of the document with this key.
+    pub(super) fn of(snapshot: &Snapshot, key: &str) -> Option<VectorState> {
+        let found = |shard: &Arc<ShardState>| Some(shard.vector_state(shard.documents.by_key(key)?.0));
+        match snapshot.shards.iter().find_map(found)? {
+            VectorStatus::Absent | VectorStatus::Current => None,
+            VectorStatus::Pending => Some(VectorState::Pending),
+            VectorStatus::Stale => Some(VectorState::Stale),
+            VectorStatus::Failed => Some(VectorState::Failed),
+        }
+    }
+}
+
 impl Hit {
     /// `columns` are places in the rows of the index, in ascending order.
-    pub(super) fn new(fused: &Fused, columns: &[usize]) -> Hit {
+    pub(super) fn new(fused: &Fused, vector_state: Option<VectorState>, columns: &[usize]) -> Hit {
         Hit {
+            vector_state,
             key: fused.document.key.clone(),
             score: fused.score,
             keyword: fused.keyword,
@@ -250,7 +280,10 @@ mod tests {
             vector: None,
         };
         let answer = SearchAnswer {
-            hits: vec![Hit::new(&fused, &[0, 1, 2]), Hit::new(&keyword_only, &[])],
+            hits: vec![
+                Hit::new(&fused, None, &[0, 1, 2]),
+                Hit::new(&keyword_only, Some(VectorState::Failed), &[]),
+            ],
             as_of: as_of(),
             took_ms: Some(0.412),
             failed: vec![],
@@ -258,7 +291,7 @@ mod tests {
         check(
             &answer,
             expect![[
-                r#"{"hits":[{"key":"28","score":0.92,"keyword":{"rank":1,"score":7.5},"vector":{"rank":12,"score":0.31},"document":{"name":"red \"shoe\"","id":28,"price":"19.90"}},{"key":"28","score":7.5,"keyword":{"rank":1,"score":7.5},"document":{}}],"as_of":{"tick":9,"positions":{"products/0":120,"products/1":7}},"took_ms":0.412}"#
+                r#"{"hits":[{"key":"28","score":0.92,"keyword":{"rank":1,"score":7.5},"vector":{"rank":12,"score":0.31},"document":{"name":"red \"shoe\"","id":28,"price":"19.90"}},{"key":"28","score":7.5,"keyword":{"rank":1,"score":7.5},"vector_state":"failed","document":{}}],"as_of":{"tick":9,"positions":{"products/0":120,"products/1":7}},"took_ms":0.412}"#
             ]],
         );
     }

@@ -11,7 +11,7 @@ mod fuse;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats};
+pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
 
 use crate::definition::{Definition, Index, VectorSource};

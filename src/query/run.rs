@@ -6,7 +6,7 @@ use std::thread;
 
 use roaring::RoaringBitmap;
 
-use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer};
+use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
 use super::{QueryError, Searcher};
@@ -43,9 +43,13 @@ pub(super) fn run<'s>(
         (None, None) => return Err(unavailable(&failed)),
     };
 
+    let hit = |hit: &Fused<'_>| {
+        let vector_state = VectorState::of(snapshot, &hit.document.key);
+        Hit::new(hit, vector_state, &search.columns)
+    };
     let page = hits.iter().skip(search.offset).take(search.limit);
     Ok(SearchAnswer {
-        hits: page.map(|hit: &Fused| Hit::new(hit, &search.columns)).collect(),
+        hits: page.map(hit).collect(),
         as_of: AsOf::new(snapshot),
         took_ms: None,
         failed,

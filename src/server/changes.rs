@@ -1,12 +1,14 @@
-//! Pushed changes: taken at once or not at all, and answered at once or when they are searchable.
+//! Pushed changes: taken at once or not at all, and answered at once, when they are searchable, or when they are
+//! durable.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -18,13 +20,16 @@ use crate::change::Offset;
 use crate::definition::SourceSettings;
 use crate::index::Published;
 use crate::source::NotTaken;
-use crate::source::http::PushTable;
+use crate::source::http::{IdempotencyKey, PushError, PushTable};
 
 /// The largest push. It is decoded as one batch, and a larger one would delay the tick.
 const PUSH_BYTES_MAX: usize = 64 << 20;
 
-/// How long a push waits to become visible before it says how far it is.
-const VISIBLE_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How long a push waits to become visible or durable before it says how far it is.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Names a push, so that a retry of it is not taken twice.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -40,7 +45,7 @@ pub struct PushParameters {
 enum Wait {
     /// Both legs show the changes.
     Visible,
-    /// The changes survive a crash. Not in this version.
+    /// The changes survive a crash.
     Durable,
 }
 
@@ -53,17 +58,24 @@ pub struct PushAnswer {
     dead_letters: u64,
     /// Of the last line taken in the table's partition `0`; null where nothing was ever taken.
     position: Option<u64>,
-    /// A tick at which both legs show the changes; only with `wait`.
+    /// A tick at which both legs show the changes; only with `wait=visible`.
     #[serde(skip_serializing_if = "Option::is_none")]
     tick: Option<u64>,
 }
 
 /// Takes changes to a table, as NDJSON in the table's format.
+///
+/// A retry with the `Idempotency-Key` of a push before, and its body, is not taken again: it gets the answer of the
+/// first, also while that is under way and after a restart. Keys are kept for a day, and the newest 100,000.
 #[utoipa::path(
     post,
     path = "/v1/tables/{table}/changes",
     tag = "tables",
-    params(("table" = String, Path, description = "A table whose source is of kind http"), PushParameters),
+    params(
+        ("table" = String, Path, description = "A table whose source is of kind http"),
+        ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible characters of ASCII"),
+        PushParameters,
+    ),
     request_body(content = String, content_type = "application/x-ndjson", description = "A message a line"),
     responses(
         (status = 200, body = PushAnswer, description = "What was waited for has happened"),
@@ -71,10 +83,12 @@ pub struct PushAnswer {
         (status = 404, body = ErrorBody, description = "There is no such table"),
         (status = 409, body = ErrorBody, description = "The table takes no pushes"),
         (status = 413, body = ErrorBody, description = "The body has more than 64 MiB"),
+        (status = 422, body = ErrorBody, description = "The Idempotency-Key came before with another body"),
         (status = 429, body = ErrorBody, description = "The node is behind and has taken nothing; see Retry-After"),
-        (status = 501, body = ErrorBody, description = "This version cannot wait for that"),
-        (status = 503, body = ErrorBody, description = "The node is stopping and has taken nothing"),
-        (status = 504, body = ErrorBody, description = "Taken, and not visible within 30 s"),
+        (status = 500, body = ErrorBody, description = "Taken, and perhaps not durable: the log could not be synced"),
+        (status = 503, body = ErrorBody, description = "The node starts, stops or cannot write its log, and has taken nothing"),
+        (status = 504, body = ErrorBody, description = "Taken, and not visible or durable within 30 s"),
+        (status = 507, body = ErrorBody, description = "The disk is full, and nothing was taken"),
     )
 )]
 pub async fn push(
@@ -96,39 +110,100 @@ async fn take(
     parameters: Result<Query<PushParameters>, QueryRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
+    let key = idempotency_key(request.headers());
     // The body comes first: a client that is still sending might not see the answer.
     let body = server.bodies.read(request, PUSH_BYTES_MAX).await?;
     let Path(name) = path?;
     let table = server.push_table(&name)?;
     let Query(PushParameters { wait }) = parameters?;
-    if let Some(Wait::Durable) = wait {
-        return Err(ApiError::not_implemented(
-            "not_durable",
-            "this version keeps nothing on disk to wait for",
-        )
-        .hint("wait=visible answers when both legs show the changes"));
-    }
+    let key = key?;
 
-    let pushed =
-        server
-            .pushes
-            .run(move || table.push(&body))
-            .await?
-            .map_err(|not_taken| match not_taken {
-                NotTaken::Full => ApiError::behind(not_taken.to_string()),
-                NotTaken::Closed => ApiError::unavailable("stopping", not_taken.to_string()),
-            })?;
+    let pushing = table.clone();
+    let pushed = server
+        .pushes
+        .run(move || pushing.push(&body, key.as_ref()))
+        .await?
+        .map_err(|error| not_taken(&name, error))?;
     let mut answer = PushAnswer {
         accepted: pushed.accepted,
         dead_letters: pushed.dead_letters,
         position: pushed.position.map(|Offset(position)| position),
         tick: None,
     };
-    if wait.is_none() {
+    let Some(wait) = wait else {
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
+    };
+    let _waits = server.app.metrics.push_waits();
+    match (wait, pushed.position) {
+        (Wait::Visible, _) => {
+            answer.tick = Some(visible(&server.app.published, &name, answer.position).await?);
+        }
+        (Wait::Durable, Some(position)) => durable(&table, &name, position).await?,
+        (Wait::Durable, None) => {}
     }
-    answer.tick = Some(visible(&server.app.published, &name, answer.position).await?);
     Ok(Json(answer).into_response())
+}
+
+/// The key of a push, if it has one.
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut keys = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(key) = keys.next() else {
+        return Ok(None);
+    };
+    let key = IdempotencyKey::new(key.as_bytes()).filter(|_| keys.next().is_none());
+    match key {
+        Some(key) => Ok(Some(key)),
+        None => Err(
+            ApiError::bad_request("bad_idempotency_key", "the Idempotency-Key cannot be used")
+                .hint("send one, of 1 to 255 visible characters of ASCII, such as a UUID"),
+        ),
+    }
+}
+
+/// Nothing of a push was taken.
+fn not_taken(table: &str, error: PushError) -> ApiError {
+    match error {
+        PushError::NotTaken(NotTaken::Full) => ApiError::behind(NotTaken::Full.to_string()),
+        PushError::NotTaken(NotTaken::Closed) => {
+            ApiError::unavailable("stopping", NotTaken::Closed.to_string())
+        }
+        PushError::Starting => ApiError::unavailable("starting", format!("table {table} is starting"))
+            .hint("its log of pushes is being replayed: /readyz says how far it is"),
+        PushError::OtherBody => ApiError::contradiction("key_reused", error.to_string())
+            .hint("a retry has the same body; another push has another key"),
+        PushError::Log(cause) => {
+            tracing::error!(table, error = %cause, "a push could not be written to the log");
+            let message = format!("the push cannot be written to the log of table {table}: {cause}");
+            match cause.kind() {
+                ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ApiError::no_space("disk_full", message)
+                    .hint("nothing of it was taken: make room in the data directory and send it again"),
+                _ => ApiError::unavailable("log_failed", message)
+                    .hint("nothing of it was taken: send it again when the disk is well"),
+            }
+        }
+    }
+}
+
+/// Waits until a table's pushes up to `position` survive a crash.
+async fn durable(table: &PushTable, name: &str, position: Offset) -> Result<(), ApiError> {
+    let retry = "to be sure, send it again with an Idempotency-Key: with the same one it is not taken twice";
+    let Offset(position_number) = position;
+    match timeout(WAIT_MAX, table.durable(position)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(ApiError::not_kept(
+            "not_durable",
+            format!("taken up to position {position_number} of {name}/0, and perhaps not durable: {error}"),
+        )
+        .hint(retry)),
+        Err(_) => Err(ApiError::timeout(
+            "not_durable_yet",
+            format!(
+                "taken up to position {position_number} of {name}/0, and not durable after {} s",
+                WAIT_MAX.as_secs()
+            ),
+        )
+        .hint(retry)),
+    }
 }
 
 /// Waits until both legs show a table's pushes up to `position`, and names the tick at which they do.
@@ -143,7 +218,7 @@ async fn visible(published: &Published, table: &str, position: Option<u64>) -> R
             .await
             .tick
     };
-    if let Ok(tick) = timeout(VISIBLE_WAIT_MAX, wait).await {
+    if let Ok(tick) = timeout(WAIT_MAX, wait).await {
         return Ok(tick.0);
     }
     let snapshot = published.snapshot();
@@ -157,7 +232,7 @@ async fn visible(published: &Published, table: &str, position: Option<u64>) -> R
             "taken up to position {} of {partition}, and not visible after {} s: tick {} has read {read}, \
              and {} vectors are pending",
             position.unwrap_or_default(),
-            VISIBLE_WAIT_MAX.as_secs(),
+            WAIT_MAX.as_secs(),
             snapshot.tick,
             snapshot.vectors_pending(),
         ),
@@ -167,10 +242,12 @@ async fn visible(published: &Published, table: &str, position: Option<u64>) -> R
 
 impl Server {
     fn push_table(&self, name: &str) -> Result<Arc<PushTable>, ApiError> {
-        if let Some(table) = self.app.pushes.get(name) {
+        if let Some(table) = self.app.push_table(name) {
             return Ok(table.clone());
         }
-        let names: Vec<&str> = self.app.pushes.keys().map(String::as_str).collect();
+        let tables = self.app.definition.tables.iter();
+        let pushed = tables.filter(|table| matches!(table.source, SourceSettings::Http));
+        let names: Vec<&str> = pushed.map(|table| table.name.as_str()).collect();
         let hint = match names.is_empty() {
             true => {
                 "no table of this dataflow takes pushes: give one source = { kind = \"http\" }".to_owned()

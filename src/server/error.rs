@@ -95,11 +95,22 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
     }
 
-    pub fn not_implemented(code: &'static str, message: impl Into<String>) -> ApiError {
-        ApiError::new(StatusCode::NOT_IMPLEMENTED, code, message)
+    /// The request contradicts one before it.
+    pub fn contradiction(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
     }
 
-    /// The node is starting or stopping.
+    /// The node was asked to keep something and does not know whether it could.
+    pub fn not_kept(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, code, message)
+    }
+
+    /// The disk is full.
+    pub fn no_space(code: &'static str, message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::INSUFFICIENT_STORAGE, code, message)
+    }
+
+    /// The node is starting or stopping, or its disk fails.
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
         error.retry = true;

@@ -13,21 +13,31 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Server;
+use crate::definition::SourceSettings;
 use crate::metrics::CONTENT_TYPE as OPENMETRICS;
+use crate::source::Lost;
 
 /// Whether searches are answered, and how the sources are doing.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct Readiness {
     pub status: ReadyState,
+    /// Messages known to be waiting at the sources; only while the node catches up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lag: Option<u64>,
     /// The name of the index; null where the dataflow keeps tables only.
     pub index: Option<String>,
     pub sources: Vec<SourceHealth>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
 pub enum ReadyState {
-    Starting,
+    /// What is stored is being brought back.
+    #[serde(rename = "recovering")]
+    Recovering,
+    /// Searches are answered, from older rows than the sources have.
+    #[serde(rename = "catching up")]
+    CatchingUp,
+    #[serde(rename = "ready")]
     Ready,
 }
 
@@ -41,6 +51,17 @@ pub struct SourceHealth {
     pub finished: bool,
     /// Messages known to be waiting at the source, by partition.
     pub lag: BTreeMap<String, u64>,
+    /// The newest range of messages in each partition that were removed at the source before they were read.
+    pub lost: BTreeMap<String, LostRange>,
+    /// How many messages all such ranges have had since the start, at most.
+    pub lost_messages: u64,
+}
+
+/// A range of positions, both ends included.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
+pub struct LostRange {
+    pub first: u64,
+    pub last: u64,
 }
 
 /// Answers as long as the node lives.
@@ -58,22 +79,39 @@ pub async fn healthz() -> &'static str {
     tag = "node",
     responses(
         (status = 200, body = Readiness, description = "Recovered, and answering searches"),
-        (status = 503, body = Readiness, description = "Starting"),
+        (status = 503, body = Readiness, description = "Recovering"),
     )
 )]
 pub async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, Json<Readiness>) {
     let app = &server.app;
-    let (code, status) = match app.ready.load(Ordering::Acquire) {
-        true => (StatusCode::OK, ReadyState::Ready),
-        false => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Starting),
+    let sources: Vec<SourceHealth> = server.sources().collect();
+    // What a source in trouble has waiting is not on its way.
+    let well = sources.iter().filter(|source| source.trouble.is_none());
+    let waiting: u64 = well.flat_map(|source| source.lag.values()).sum();
+    let ready = app.ready.load(Ordering::Acquire);
+    // A broker has been asked once; until then nobody knows what waits there.
+    let unknown = |source: &SourceHealth| {
+        let table = app.definition.table(&source.table);
+        table.is_some_and(|(_, table)| matches!(table.source, SourceSettings::Kafka(_)))
+            && source.lag.is_empty()
+            && source.trouble.is_none()
+    };
+    if ready && waiting == 0 && !sources.iter().any(unknown) {
+        app.caught_up.store(true, Ordering::Release);
+    }
+    let (code, status, lag) = match (ready, app.caught_up.load(Ordering::Acquire)) {
+        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Recovering, None),
+        (true, false) => (StatusCode::OK, ReadyState::CatchingUp, Some(waiting)),
+        (true, true) => (StatusCode::OK, ReadyState::Ready, None),
     };
     let index = app.searcher.is_some().then(|| app.definition.name.clone());
     (
         code,
         Json(Readiness {
             status,
+            lag,
             index,
-            sources: server.sources().collect(),
+            sources,
         }),
     )
 }
@@ -95,12 +133,15 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Response {
         snapshot.vectors_pending(),
         snapshot.vectors_unbuilt(),
     );
+    for (table, pushes) in server.app.pushes.get().into_iter().flatten() {
+        metrics.set_push_log(table, pushes.log_bytes());
+    }
     for source in server.sources() {
         let lag = source
             .lag
             .iter()
             .map(|(partition, messages)| (partition.as_str(), *messages));
-        metrics.set_source(&source.table, source.trouble.is_none(), lag);
+        metrics.set_source(&source.table, source.trouble.is_none(), source.lost_messages, lag);
     }
     ([(CONTENT_TYPE, OPENMETRICS)], metrics.encode()).into_response()
 }
@@ -114,6 +155,12 @@ impl Server {
                 trouble: state.trouble,
                 finished: state.finished,
                 lag: state.lag,
+                lost: state
+                    .lost
+                    .into_iter()
+                    .map(|(partition, Lost { first, last })| (partition, LostRange { first, last }))
+                    .collect(),
+                lost_messages: state.lost_messages,
             }
         })
     }

@@ -10,14 +10,15 @@ mod lane;
 mod search;
 mod key;
 mod changes;
+mod dead_letters;
 mod health;
 mod openapi;
 mod console;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,11 +27,14 @@ use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use dead_letters::{Done, LetterHead, LetterList};
 pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
 
+use crate::checkpoint::Durable;
 use crate::definition::Definition;
 use crate::index::Published;
+use crate::intake::Intake;
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::source::Status;
@@ -46,13 +50,26 @@ pub struct App {
     /// `None` where the definition has no index.
     pub searcher: Option<Searcher>,
     pub published: Arc<Published>,
-    /// The tables that take pushes, by name.
-    pub pushes: BTreeMap<String, Arc<PushTable>>,
+    /// The tables that take pushes, by name; set when they do.
+    pub pushes: OnceLock<BTreeMap<String, Arc<PushTable>>>,
     /// How each source is doing, with the name of its table.
     pub sources: Vec<(String, Status)>,
     pub metrics: Metrics,
     /// Set when recovery is complete and queries are served.
     pub ready: Arc<AtomicBool>,
+    /// Set when the sources were first seen to have nothing waiting.
+    pub caught_up: AtomicBool,
+    /// Where dead letters are kept and go in again.
+    pub intake: Arc<Intake>,
+    /// How far everything survives a crash.
+    pub durable: Arc<Durable>,
+}
+
+impl App {
+    /// The table of this name, if it takes pushes, and does so by now.
+    pub fn push_table(&self, name: &str) -> Option<&Arc<PushTable>> {
+        self.pushes.get()?.get(name)
+    }
 }
 
 /// Time that answers under way have after the stop. Connections still open then are left to the end of the runtime.
@@ -100,6 +117,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route("/v1/tables/{table}/changes", post(changes::push))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/replay", post(dead_letters::replay))
+        .route("/v1/dead-letters/drop", post(dead_letters::drop_letters))
+        .route("/v1/dead-letters/{*id}", get(dead_letters::show))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -14,6 +14,10 @@ use utoipa::OpenApi;
         super::search::document,
         super::search::stats,
         super::changes::push,
+        super::dead_letters::list,
+        super::dead_letters::show,
+        super::dead_letters::replay,
+        super::dead_letters::drop_letters,
         super::health::healthz,
         super::health::readyz,
         super::health::metrics,
@@ -23,6 +27,7 @@ use utoipa::OpenApi;
     tags(
         (name = "indexes", description = "Searching what is kept. An index has the name of its dataflow."),
         (name = "tables", description = "Changing it, where a table takes pushes."),
+        (name = "dead-letters", description = "What could not be decoded or embedded."),
         (name = "node", description = "How the node is doing."),
     )
 )]

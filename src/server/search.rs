@@ -153,7 +153,7 @@ impl Server {
             return Err(unknown().hint(format!("this node has the index {name}")));
         }
         if !self.app.ready.load(Ordering::Acquire) {
-            return Err(ApiError::unavailable("starting", "the node is starting")
+            return Err(ApiError::unavailable("recovering", "the node is recovering")
                 .hint("/readyz says when it is ready"));
         }
         Ok(searcher.clone())

@@ -3,6 +3,7 @@
 //! | the broker has          | the source gives                                            |
 //! |-------------------------|-------------------------------------------------------------|
 //! | the next position       | every message after it, in order within its partition       |
+//! | removed the next one    | tells the [`Lost`] range; then it stops there, or goes on    |
 //! | nothing new             | nothing                                                     |
 //! | gone away               | nothing; retries with back-off and says so in its [`Status`] |
 //!
@@ -11,21 +12,22 @@
 //! NATS will be one more file here.
 
 mod error;
+mod status;
 mod stop;
 mod record;
 mod pace;
 mod follow;
-mod kafka_settings;
 pub mod file;
 pub mod http;
 pub mod kafka;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use error::SourceError;
 pub use record::OwnedMessage;
+pub use status::{Lost, Status, StatusState};
 pub use stop::Stop;
 
 use crate::change::{Offset, PartitionId};
@@ -114,8 +116,17 @@ pub trait Receiver: Send {
     /// [`Closed`] when the node is stopping: the source ends.
     fn receive(&mut self, messages: &[Message<'_>]) -> Result<(), Closed>;
 
-    /// Takes all messages at once, or nothing of them: for callers that can say "come back later".
-    fn try_receive(&mut self, messages: &[Message<'_>]) -> Result<Taken, NotTaken>;
+    /// Finds room for all messages, or takes nothing of them: for callers that can say "come back later".
+    fn reserve<'a>(&'a mut self, messages: &[Message<'a>]) -> Result<Box<dyn Room + 'a>, NotTaken>;
+}
+
+/// Messages that are decoded and have room in the dataflow. Nothing of them is taken if it is dropped.
+pub trait Room {
+    /// What becomes of the messages when they are taken.
+    fn taken(&self) -> Taken;
+
+    /// Hands the messages on, which cannot fail: who keeps them has kept them before.
+    fn take(self: Box<Self>);
 }
 
 /// What became of messages that were taken.
@@ -154,55 +165,3 @@ pub struct Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the node is stopping")]
 pub struct Closed;
-
-/// How a source is doing, for `/readyz` and the log. Clones share the state.
-#[derive(Clone, Default)]
-pub struct Status(Arc<Mutex<StatusState>>);
-
-#[derive(Clone, Debug, Default)]
-pub struct StatusState {
-    /// Why the source gives nothing at the moment: the broker does not answer, the file is gone.
-    pub trouble: Option<String>,
-    /// Whether the input has been read to its end (a file that is not followed).
-    pub finished: bool,
-    /// Messages known to be waiting at the source, by partition name.
-    pub lag: BTreeMap<String, u64>,
-}
-
-impl Status {
-    /// A copy of the state at this moment.
-    pub fn state(&self) -> StatusState {
-        self.lock().clone()
-    }
-
-    /// Says why nothing comes. Logged when it is news.
-    pub fn set_trouble(&self, trouble: impl Into<String>) {
-        let trouble = trouble.into();
-        let mut state = self.lock();
-        if state.trouble.as_ref() != Some(&trouble) {
-            tracing::warn!("{trouble}");
-            state.trouble = Some(trouble);
-        }
-    }
-
-    pub fn clear_trouble(&self) {
-        if let Some(trouble) = self.lock().trouble.take() {
-            tracing::info!("over: {trouble}");
-        }
-    }
-
-    /// How many messages wait at the source in a partition.
-    pub fn set_lag(&self, partition: &str, messages: u64) {
-        self.lock().lag.insert(partition.to_owned(), messages);
-    }
-
-    /// Says that the input has been read to its end.
-    pub fn finish(&self) {
-        self.lock().finished = true;
-    }
-
-    /// Each change is one assignment, so the state is whole even if a thread panicked while it held the lock.
-    fn lock(&self) -> MutexGuard<'_, StatusState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -12,12 +13,20 @@ use super::{File, Storage};
 #[derive(Clone, Debug)]
 pub struct Disk {
     root: PathBuf,
+    /// Open, and so locked, as long as the folder is.
+    _lock: Option<Arc<fs::File>>,
 }
 
 impl Disk {
+    /// A folder that others may use too; [`Disk::lock`] is for one that this process owns.
     pub fn new(root: &Path) -> Disk {
+        Disk::holding(root, None)
+    }
+
+    pub(super) fn holding(root: &Path, lock: Option<Arc<fs::File>>) -> Disk {
         Disk {
             root: root.to_owned(),
+            _lock: lock,
         }
     }
 
@@ -32,11 +41,35 @@ impl Disk {
         }
         Ok(path)
     }
+
+    fn entries(&self, folder: &str, is_wanted: fn(&fs::FileType) -> bool) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if is_wanted(&entry.file_type()?)
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
 }
 
 impl Storage for Disk {
     fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
-        Ok(Box::new(fs::File::create(self.create_parents(path)?)?))
+        let path = self.create_parents(path)?;
+        // Truncating would reach through links, and take pages from under a mapping.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(Box::new(fs::File::create_new(path)?)),
+        }
     }
 
     fn append(&self, path: &str) -> io::Result<Box<dyn File>> {
@@ -70,26 +103,18 @@ impl Storage for Disk {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.root.join(folder)) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        self.entries(folder, fs::FileType::is_file)
+    }
+
+    fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.entries(folder, fs::FileType::is_dir)
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
-        fs::File::open(self.root.join(folder))?.sync_all()
+        for folder in Path::new(folder).ancestors() {
+            fs::File::open(self.root.join(folder))?.sync_all()?;
+        }
+        Ok(())
     }
 }
 

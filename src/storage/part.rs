@@ -21,6 +21,20 @@ pub struct Part {
     pub checksum: u64,
 }
 
+impl Part {
+    pub fn path(&self) -> String {
+        format!("{PARTS}/{}", self.name)
+    }
+
+    /// What a reader says of a part whose bytes make no sense to it.
+    pub fn damaged(&self, reason: impl Into<String>) -> Damaged {
+        Damaged {
+            path: self.path(),
+            reason: reason.into(),
+        }
+    }
+}
+
 /// A part that is not what the manifest says.
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {reason}")]
@@ -102,21 +116,14 @@ impl<'a> PartReader<'a> {
     }
 
     pub fn read(&self, part: &Part) -> Result<Bytes, Damaged> {
-        let path = format!("{PARTS}/{}", part.name);
-        let damaged = |reason: String| Damaged {
-            path: path.clone(),
-            reason,
-        };
-        let bytes = self
-            .storage
-            .read(&path)
-            .map_err(|error| damaged(error.to_string()))?;
+        let read = self.storage.read(&part.path());
+        let bytes = read.map_err(|error| part.damaged(error.to_string()))?;
         if bytes.len() as u64 != part.bytes {
             let (found, expected) = (bytes.len(), part.bytes);
-            return Err(damaged(format!("it has {found} bytes instead of {expected}")));
+            return Err(part.damaged(format!("it has {found} bytes instead of {expected}")));
         }
         if xxh3_64(&bytes) != part.checksum {
-            return Err(damaged("its checksum is wrong".into()));
+            return Err(part.damaged("its checksum is wrong"));
         }
         Ok(bytes)
     }

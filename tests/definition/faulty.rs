@@ -204,7 +204,7 @@ checkpoint = 1979-05-27
             x.toml:4: `embedder` is a string
                 it must be a section such as `model = "default"`
             x.toml:5: `checkpoint` is a date
-                it must be a section with `interval = "5s"`
+                it must be a section with `interval = "5s"` or `bytes = "256MiB"`
             10 faults"#]],
     );
 }
@@ -299,8 +299,67 @@ fn a_source_says_what_it_needs() {
         "{ kind = 'kafka', brokers = 'a:1', topic = 'a', security.protocol = 'SSL' }",
         expect![[r#"
             x.toml:5: unknown key `security` in `tables.t.source`
-                one of `kind`, `brokers`, `topic`, `topics`, `group`, `start`, `options`; librdkafka's settings stand in `options`
+                one of `kind`, `brokers`, `topic`, `topics`, `group`, `start`, `on_gap`, `options`; librdkafka's settings stand in `options`
             1 fault"#]],
+    );
+}
+
+#[test]
+fn what_follows_a_gap_is_one_of_two() {
+    check_source(
+        "{ kind = 'kafka', brokers = 'a:1', topic = 'a', on_gap = 'contniue', options = { 'auto.offset.reset' = 'latest' } }",
+        expect![[r#"
+            x.toml:5: unknown on_gap `contniue`
+                did you mean `continue`?
+            x.toml:5: the option `auto.offset.reset` is set by the node
+                `start` says where reading begins, and `on_gap` what follows a gap
+            2 faults"#]],
+    );
+}
+
+#[test]
+fn a_topic_for_dead_letters_names_all_its_faults() {
+    let with = |rest: &str| {
+        format!(
+            "name = 'x'\n[tables.t]\nsource = {{ kind = 'http' }}\nformat = 'maxwell-json'\nkey = 'id'\n{rest}"
+        )
+    };
+    check(
+        &with(
+            "[dead_letters]\nkafka = { brokers = 'a:1,', topic = 'dead letters', optoins = {} }\nkeep = 3\n",
+        ),
+        expect![[r#"
+            x.toml:7: `dead_letters.kafka.brokers` names an empty broker
+                it must be the brokers as `"host:port,host:port"`
+            x.toml:7: `dead letters` is no name of a topic
+                letters, digits, `_`, `-` and `.`, at most 249
+            x.toml:7: unknown key `optoins` in `dead_letters.kafka`
+                did you mean `options`?; librdkafka's settings stand in `options`
+            x.toml:8: unknown key `keep` in `dead_letters`
+                there is only `kafka`
+            4 faults"#]],
+    );
+    check(
+        &with(
+            "[dead_letters]\nkafka = { options = { 'bootstrap.servers' = 'secret', 'sasl.password' = '${NO_SUCH_VARIABLE}' } }\n",
+        ),
+        expect![[r#"
+            x.toml:7: `dead_letters.kafka` lacks `brokers`
+                it must be the brokers as `"host:port,host:port"`
+            x.toml:7: `dead_letters.kafka` lacks `topic`
+                it must be the name of a topic
+            x.toml:7: the environment variable `NO_SUCH_VARIABLE` is not set
+                the option `sasl.password` takes its value from it
+            x.toml:7: the option `bootstrap.servers` is set by the node
+                `brokers` names them
+            4 faults"#]],
+    );
+    check(
+        &with("[dead_letters]\n"),
+        expect![[r#"
+        x.toml:6: `dead_letters` lacks `kafka`
+            it must be a table such as `{ brokers = "host:port", topic = "dead-letters" }`
+        1 fault"#]],
     );
 }
 

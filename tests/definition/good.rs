@@ -6,8 +6,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
-    Analyzer, ColumnType, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model, SourceSettings,
-    VectorColumn, VectorSource, load,
+    Analyzer, ColumnType, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model, OnGap,
+    SourceSettings, VectorColumn, VectorSource, load,
 };
 
 use super::{read, with_index};
@@ -51,7 +51,7 @@ interval = "5s"
 fn the_file_of_the_design_is_right() {
     let definition = read(DESIGN).unwrap();
     assert_eq!(definition.name, "products");
-    assert_eq!(definition.checkpoint_interval, Duration::from_secs(5));
+    assert_eq!(definition.checkpoint.interval, Duration::from_secs(5));
     let (id, table) = definition.table("products").unwrap();
     assert_eq!(
         (id, table.format, &table.key),
@@ -157,7 +157,7 @@ interval = "1.5m"
         (two.key.join("+"), two.select.join("+")),
         ("id".to_owned(), "a.two".to_owned())
     );
-    assert_eq!(definition.checkpoint_interval, Duration::from_secs(90));
+    assert_eq!(definition.checkpoint.interval, Duration::from_secs(90));
     assert!(definition.index.is_none());
 }
 
@@ -184,6 +184,29 @@ fn kafka_starts_where_the_file_says() {
     );
     assert_eq!(kafka("topics = ['a', 'b']").topics, ["a", "b"]);
     assert_eq!(kafka("topics = 'a'").group, "millpond");
+}
+
+#[test]
+fn a_gap_stops_a_partition_unless_the_file_says_otherwise() {
+    assert_eq!(kafka("topic = 't'").on_gap, OnGap::Stop);
+    assert_eq!(kafka("topic = 't'\non_gap = 'stop'").on_gap, OnGap::Stop);
+    assert_eq!(kafka("topic = 't'\non_gap = 'continue'").on_gap, OnGap::Continue);
+}
+
+#[test]
+fn dead_letters_may_go_to_a_topic() {
+    let text = "name = 'k'\n[tables.t]\nformat = 'maxwell-json'\nkey = 'id'\nsource = { kind = 'http' }\n";
+    assert!(read(text).unwrap().dead_letters.is_none());
+    let section = "[dead_letters]\nkafka = { brokers = 'a:1', topic = 'dead', options = { sasl.password = 'hunter2' } }\n";
+    let definition = read(&format!("{text}{section}")).unwrap();
+    let topic = definition.dead_letters.as_ref().unwrap();
+    assert_eq!((&*topic.brokers, &*topic.topic), ("a:1", "dead"));
+    assert_eq!(topic.options["sasl.password"], "hunter2");
+    let shown = format!("{definition:?}{}", definition.picture());
+    assert!(
+        shown.contains("dead letters also to kafka dead at a:1") && !shown.contains("hunter2"),
+        "{shown}"
+    );
 }
 
 #[test]

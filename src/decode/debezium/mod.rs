@@ -5,7 +5,7 @@ mod types;
 
 use super::json::Fields;
 use super::message_key::{MessageKey, enveloped};
-use super::outcome::{Body, Outcome, Reached, Stamp};
+use super::outcome::{Body, Outcome, Reached, Refused, Stamp};
 use super::row::Shapes;
 use super::target::Target;
 use crate::change::Key;
@@ -36,6 +36,10 @@ struct About<'a> {
 }
 
 impl Debezium {
+    pub fn target(&self) -> &Target {
+        &self.types.target
+    }
+
     pub fn new(target: Target) -> Debezium {
         let types = Types::new(target);
         Debezium {
@@ -82,6 +86,12 @@ impl Debezium {
             if takes && is_row_event(&fields) {
                 return self.event(&fields, &source, schema, outcome);
             }
+        } else if let Some(source) = drop_of_table(&fields, target) {
+            let stamp = source.stamp(&mut self.reached);
+            return match self.types.target.is_merged() {
+                true => outcome.refuse("DROP TABLE: other tables flow into this one, so its rows stay"),
+                false => outcome.truncate(stamp),
+            };
         } else if target.takes_topic(topic) && !is_notice(&fields, topic) {
             return self.flat(fields, schema, outcome);
         }
@@ -160,9 +170,12 @@ impl Debezium {
         let shape = shapes.of(row, same, || {
             Ok((about.described, types.shape(row, about.described)?))
         });
-        let (shape, (key, row)) = match shape.and_then(|shape| Ok((shape, shape.row(&types.target, row)?))) {
+        let read = shape
+            .map_err(Refused::from)
+            .and_then(|shape| Ok((shape, shape.row(&types.target, row)?)));
+        let (shape, (key, row)) = match read {
             Ok(read) => read,
-            Err(reason) => return outcome.refuse(reason),
+            Err(refused) => return outcome.refuse(refused),
         };
         let old = about
             .before
@@ -171,7 +184,9 @@ impl Debezium {
         // Where the message key is the row's, the key has not moved, and `before` may hold mere defaults.
         let moved = old.filter(|old| *old != key && !is_named(types, &about.key, &key));
         let moved_from = match row.has_unavailable() {
-            true => header_key(types, outcome).or_else(|| moved.clone()),
+            true => header_key(types, outcome)
+                .filter(|old| *old != key)
+                .or_else(|| moved.clone()),
             false => None,
         };
         if let Some(old) = moved {
@@ -253,6 +268,16 @@ fn is_row_event(fields: &Fields<'_>) -> bool {
         .object("after")
         .filter(|after| after.0.len() == 3 && after.get("data").is_some());
     !signal.is_some_and(|after| after.text("type").starts_with("snapshot-window-"))
+}
+
+/// The source of a schema change that drops our table, as the log has it. A snapshot begins with such messages, and says
+/// nothing of rows by them; the topic has those of all tables, so ours must have been selected by name.
+fn drop_of_table<'a>(fields: &Fields<'a>, target: &Target) -> Option<Source<'a>> {
+    let changes: Vec<Fields<'_>> = serde_json::from_str(fields.get("tableChanges")?).ok()?;
+    let source = Source::Event(fields.object("source")?);
+    let is_drop = changes.iter().any(|change| change.text("type") == "DROP");
+    let is_ours = target.selects(&source.text("db"), &source.text("schema"), &source.text("table"));
+    (is_drop && is_ours && fields.get("ddl").is_some() && source.is_from_log()).then_some(source)
 }
 
 /// Whether a message tells of something else than rows: a schema change, a heartbeat, a transaction's bounds.

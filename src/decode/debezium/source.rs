@@ -43,6 +43,11 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Whether it has a place in the database's log.
+    pub fn is_from_log(&self) -> bool {
+        self.snapshot() == Snapshot::No && self.order().is_some()
+    }
+
     pub fn text(&self, name: &str) -> Cow<'a, str> {
         match self.get(name).map(Cell::read) {
             Some(Ok(Cell::Text(text))) => text,

@@ -55,6 +55,7 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Table> {
         columns: columns?,
         claim_check: claim_check?,
         vector: None,
+        needs: Vec::new(),
     })
 }
 

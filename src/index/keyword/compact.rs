@@ -14,7 +14,7 @@ use super::writer::SegmentId;
 use super::{Compaction, KeywordError, KeywordSchema};
 
 /// The threads' niceness: beside busy workers, about a tenth of a core. At 19 it would be next to nothing.
-const PRIORITY: i32 = 10;
+const NICENESS: i32 = 10;
 
 /// How many ticks compaction waits after a failure.
 const PAUSE_TICKS: u32 = 1_000;
@@ -181,7 +181,7 @@ impl Lane {
             thread::Builder::new()
                 .name("keyword-compact".into())
                 .spawn(move || {
-                    lower_priority();
+                    crate::priority::lower(NICENESS);
                     for job in received {
                         if done.send(job.run(&schema)).is_err() {
                             return;
@@ -225,13 +225,5 @@ impl Lane {
     fn pause(&mut self, error: &KeywordError) {
         tracing::warn!(%error, "compaction failed; the segments serve as they are, and it is tried again later");
         self.pause = PAUSE_TICKS;
-    }
-}
-
-/// On Linux a thread has a priority of its own, by its id; elsewhere compaction competes.
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), PRIORITY) {
-        tracing::debug!(%error, "compaction runs at normal priority");
     }
 }

@@ -18,8 +18,8 @@ const GROWTH: usize = 4;
 pub(super) struct TermHash(u64);
 
 impl TermHash {
-    pub fn new(text: usize, term: &str) -> TermHash {
-        TermHash(xxh3_64_with_seed(term.as_bytes(), text as u64))
+    pub fn new(text: usize, term: impl AsRef<[u8]>) -> TermHash {
+        TermHash(xxh3_64_with_seed(term.as_ref(), text as u64))
     }
 }
 
@@ -27,7 +27,8 @@ impl TermHash {
 #[derive(Clone, Default)]
 pub(super) struct DeadTerms(Vec<Arc<[Count]>>);
 
-type Count = (TermHash, u32);
+/// A term, and in how many documents it occurs.
+pub(super) type Count = (TermHash, u32);
 
 impl DeadTerms {
     /// Counts dead documents, each of which has named each of its terms once.
@@ -36,7 +37,19 @@ impl DeadTerms {
         let run = terms
             .chunk_by(|left, right| left == right)
             .map(|equal| (equal[0], equal.len() as u32));
-        let mut run: Arc<[Count]> = run.collect();
+        self.push(run.collect());
+    }
+
+    /// Adds up counts, in any order.
+    pub fn add_counts(&mut self, mut counts: Vec<Count>) {
+        counts.sort_unstable();
+        let run = counts
+            .chunk_by(|left, right| left.0 == right.0)
+            .map(|equal| (equal[0].0, equal.iter().map(|(_, count)| count).sum()));
+        self.push(run.collect());
+    }
+
+    fn push(&mut self, mut run: Arc<[Count]>) {
         while let Some(before) = self
             .0
             .pop_if(|before| before.len() < run.len().saturating_mul(GROWTH))
@@ -92,7 +105,11 @@ mod tests {
             terms
                 .iter()
                 .for_each(|term| *expected.entry(*term).or_insert(0) += 1);
-            dead.add(terms);
+            if document % 2 == 0 {
+                dead.add(terms);
+            } else {
+                dead.add_counts(terms.into_iter().map(|term| (term, 1)).collect());
+            }
         }
         assert!(dead.0.len() < 6, "{} runs", dead.0.len());
         assert!(

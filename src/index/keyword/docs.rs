@@ -24,6 +24,25 @@ impl Docs {
         Docs { words, size }
     }
 
+    /// The set of `size` documents that these words say; `None` if they say something else.
+    pub fn from_words(words: Vec<u64>, size: u32) -> Option<Docs> {
+        let beyond = match size % 64 {
+            0 => 0,
+            rest => u64::MAX << rest,
+        };
+        let fits =
+            words.len() == (size as usize).div_ceil(64) && words.last().is_none_or(|last| last & beyond == 0);
+        fits.then_some(Docs { words, size })
+    }
+
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    pub fn count(&self) -> u32 {
+        self.words.iter().map(|word| word.count_ones()).sum()
+    }
+
     pub fn size(&self) -> u32 {
         self.size
     }
@@ -88,6 +107,16 @@ impl Docs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn words_of_another_size_are_no_set() {
+        let words = || Docs::all(65).words().to_vec();
+        assert_eq!(Docs::from_words(words(), 65), Some(Docs::all(65)));
+        for size in [0, 64, 129] {
+            assert_eq!(Docs::from_words(words(), size), None, "{size}");
+        }
+        assert_eq!(Docs::from_words(vec![u64::MAX, 2], 65), None);
+    }
 
     #[test]
     fn a_full_set_holds_its_documents_and_no_others() {

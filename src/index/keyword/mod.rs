@@ -12,11 +12,14 @@ mod schema;
 mod values;
 mod docs;
 mod segment;
+mod files;
 mod dead;
+mod unread;
 mod writer;
 mod plan;
 mod compact;
 mod state;
+mod stored;
 mod search;
 mod postings;
 mod best;
@@ -28,6 +31,8 @@ mod verdict;
 pub use schema::KeywordSchema;
 pub use search::{KeywordHit, search};
 pub use state::KeywordState;
+pub use stored::StoredKeyword;
+pub(super) use stored::{AliveWords, store};
 pub use writer::{Compaction, KeywordChange, KeywordWriter};
 
 /// What failed in the keyword leg; never caused by what a query or a document says.

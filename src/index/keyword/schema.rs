@@ -123,6 +123,11 @@ impl KeywordSchema {
             .settings(KeywordSchema::settings())
     }
 
+    /// Whether an index has these fields.
+    pub(super) fn is_of(&self, index: &tantivy::Index) -> bool {
+        index.schema() == self.0.schema
+    }
+
     pub(super) fn settings() -> IndexSettings {
         IndexSettings {
             docstore_compression: Compressor::None,

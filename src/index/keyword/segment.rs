@@ -1,5 +1,7 @@
-//! One tantivy segment in memory: built from rows or merged from others, then immutable.
+//! One tantivy segment in memory: built from rows, merged from others, or read back; then immutable.
 
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tantivy::directory::{OwnedBytes, RamDirectory};
@@ -12,7 +14,7 @@ use super::columns::ColumnReader;
 use super::docs::Docs;
 use super::schema::SLOT;
 use super::verdict::VerdictCache;
-use super::{KeywordError, KeywordSchema};
+use super::{KeywordError, KeywordSchema, files};
 use crate::index::{Document, Slot};
 
 /// What tantivy sizes its hash table by, in bytes. Smaller is refused, and larger makes no larger table.
@@ -20,6 +22,7 @@ const BUDGET_BYTES: std::ops::RangeInclusive<usize> = 100_000..=15_000_000;
 
 pub(super) struct Segment {
     segment: tantivy::Segment,
+    files: RamDirectory,
     /// Each document's slot.
     slots: Vec<u32>,
     /// Each document's number of tokens in all texts, each text's rounded by tantivy and times its boost.
@@ -39,13 +42,14 @@ impl Segment {
         let budget = bytes
             .saturating_mul(4)
             .clamp(*BUDGET_BYTES.start(), *BUDGET_BYTES.end());
+        let files = RamDirectory::create();
         let mut writer: SingleSegmentIndexWriter = schema
             .builder()
-            .single_segment_index_writer(RamDirectory::create(), budget)?;
+            .single_segment_index_writer(files.clone(), budget)?;
         for (slot, document) in rows {
             writer.add_document(schema.document(*slot, &document.row))?;
         }
-        Segment::open(schema, &writer.finalize()?)
+        Segment::open(schema, &writer.finalize()?, files)
     }
 
     /// The living documents of the sources, in their order. At least one lives.
@@ -58,16 +62,40 @@ impl Segment {
             .iter()
             .map(|(_, alive)| Ok(Some(alive_bitset(alive)?)))
             .collect::<Result<_, KeywordError>>()?;
-        let index = merge_filtered_segments(
-            &segments,
-            KeywordSchema::settings(),
-            alive,
-            RamDirectory::create(),
-        )?;
-        Segment::open(schema, &index)
+        let files = RamDirectory::create();
+        let index = merge_filtered_segments(&segments, KeywordSchema::settings(), alive, files.clone())?;
+        Segment::open(schema, &index, files)
     }
 
-    fn open(schema: &KeywordSchema, index: &tantivy::Index) -> Result<Segment, KeywordError> {
+    /// What [`Segment::write`] has written.
+    pub fn read(schema: &KeywordSchema, bytes: &[u8]) -> Result<Segment, KeywordError> {
+        // tantivy takes files to be its own, and panics on some that are not.
+        let work = AssertUnwindSafe(|| {
+            let files = files::read(bytes)?;
+            let index = tantivy::Index::open(files.clone())?;
+            if !schema.is_of(&index) {
+                return Err(KeywordError("a segment has other fields than the index".into()));
+            }
+            Segment::open(schema, &index, files)
+        });
+        catch_unwind(work).unwrap_or_else(|_| Err(KeywordError("a segment cannot be read".into())))
+    }
+
+    /// Writes all that the segment consists of.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        files::write(&self.segment, &self.files, out)
+    }
+
+    /// Unique among all segments there ever were.
+    pub fn name(&self) -> String {
+        self.segment.id().uuid_string()
+    }
+
+    fn open(
+        schema: &KeywordSchema,
+        index: &tantivy::Index,
+        files: RamDirectory,
+    ) -> Result<Segment, KeywordError> {
         let segment = index.searchable_segments()?.pop();
         let segment = segment.ok_or_else(|| KeywordError("a segment was built, but is not there".into()))?;
         let reader = SegmentReader::open(&segment)?;
@@ -93,6 +121,7 @@ impl Segment {
         let columns = columns.collect::<Result<_, KeywordError>>()?;
         Ok(Segment {
             segment,
+            files,
             slots,
             lengths,
             texts,

@@ -6,15 +6,19 @@ use std::sync::Arc;
 
 use super::compact::{Compactor, Finished};
 use super::dead::TermHash;
+use super::docs::Docs;
 use super::plan;
 use super::segment::Segment;
 use super::state::Part;
+use super::stored::{self, AliveWords, StoredKeyword};
+use super::unread::Unread;
 use super::{KeywordError, KeywordSchema, KeywordState};
 use crate::change::Row;
 use crate::index::{Document, Slot};
+use crate::storage::{Damaged, PartReader};
 
 /// A segment of up to so many documents is young: it keeps its rows until compaction rebuilds it from them.
-const YOUNG_DOCUMENTS_MAX: usize = 1_000;
+pub(super) const YOUNG_DOCUMENTS_MAX: usize = 1_000;
 
 /// Of what is added at once, a segment takes up to so many documents,
 const CHUNK_DOCUMENTS_MAX: usize = 50_000;
@@ -92,6 +96,69 @@ impl KeywordWriter {
             tokens,
             state: Arc::new(state),
         }
+    }
+
+    /// The write side of a stored leg. `alive` was stored with it; all slots are less than `slots`.
+    pub(in crate::index) fn open(
+        schema: KeywordSchema,
+        compaction: Compaction,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        stored: &StoredKeyword,
+        alive: AliveWords,
+        slots: usize,
+        parts: &PartReader<'_>,
+    ) -> Result<KeywordWriter, Damaged> {
+        let opened = stored::open(&schema, stored, alive, slots, parts)?;
+        let mut writer = KeywordWriter::new(schema, compaction, wake);
+        writer.tokens = opened.tokens;
+        for part in opened.parts {
+            let id = writer.next_id();
+            writer.documents += u64::from(part.living);
+            for doc in part.alive.iter() {
+                writer.set_place(part.segment.slot(doc), Place { segment: id, doc });
+            }
+            writer.entries.push(Entry { id, part, rows: None });
+        }
+        writer.publish();
+        Ok(writer)
+    }
+
+    /// Whether exactly these slots have a document each.
+    pub(in crate::index) fn has_documents_at(&self, slots: impl Iterator<Item = Slot>) -> bool {
+        let mut documents = 0;
+        let mut is_there = |slot: Slot| {
+            documents += 1;
+            matches!(self.places.get(slot.0 as usize), Some(Some(_)))
+        };
+        slots.into_iter().all(&mut is_there) && documents == self.documents
+    }
+
+    /// Takes out documents whose rows are not known. For recovery: a compaction that runs would not hear of it.
+    pub(in crate::index) fn forget(&mut self, slots: &[Slot]) -> Result<(), KeywordError> {
+        let mut by_segment: BTreeMap<SegmentId, Vec<u32>> = BTreeMap::new();
+        for slot in slots {
+            if let Some(place) = self.places.get_mut(slot.0 as usize).and_then(Option::take) {
+                by_segment.entry(place.segment).or_default().push(place.doc);
+            }
+        }
+        for (id, docs) in by_segment {
+            let Some(part) = self.part(id) else {
+                continue;
+            };
+            let mut gone = Docs::none(part.segment.size());
+            docs.iter().for_each(|doc| gone.insert(*doc));
+            let unread = Unread::of(&part.segment, &gone)?;
+            part.dead.add_counts(unread.terms);
+            part.alive = Arc::new((*part.alive).clone().without(&gone));
+            part.living = part.alive.count();
+            self.documents -= docs.len() as u64;
+            for (total, gone) in self.tokens.iter_mut().zip(unread.tokens) {
+                *total = total.saturating_sub(gone);
+            }
+        }
+        self.entries.retain(|entry| entry.part.living > 0);
+        self.publish();
+        Ok(())
     }
 
     /// Takes in finished compactions, marks what `changes` replace, and adds one segment of the new documents.
@@ -180,11 +247,7 @@ impl KeywordWriter {
         self.documents += u64::from(segment.size());
         let id = self.next_id();
         for (doc, slot) in (0..).zip(segment.slots()) {
-            let slot = slot.0 as usize;
-            if slot >= self.places.len() {
-                self.places.resize(slot + 1, None);
-            }
-            self.places[slot] = Some(Place { segment: id, doc });
+            self.set_place(slot, Place { segment: id, doc });
         }
         let rows = (rows.len() <= YOUNG_DOCUMENTS_MAX).then_some(rows);
         self.entries.push(Entry {
@@ -192,6 +255,14 @@ impl KeywordWriter {
             part: Part::new(segment),
             rows,
         });
+    }
+
+    fn set_place(&mut self, slot: Slot, place: Place) {
+        let slot = slot.0 as usize;
+        if slot >= self.places.len() {
+            self.places.resize(slot + 1, None);
+        }
+        self.places[slot] = Some(place);
     }
 
     /// Marks a slot's document dead and takes its tokens off. Its terms go to `terms`.

@@ -49,7 +49,7 @@ impl Background {
         thread::Builder::new()
             .name("vector-graphs".into())
             .spawn(move || {
-                lower_priority();
+                crate::priority::lower(19);
                 for job in to_do {
                     let outcome = catch_unwind(AssertUnwindSafe(|| run(job, metric, &stopped)));
                     let outcome = outcome.unwrap_or_else(|_| {
@@ -135,12 +135,4 @@ fn gather(job: Job) -> (Rows, Vec<Arc<Graph>>) {
         rows.iter().for_each(|&row| all.push_row(from, row));
     }
     (all, replaces)
-}
-
-/// Lets everyone else go first. Linux has a priority per thread, others per process, which is left alone.
-fn lower_priority() {
-    #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19) {
-        tracing::debug!(%error, "graphs are built at normal priority");
-    }
 }

@@ -25,6 +25,32 @@ pub struct Census {
 }
 
 impl Census {
+    /// Where a writer goes on: no vector is counted yet.
+    ///
+    /// A graph is built of all young rows, so whatever is current and older than a graph's newest row is in a graph.
+    pub fn resume(next_stamp: u64, graphs_end: u64) -> Census {
+        Census {
+            next_stamp,
+            graphs_end,
+            building_end: graphs_end,
+            ..Census::default()
+        }
+    }
+
+    /// A vector that has kept its stamp, while nothing is being built.
+    pub fn restore(&mut self, stamp: u64) {
+        if stamp < self.graphs_end {
+            self.in_graphs += 1;
+        } else {
+            self.in_young += 1;
+        }
+    }
+
+    /// Whether a row with this stamp is in a graph, if it is current.
+    pub fn is_in_graphs(&self, stamp: u64) -> bool {
+        stamp < self.graphs_end
+    }
+
     /// The stamp of a vector that is taken in.
     pub fn add(&mut self) -> u64 {
         let stamp = self.next_stamp;

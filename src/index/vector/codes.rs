@@ -38,6 +38,42 @@ impl Rows {
         }
     }
 
+    /// Rows of columns that were read; `None` if those are not of one length.
+    pub fn from_columns(
+        dimensions: usize,
+        codes: Vec<i8>,
+        terms: Vec<Term>,
+        slots: Vec<Slot>,
+        stamps: Vec<u64>,
+    ) -> Option<Rows> {
+        let rows = slots.len();
+        let fits =
+            terms.len() == rows && stamps.len() == rows && Some(codes.len()) == rows.checked_mul(dimensions);
+        fits.then_some(Rows {
+            dimensions,
+            codes,
+            terms,
+            slots,
+            stamps,
+        })
+    }
+
+    pub fn codes(&self) -> &[i8] {
+        &self.codes
+    }
+
+    pub fn terms(&self) -> &[Term] {
+        &self.terms
+    }
+
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub fn stamps(&self) -> &[u64] {
+        &self.stamps
+    }
+
     pub fn dimensions(&self) -> usize {
         self.dimensions
     }

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::collections::BinaryHeap;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use super::codes::{QueryCode, Rows, Scores};
 use super::nearest::{Nearest, Scored};
 
@@ -13,24 +15,24 @@ use super::nearest::{Nearest, Scored};
 pub struct Graph {
     rows: Rows,
     /// Where every search begins.
-    entry: u32,
+    pub(super) entry: u32,
     /// Of each row, in order.
-    links: Links,
+    pub(super) links: Links,
     /// Sparse layers, from the top down.
-    upper: Vec<Layer>,
+    pub(super) upper: Vec<Layer>,
 }
 
 /// The neighbours of numbered nodes, one node's after another's.
-struct Links {
-    ends: Vec<u32>,
-    neighbours: Vec<u32>,
+pub(super) struct Links {
+    pub ends: Vec<u32>,
+    pub neighbours: Vec<u32>,
 }
 
 /// A layer that has some of the rows only.
-struct Layer {
+pub(super) struct Layer {
     /// Ascending.
-    rows: Vec<u32>,
-    links: Links,
+    pub rows: Vec<u32>,
+    pub links: Links,
 }
 
 /// What a builder found: the lists from which a graph is frozen.
@@ -63,6 +65,34 @@ impl Graph {
             upper: upper.collect(),
             links: Links::new(lists.base),
         }
+    }
+
+    /// A graph that was read; `None` if a search could leave it.
+    pub(super) fn from_parts(rows: Rows, entry: u32, links: Links, upper: Vec<Layer>) -> Option<Graph> {
+        let nodes = rows.len();
+        let is_row = |row: &u32| (*row as usize) < nodes;
+        let sound = is_row(&entry)
+            && links.fit(nodes, nodes)
+            && upper.iter().all(|layer| {
+                layer.rows.is_sorted()
+                    && layer.rows.iter().all(is_row)
+                    && layer.links.fit(layer.rows.len(), nodes)
+            });
+        sound.then_some(Graph {
+            rows,
+            entry,
+            links,
+            upper,
+        })
+    }
+
+    /// What tells this graph from every other of its index: no two vectors ever have one stamp.
+    pub fn name(&self) -> String {
+        let mut hash = Xxh3::new();
+        for stamp in self.rows.stamps() {
+            hash.update(&stamp.to_le_bytes());
+        }
+        format!("{:032x}", hash.digest128())
     }
 
     pub fn rows(&self) -> &Rows {
@@ -163,6 +193,14 @@ impl Links {
             links.ends.push(links.neighbours.len() as u32);
         }
         links
+    }
+
+    /// Whether these are the lists of so many nodes, of neighbours among so many rows.
+    fn fit(&self, nodes: usize, rows: usize) -> bool {
+        self.ends.len() == nodes
+            && self.ends.is_sorted()
+            && self.ends.last().map_or(0, |end| *end as usize) == self.neighbours.len()
+            && self.neighbours.iter().all(|row| (*row as usize) < rows)
     }
 
     fn of(&self, node: usize) -> &[u32] {

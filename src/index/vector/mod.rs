@@ -8,6 +8,7 @@
 //! - `state`: young part and graphs searched, candidates scored (`score`) by their vectors
 //! - `writer`, `census`: what a tick changes, and when a graph is due
 //! - `background`, `builder`: the thread that builds it, through hnsw_rs
+//! - `stored`, `layout`: the graphs on disk
 //!
 //! A vector's floats are shared with whoever made them and never copied.
 
@@ -22,8 +23,12 @@ mod census;
 mod builder;
 mod background;
 mod writer;
+mod layout;
+mod stored;
 
 pub use state::{VectorHit, VectorState};
+pub use stored::StoredVectors;
+pub(super) use stored::store;
 pub use writer::VectorWriter;
 
 use super::Slot;

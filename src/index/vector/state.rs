@@ -9,7 +9,7 @@ use super::graph::Graph;
 use super::nearest::{Nearest, Scored};
 use super::score::Query;
 use super::table::{Entry, Table};
-use super::{Slot, VectorSettings};
+use super::{SharedVector, Slot, VectorSettings};
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -47,6 +47,11 @@ impl VectorState {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The vector that a slot has, and the number that it was taken in with.
+    pub(in crate::index) fn get(&self, slot: Slot) -> Option<(u64, &SharedVector)> {
+        self.table.get(slot).map(|entry| (entry.stamp, &entry.vector))
     }
 
     /// Searchable vectors that are not in a graph yet and due to be. A few thousand young ones never are.

@@ -7,8 +7,10 @@ use super::census::Census;
 use super::codes::Rows;
 use super::graph::Graph;
 use super::state::VectorState;
+use super::stored::{self, StoredVectors};
 use super::table::{Entry, Table};
 use super::{SharedVector, Slot, VectorSettings};
+use crate::storage::{Damaged, PartReader};
 
 /// Rows of a young block. The last block is copied in each tick that adds to it.
 const BLOCK_ROWS: usize = 256;
@@ -51,6 +53,57 @@ impl VectorWriter {
             background,
             building: None,
         }
+    }
+
+    /// The write side of a stored leg: with its graphs, and as yet without a vector.
+    ///
+    /// `next_stamp` is larger than that of any vector that will be restored.
+    pub(in crate::index) fn open(
+        settings: VectorSettings,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        stored: &StoredVectors,
+        next_stamp: u64,
+        parts: &PartReader<'_>,
+    ) -> Result<VectorWriter, Damaged> {
+        let mut writer = VectorWriter::new(settings, wake);
+        if writer.next.settings.graphs {
+            writer.next.graphs = stored::open(&writer.next.settings, stored, parts)?;
+        }
+        let stamps = writer.graph_row_stamps().map(|(_, stamp)| stamp);
+        let graphs_end = stamps.max().map_or(0, |newest| newest.saturating_add(1));
+        writer.census = Census::resume(next_stamp.max(graphs_end), graphs_end);
+        writer.published = Arc::new(writer.next.clone());
+        Ok(writer)
+    }
+
+    /// Every row of a graph, current or not.
+    pub(in crate::index) fn graph_row_stamps(&self) -> impl Iterator<Item = (Slot, u64)> + '_ {
+        self.next.graphs.iter().flat_map(|graph| {
+            let rows = graph.rows();
+            rows.slots().iter().copied().zip(rows.stamps().iter().copied())
+        })
+    }
+
+    /// Puts back the vector that an empty slot had. `in_graph` says whether a graph has its row.
+    ///
+    /// Shown from the next `apply` on.
+    pub(in crate::index) fn restore(
+        &mut self,
+        slot: Slot,
+        stamp: u64,
+        vector: &SharedVector,
+        in_graph: bool,
+    ) {
+        if in_graph != self.census.is_in_graphs(stamp) || vector.len() != self.next.settings.dimensions {
+            // No state of ours was stored so: it is taken in like a new one.
+            return self.set(slot, Some(vector));
+        }
+        if !in_graph && self.next.settings.graphs {
+            self.append(slot, stamp, vector);
+        }
+        self.census.restore(stamp);
+        let vector = vector.clone();
+        self.next.table.set(slot, Some(Entry { stamp, vector }));
     }
 
     /// Takes in finished graphs, then the changes: (slot, vector that shall be there). A slot occurs once.

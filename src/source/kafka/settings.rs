@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::SourceError;
-use crate::definition::KafkaSettings;
+use rdkafka::error::KafkaError;
+
+use crate::definition::{DeadLetterTopic, KafkaSettings};
+use crate::source::SourceError;
 
 /// Messages and kilobytes that librdkafka may fetch ahead, over all partitions. With a queue per partition it counts
 /// each of them alone, so they share. It may hold one fetch of a megabyte more.
@@ -18,8 +20,15 @@ const AHEAD_KBYTES_MIN: usize = 256;
 const REFRESH_OPTION: &str = "topic.metadata.refresh.interval.ms";
 const REFRESH_DEFAULT: Duration = Duration::from_secs(2);
 
+/// Dead letters that wait for the broker: some minutes of a stream that is all wrong, and little beside the rest.
+const LETTERS_MAX: usize = 10_000;
+const LETTERS_KBYTES_MAX: usize = 16 << 10;
+
+/// How long a dead letter is tried to be produced.
+const LETTER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Settings that this source relies on, with what sets them.
-const RESERVED: [(&str, &str); 5] = [
+const RESERVED: [(&str, &str); 6] = [
     ("bootstrap.servers", "`brokers` sets it"),
     ("metadata.broker.list", "`brokers` sets it"),
     ("group.id", "`group` sets it"),
@@ -28,6 +37,7 @@ const RESERVED: [(&str, &str); 5] = [
         "offsets are committed after they are published",
     ),
     ("enable.partition.eof", "a partition has no end here"),
+    ("auto.offset.reset", "`start` and `on_gap` set it"),
 ];
 
 /// The settings of a client that reads so many partitions.
@@ -46,8 +56,6 @@ pub(super) fn client_settings(
             "queued.max.messages.kbytes",
             share(AHEAD_KBYTES, AHEAD_KBYTES_MIN),
         ),
-        // What retention has removed cannot be read; what there is, can.
-        ("auto.offset.reset", "earliest".to_owned()),
         ("reconnect.backoff.max.ms", "2000".to_owned()),
         // How long a commit may wait for its coordinator, which closing waits for too; nothing else, without membership.
         ("session.timeout.ms", "2000".to_owned()),
@@ -59,11 +67,7 @@ pub(super) fn client_settings(
     .map(|(name, value)| (name.to_owned(), value))
     .collect();
     for (name, value) in &settings.options {
-        if let Some((_, reason)) = RESERVED.iter().find(|(reserved, _)| reserved == name) {
-            return Err(SourceError::KafkaSetting {
-                reason: format!("`{name}` cannot be an option: {reason}"),
-            });
-        }
+        reserved(name)?;
         all.insert(name.clone(), value.clone());
     }
     for (name, value) in [
@@ -71,10 +75,43 @@ pub(super) fn client_settings(
         ("group.id", &settings.group),
         ("enable.auto.commit", "false"),
         ("enable.partition.eof", "false"),
+        // A position that retention has removed is reported, rather than jumped over in silence.
+        ("auto.offset.reset", "error"),
     ] {
         all.insert(name.to_owned(), value.to_owned());
     }
     Ok(all)
+}
+
+/// The settings of a client that produces dead letters: bounded, and in no hurry.
+pub(super) fn producer_settings(topic: &DeadLetterTopic) -> Result<BTreeMap<String, String>, SourceError> {
+    let mut all: BTreeMap<String, String> = [
+        ("queue.buffering.max.messages", LETTERS_MAX.to_string()),
+        ("queue.buffering.max.kbytes", LETTERS_KBYTES_MAX.to_string()),
+        ("message.timeout.ms", LETTER_TIMEOUT.as_millis().to_string()),
+        ("linger.ms", "50".to_owned()),
+        ("reconnect.backoff.max.ms", "2000".to_owned()),
+        ("socket.timeout.ms", "10000".to_owned()),
+        ("client.id", "millpond".to_owned()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect();
+    for (name, value) in &topic.options {
+        reserved(name)?;
+        all.insert(name.clone(), value.clone());
+    }
+    all.insert("bootstrap.servers".to_owned(), topic.brokers.clone());
+    Ok(all)
+}
+
+fn reserved(name: &str) -> Result<(), SourceError> {
+    match RESERVED.iter().find(|(reserved, _)| *reserved == name) {
+        None => Ok(()),
+        Some((_, reason)) => Err(SourceError::KafkaSetting {
+            reason: format!("`{name}` cannot be an option: {reason}"),
+        }),
+    }
 }
 
 /// How often partitions that were added are looked for.
@@ -89,7 +126,14 @@ pub(super) fn refresh_interval(settings: &KafkaSettings) -> Duration {
 }
 
 /// The error for what librdkafka says about the settings.
-pub(super) fn refused(settings: &KafkaSettings, reason: &str) -> SourceError {
+pub(super) fn refused(secrets: &Secrets, error: KafkaError) -> SourceError {
+    let reason = match error {
+        // Its own text names the value.
+        KafkaError::ClientConfig(_, reason, name, _) if reason.contains(&name) => reason,
+        KafkaError::ClientConfig(_, reason, name, _) => format!("`{name}`: {reason}"),
+        KafkaError::ClientCreation(reason) => reason,
+        error => error.to_string(),
+    };
     let hint = if cfg!(feature = "kafka-tls") {
         ""
     } else if ["OpenSSL", "not supported in this build", "No provider"]
@@ -101,19 +145,31 @@ pub(super) fn refused(settings: &KafkaSettings, reason: &str) -> SourceError {
         ""
     };
     SourceError::KafkaSetting {
-        reason: format!("{}{hint}", without_secrets(settings, reason)),
+        reason: format!("{}{hint}", secrets.hidden_in(&reason)),
     }
 }
 
-/// `text` with the values of secret options left out.
-pub(super) fn without_secrets(settings: &KafkaSettings, text: &str) -> String {
-    let secrets = settings
-        .options
-        .iter()
-        .filter(|(name, value)| is_secret(name) && !value.is_empty());
-    secrets.fold(text.to_owned(), |text, (_, value)| {
-        text.replace(value.as_str(), "***")
-    })
+/// Values of options that nobody else may see.
+pub(super) struct Secrets(Vec<String>);
+
+impl Secrets {
+    pub fn of(options: &BTreeMap<String, String>) -> Secrets {
+        let mut secrets: Vec<String> = options
+            .iter()
+            .filter(|(name, value)| is_secret(name) && !value.is_empty())
+            .map(|(_, value)| value.clone())
+            .collect();
+        // One that is part of another must not leave the rest of it to be read.
+        secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
+        Secrets(secrets)
+    }
+
+    /// The text, with the secrets left out.
+    pub fn hidden_in(&self, text: &str) -> String {
+        self.0
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
 }
 
 /// By its name, since librdkafka adds options; rather one too many. A path is no secret.
@@ -134,7 +190,7 @@ fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::KafkaStart;
+    use crate::definition::{KafkaStart, OnGap};
 
     fn settings(options: &[(&str, &str)]) -> KafkaSettings {
         KafkaSettings {
@@ -142,6 +198,7 @@ mod tests {
             topics: vec!["t".into()],
             group: "g".into(),
             start: KafkaStart::Earliest,
+            on_gap: OnGap::Stop,
             options: options
                 .iter()
                 .map(|(name, value)| (name.to_string(), value.to_string()))
@@ -174,8 +231,23 @@ mod tests {
 
     #[test]
     fn secrets_are_left_out_of_texts_and_paths_are_not() {
-        let settings = settings(&[("sasl.password", "hunter2"), ("ssl.key.location", "/etc/key.pem")]);
-        let text = without_secrets(&settings, "password hunter2 of /etc/key.pem");
-        assert_eq!(text, "password *** of /etc/key.pem");
+        let settings = settings(&[
+            ("sasl.password", "hunter2"),
+            ("ssl.key.password", "hunter2-too"),
+            ("ssl.key.location", "/etc/key.pem"),
+        ]);
+        let text =
+            Secrets::of(&settings.options).hidden_in("password hunter2 and hunter2-too of /etc/key.pem");
+        assert_eq!(text, "password *** and *** of /etc/key.pem");
+    }
+
+    #[test]
+    fn a_gap_is_reported_whatever_the_options_say() {
+        assert_eq!(
+            client_settings(&settings(&[]), 1).unwrap()["auto.offset.reset"],
+            "error"
+        );
+        let error = client_settings(&settings(&[("auto.offset.reset", "latest")]), 1).unwrap_err();
+        assert!(error.to_string().contains("`on_gap`"), "{error}");
     }
 }

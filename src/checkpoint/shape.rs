@@ -1,0 +1,273 @@
+//! What the stored data depends on in a dataflow file, and what follows when that has changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::definition::plan::Node;
+use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorSource};
+
+/// What of a definition the stored data depends on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shape {
+    /// In the order of the definition.
+    pub tables: Vec<TableShape>,
+    pub index: Option<IndexShape>,
+    pub shards: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableShape {
+    pub name: String,
+    pub key: Vec<String>,
+    pub format: String,
+}
+
+/// Everything as text, for comparison and for reasons.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IndexShape {
+    pub query: String,
+    pub key: Vec<String>,
+    /// Boost and analyzer by field.
+    pub text: BTreeMap<String, String>,
+    /// Kinds by field.
+    pub fields: BTreeMap<String, String>,
+    pub vectors: VectorShape,
+    pub metric: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum VectorShape {
+    Absent,
+    Embedded {
+        model: String,
+        dimensions: usize,
+        template: String,
+    },
+    Column {
+        name: String,
+        dimensions: usize,
+    },
+}
+
+/// What must be done with stored data for the definition as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    Same,
+    /// Rows and the vectors of texts stay; the index is built from them again.
+    Reindex {
+        reason: String,
+    },
+    /// Rows stay, and all else is made again.
+    Rebuild {
+        reason: String,
+    },
+}
+
+impl Shape {
+    /// The shape of a definition. `model` is the embedder's name and dimensions, if there is one.
+    pub fn of(definition: &Definition, model: Option<(&str, usize)>, shards: usize) -> Shape {
+        let tables = definition.tables.iter().map(|table| TableShape {
+            name: table.name.clone(),
+            key: table.key.clone(),
+            format: table.format.name().to_owned(),
+        });
+        let index = definition.index.as_ref();
+        Shape {
+            tables: tables.collect(),
+            index: index.map(|index| IndexShape::of(definition, index, model)),
+            shards,
+        }
+    }
+
+    /// What must be done with data of this shape for it to have the shape `now`.
+    pub fn compare(&self, now: &Shape) -> Change {
+        let mut reasons = Reasons::default();
+        for table in &self.tables {
+            let name = &table.name;
+            match now.tables.iter().find(|other| other.name == *name) {
+                None => reasons.rebuild.push(format!("table {name} is gone")),
+                Some(other) => {
+                    let (before, after) = (table.key.join(", "), other.key.join(", "));
+                    reasons.rebuild(&format!("the key of table {name}"), &before, &after);
+                    reasons.rebuild(
+                        &format!("the format of table {name}"),
+                        &table.format,
+                        &other.format,
+                    );
+                }
+            }
+        }
+        match (&self.index, &now.index) {
+            (Some(before), Some(now)) => before.compare(now, &mut reasons),
+            (None, None) => {}
+            (None, Some(_)) => reasons.reindex.push("there is an index now".into()),
+            (Some(_), None) => reasons.reindex.push("there is no index any more".into()),
+        }
+        reasons.reindex(
+            "the number of shards",
+            &self.shards.to_string(),
+            &now.shards.to_string(),
+        );
+        reasons.into_change()
+    }
+}
+
+impl IndexShape {
+    fn of(definition: &Definition, index: &Index, model: Option<(&str, usize)>) -> IndexShape {
+        let column = |place: usize| index.plan.columns.get(place).cloned().unwrap_or_default();
+        let text = index.text.iter().map(|field| {
+            let analyzer = match field.analyzer {
+                Analyzer::English => "english",
+                Analyzer::Simple => "simple",
+            };
+            let name = field.name.clone();
+            (
+                name,
+                format!("{} {analyzer}, boost {}", column(field.column), field.boost),
+            )
+        });
+        let fields = index.fields.iter().map(|field| {
+            let kind = match field.kind {
+                FieldKind::Keyword => "keyword",
+                FieldKind::I64 => "i64",
+                FieldKind::F64 => "f64",
+                FieldKind::Bool => "bool",
+            };
+            (field.name.clone(), format!("{} {kind}", column(field.column)))
+        });
+        let vectors = match (&index.vectors, model) {
+            (VectorSource::Embed { template, .. }, Some((model, dimensions))) => VectorShape::Embedded {
+                model: model.to_owned(),
+                dimensions,
+                template: template.to_text(&index.plan.columns),
+            },
+            (
+                VectorSource::Column {
+                    column: place,
+                    dimensions,
+                },
+                _,
+            ) => VectorShape::Column {
+                name: column(*place),
+                dimensions: *dimensions,
+            },
+            (VectorSource::Embed { .. } | VectorSource::Absent, _) => VectorShape::Absent,
+        };
+        let metric = match index.metric {
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot product",
+            Metric::L2 => "squared L2 distance",
+        };
+        IndexShape {
+            query: query(definition, &index.plan.root, &index.plan.columns),
+            key: index.key.iter().map(|place| column(*place)).collect(),
+            text: text.collect(),
+            fields: fields.collect(),
+            vectors,
+            metric: metric.to_owned(),
+        }
+    }
+
+    fn compare(&self, now: &IndexShape, reasons: &mut Reasons) {
+        reasons.reindex("the query", &self.query, &now.query);
+        reasons.reindex("the index's key", &self.key.join(", "), &now.key.join(", "));
+        reasons.each("text field", &self.text, &now.text);
+        reasons.each("filter field", &self.fields, &now.fields);
+        reasons.reindex("the metric", &self.metric, &now.metric);
+        match (&self.vectors, &now.vectors) {
+            (before, now) if before == now => {}
+            (VectorShape::Absent, VectorShape::Embedded { .. }) => {
+                reasons.reindex.push("there are vectors now".into());
+            }
+            (_, VectorShape::Absent) => reasons.reindex.push("there are no vectors any more".into()),
+            (before, now) => reasons.rebuild("where vectors come from", &before.to_text(), &now.to_text()),
+        }
+    }
+}
+
+impl VectorShape {
+    fn to_text(&self) -> String {
+        match self {
+            VectorShape::Absent => "nowhere".into(),
+            VectorShape::Embedded {
+                model,
+                dimensions,
+                template,
+            } => format!("{template:?} by model {model}, {dimensions} dimensions"),
+            VectorShape::Column { name, dimensions } => format!("column {name}, {dimensions} dimensions"),
+        }
+    }
+}
+
+/// The query as SQL, near enough to see what has changed.
+fn query(definition: &Definition, node: &Node, names: &[String]) -> String {
+    match node {
+        Node::Table(id) => {
+            let table = definition.tables.get(usize::from(id.0));
+            table.map_or_else(String::new, |table| format!("FROM {}", table.name))
+        }
+        Node::Filter { input, condition } => {
+            format!("{} WHERE {condition}", query(definition, input, names))
+        }
+        Node::Project { input, columns } => {
+            let columns = columns.iter().zip(names);
+            let columns: Vec<String> = columns
+                .map(|(expression, name)| format!("{expression} AS {name}"))
+                .collect();
+            format!(
+                "SELECT {} {}",
+                columns.join(", "),
+                query(definition, input, names)
+            )
+        }
+    }
+}
+
+/// What has changed, by what follows from it.
+#[derive(Default)]
+struct Reasons {
+    reindex: Vec<String>,
+    rebuild: Vec<String>,
+}
+
+impl Reasons {
+    fn reindex(&mut self, what: &str, before: &str, now: &str) {
+        if before != now {
+            self.reindex.push(format!("{what} was {before} and is {now}"));
+        }
+    }
+
+    fn rebuild(&mut self, what: &str, before: &str, now: &str) {
+        if before != now {
+            self.rebuild.push(format!("{what} was {before} and is {now}"));
+        }
+    }
+
+    fn each(&mut self, what: &str, before: &BTreeMap<String, String>, now: &BTreeMap<String, String>) {
+        for (name, text) in now {
+            match before.get(name) {
+                None => self.reindex.push(format!("{what} {name} is new")),
+                Some(before) => self.reindex(&format!("{what} {name}"), before, text),
+            }
+        }
+        let gone = before.keys().filter(|name| !now.contains_key(*name));
+        self.reindex
+            .extend(gone.map(|name| format!("{what} {name} is gone")));
+    }
+
+    fn into_change(self) -> Change {
+        let Reasons { reindex, rebuild } = self;
+        if !rebuild.is_empty() {
+            return Change::Rebuild {
+                reason: rebuild.join("; "),
+            };
+        }
+        if !reindex.is_empty() {
+            return Change::Reindex {
+                reason: reindex.join("; "),
+            };
+        }
+        Change::Same
+    }
+}

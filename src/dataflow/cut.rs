@@ -1,0 +1,169 @@
+//! Cuts: what a checkpoint takes of all workers at one tick.
+//!
+//! Worker 0 opens a cut when one is due, between two ticks. Each worker hands in its share before the next tick
+//! begins, worker 0 puts them together and gives the whole to the thread that writes it. Ticks do not wait for that
+//! thread; while it writes, no other cut is opened.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::lane::TextChanges;
+use super::publish::Publisher;
+use crate::change::{PartitionId, Tick};
+use crate::checkpoint::{Cut, TableCut};
+use crate::definition::CheckpointSettings;
+
+/// What one worker adds to a cut.
+pub struct Share {
+    pub tables: Vec<TableCut>,
+    pub texts: TextChanges,
+}
+
+/// What workers and the thread that writes cuts share.
+#[derive(Clone)]
+pub struct Cuts {
+    state: Arc<State>,
+    shares: (Sender<Share>, Receiver<Share>),
+    /// At most one: while it is written, none is due.
+    whole: Sender<Cut>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The tick whose shares are asked for, or were asked for last.
+    open: AtomicU64,
+    /// From the opening of a cut until it is written.
+    busy: AtomicBool,
+    /// Bytes of messages taken since the last cut.
+    bytes: AtomicU64,
+}
+
+impl Cuts {
+    /// Cuts that go to `whole`, which holds one.
+    pub fn new(whole: Sender<Cut>) -> Cuts {
+        Cuts {
+            state: Arc::default(),
+            shares: crossbeam_channel::unbounded(),
+            whole,
+        }
+    }
+
+    /// To be called when the last cut has been written, or will be written with the next one.
+    ///
+    /// It holds no end of the channel: the thread that writes ends when the workers do.
+    pub fn when_written(&self) -> impl Fn() + Send + use<> {
+        let state = self.state.clone();
+        move || state.busy.store(false, Ordering::Release)
+    }
+
+    pub fn took(&self, bytes: usize) {
+        self.state.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// The tick whose shares are asked for.
+    pub fn open(&self) -> Tick {
+        Tick(self.state.open.load(Ordering::Acquire))
+    }
+
+    pub fn hand_in(&self, share: Share) {
+        // Worker 0 takes it, and ends last.
+        let _ = self.shares.0.send(share);
+    }
+}
+
+/// Worker 0's part.
+pub struct Cutter {
+    cuts: Cuts,
+    due: CheckpointSettings,
+    workers: usize,
+    partitions: Box<dyn Fn() -> BTreeMap<String, PartitionId>>,
+    /// Shares of the open cut; `None` between cuts.
+    collected: Option<Vec<Share>>,
+    last: Tick,
+    since: Instant,
+}
+
+impl Cutter {
+    /// `resumed` is the tick that is on disk already.
+    pub fn new(
+        cuts: Cuts,
+        due: CheckpointSettings,
+        workers: usize,
+        resumed: Tick,
+        partitions: impl Fn() -> BTreeMap<String, PartitionId> + 'static,
+    ) -> Cutter {
+        Cutter {
+            cuts,
+            due,
+            workers,
+            partitions: Box::new(partitions),
+            collected: None,
+            last: resumed,
+            since: Instant::now(),
+        }
+    }
+
+    /// Goes on with cuts at `tick`, which is published; whether the next tick may begin.
+    ///
+    /// `at_last`: whatever has changed is cut now.
+    pub fn step(&mut self, tick: Tick, publisher: &Publisher, at_last: bool) -> bool {
+        if self.collected.is_none() {
+            if tick == self.last || !self.is_due(at_last) {
+                return !at_last || tick == self.last;
+            }
+            self.cuts.state.busy.store(true, Ordering::Release);
+            self.cuts.state.bytes.store(0, Ordering::Relaxed);
+            self.cuts.state.open.store(tick.0, Ordering::Release);
+            self.since = Instant::now();
+            self.collected = Some(Vec::new());
+        }
+        let Some(shares) = &mut self.collected else {
+            return true;
+        };
+        shares.extend(self.cuts.shares.1.try_iter());
+        if shares.len() < self.workers {
+            return false;
+        }
+        let shares = self.collected.take().unwrap_or_default();
+        self.last = tick;
+        let (positions, shards) = publisher.newest();
+        let mut cut = Cut {
+            tick,
+            positions,
+            partitions: (self.partitions)(),
+            tables: Vec::new(),
+            texts: BTreeMap::new(),
+            shards,
+        };
+        shares.into_iter().for_each(|share| add(&mut cut, share));
+        // The thread that writes is there until this end is dropped.
+        let _ = self.cuts.whole.send(cut);
+        true
+    }
+
+    fn is_due(&self, at_last: bool) -> bool {
+        if self.cuts.state.busy.load(Ordering::Acquire) {
+            return false;
+        }
+        let bytes = self.cuts.state.bytes.load(Ordering::Relaxed);
+        at_last || self.since.elapsed() >= self.due.interval || bytes >= self.due.bytes
+    }
+}
+
+/// Adds a worker's share: each key and text is one worker's alone.
+fn add(cut: &mut Cut, share: Share) {
+    cut.texts.extend(share.texts);
+    if cut.tables.is_empty() {
+        cut.tables = share.tables;
+        return;
+    }
+    for (table, more) in cut.tables.iter_mut().zip(share.tables) {
+        table.keys.extend(more.keys);
+        // All workers were given the same truncates.
+        table.truncated = table.truncated.or(more.truncated);
+    }
+}

@@ -1,0 +1,175 @@
+//! The slot table on disk: which document each slot has, so that recovery can tell that it is the same.
+//!
+//! Documents and vectors are not in it, but their hashes: they come again through the dataflow, out of the stored
+//! rows. Only a vector that nothing brings back, because its text is gone, is kept here itself.
+
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
+
+use super::Slot;
+use super::keyword::AliveWords;
+use super::snapshot::{ShardState, VectorStatus};
+use crate::change::Row;
+
+/// Hashes hardly compress, and the rest does at any level.
+const COMPRESSION: i32 = 1;
+
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// What slots hold.
+#[derive(Serialize, Deserialize)]
+pub struct SlotTable {
+    /// Of the keyword leg's stored segments, in their order.
+    pub alive: AliveWords,
+    /// `None`: free.
+    pub slots: Vec<Option<StoredDocument>>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct StoredDocument {
+    pub key: Arc<str>,
+    pub row: u128,
+    pub status: VectorStatus,
+    /// What the vector leg shows.
+    pub vector: Option<StoredVector>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct StoredVector {
+    pub stamp: u64,
+    pub hash: u128,
+    /// Where the document's text has another vector, or will have.
+    pub values: Option<Vec<f32>>,
+}
+
+impl SlotTable {
+    pub fn of(state: &ShardState, alive: AliveWords) -> SlotTable {
+        let mut slots = Vec::new();
+        slots.resize_with(state.documents.slots(), || None);
+        for (slot, document) in state.documents.iter() {
+            let status = state.vector_state(slot);
+            let shown = state.vector.as_ref().and_then(|vectors| vectors.get(slot));
+            if let Some(place) = slots.get_mut(slot.0 as usize) {
+                *place = Some(StoredDocument {
+                    key: document.key.clone(),
+                    row: row_hash(&document.row),
+                    status,
+                    vector: shown.map(|(stamp, vector)| StoredVector {
+                        stamp,
+                        hash: vector_hash(vector),
+                        values: (status != VectorStatus::Current).then(|| vector.to_vec()),
+                    }),
+                });
+            }
+        }
+        SlotTable { alive, slots }
+    }
+
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let compressed = zstd::Encoder::new(out, COMPRESSION)?;
+        let buffered = io::BufWriter::with_capacity(BUFFER_BYTES, compressed);
+        let buffered = postcard::to_io(self, buffered).map_err(io::Error::other)?;
+        let compressed = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        compressed.finish()?;
+        Ok(())
+    }
+
+    /// `None` if these bytes are none that [`SlotTable::write`] writes.
+    pub fn read(bytes: &[u8]) -> Option<SlotTable> {
+        let mut whole = Vec::new();
+        zstd::Decoder::new(bytes).ok()?.read_to_end(&mut whole).ok()?;
+        match postcard::take_from_bytes(&whole) {
+            Ok((table, [])) => Some(table),
+            _ => None,
+        }
+    }
+
+    /// The documents by slot.
+    pub fn iter(&self) -> impl Iterator<Item = (Slot, &StoredDocument)> {
+        (0..)
+            .map(Slot)
+            .zip(&self.slots)
+            .filter_map(|(slot, stored)| Some((slot, stored.as_ref()?)))
+    }
+}
+
+/// What tells a document's row from every other.
+pub fn row_hash(row: &Row) -> u128 {
+    // Serialised into memory, which cannot fail.
+    let bytes = postcard::to_stdvec(row).unwrap_or_default();
+    xxh3_128(&bytes)
+}
+
+/// What tells a vector from every other, by its bits.
+pub fn vector_hash(vector: &[f32]) -> u128 {
+    let mut bytes = vec![0; size_of_val(vector)];
+    for (bytes, value) in bytes.as_chunks_mut().0.iter_mut().zip(vector) {
+        *bytes = value.to_le_bytes();
+    }
+    xxh3_128(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::change::{Columns, Datum, Vector};
+
+    #[test]
+    fn rows_and_vectors_that_differ_have_different_hashes() {
+        let names = ["a", "b"].map(|name| Columns::new([name]));
+        let values = [
+            Datum::Null,
+            Datum::Int(1),
+            Datum::text("1"),
+            Datum::Decimal("1".into()),
+            Datum::Json("1".into()),
+            Datum::Bool(true),
+            Datum::Vector(Vector::from(vec![0.0])),
+            Datum::Vector(Vector::from(vec![-0.0])),
+        ];
+        let rows = names.iter().flat_map(|columns| {
+            let values = values.iter();
+            values.map(|value| Row::new(columns.clone(), [value.clone()]))
+        });
+        let hashes: std::collections::BTreeSet<u128> = rows.map(|row| row_hash(&row)).collect();
+        assert_eq!(hashes.len(), 16);
+        assert_ne!(vector_hash(&[0.0, 1.0]), vector_hash(&[-0.0, 1.0]));
+        assert_ne!(vector_hash(&[0.0]), vector_hash(&[0.0, 0.0]));
+    }
+
+    #[test]
+    fn a_table_comes_back_whole_or_not_at_all() {
+        let table = SlotTable {
+            alive: vec![None, Some(vec![5, u64::MAX])],
+            slots: vec![
+                None,
+                Some(StoredDocument {
+                    key: "k".into(),
+                    row: 1 << 100,
+                    status: VectorStatus::Stale,
+                    vector: Some(StoredVector {
+                        stamp: 7,
+                        hash: 3,
+                        values: Some(vec![0.5]),
+                    }),
+                }),
+            ],
+        };
+        let mut bytes = Vec::new();
+        table.write(&mut bytes).unwrap();
+        let again = SlotTable::read(&bytes).unwrap();
+        assert_eq!(again.alive, table.alive);
+        let mut rewritten = Vec::new();
+        again.write(&mut rewritten).unwrap();
+        assert_eq!(rewritten, bytes);
+        for length in 0..bytes.len() {
+            assert!(
+                SlotTable::read(&bytes[..length]).is_none(),
+                "cut to {length} bytes"
+            );
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! A dataflow file that has changed: what is stored stays, is indexed again, or needs the user's word.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use millpond::change::{Columns, Datum, Key, Row, Tick};
+use millpond::checkpoint::{
+    Change, Cut, OpenError, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector,
+};
+use millpond::definition::parse;
+use millpond::storage::Memory;
+
+use super::support::{Random, version};
+
+const FILE: &str = r#"
+name = "shop"
+[tables.orders]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+[tables.products]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+[index]
+query = "SELECT id, name, price FROM products WHERE price > 1"
+key = "id"
+text = { name = { boost = 2.0 } }
+fields = { price = "f64" }
+embed = "{name}"
+"#;
+
+fn shape(file: &str) -> Shape {
+    let definition = parse(file, "shop.toml", Path::new("")).unwrap();
+    Shape::of(&definition, Some(("model@1", 256)), 1)
+}
+
+/// What follows from replacing text in the file.
+fn change(from: &str, to: &str) -> Change {
+    let file = FILE.replace(from, to);
+    assert_ne!(file, FILE, "{from}");
+    shape(FILE).compare(&shape(&file))
+}
+
+#[test]
+fn additive_changes_are_applied_and_others_need_a_rebuild() {
+    let reindex = |from: &str, to: &str, reason: &str| match change(from, to) {
+        Change::Reindex { reason: found } => assert_eq!(found, reason),
+        other => panic!("{to}: {other:?}"),
+    };
+    let rebuild = |from: &str, to: &str, reason: &str| match change(from, to) {
+        Change::Rebuild { reason: found } => assert_eq!(found, reason),
+        other => panic!("{to}: {other:?}"),
+    };
+    assert_eq!(shape(FILE).compare(&shape(FILE)), Change::Same);
+    assert_eq!(
+        change("shop", "other"),
+        Change::Same,
+        "the index's name is not stored"
+    );
+    let more =
+        "[tables.more]\nsource = { kind = \"http\" }\nformat = \"upsert-json\"\nkey = [\"id\"]\n[index]";
+    assert_eq!(change("[index]", more), Change::Same, "a new table begins empty");
+
+    reindex(
+        "boost = 2.0",
+        "boost = 3.0",
+        "text field name was name english, boost 2 and is name english, boost 3",
+    );
+    reindex(
+        "price = \"f64\"",
+        "price = \"f64\", name = \"keyword\"",
+        "filter field name is new",
+    );
+    reindex("price = \"f64\"", "", "filter field price is gone");
+    reindex(
+        "> 1",
+        "> 2",
+        "the query was SELECT id AS id, name AS name, price AS price FROM products WHERE price > 1 \
+         and is SELECT id AS id, name AS name, price AS price FROM products WHERE price > 2",
+    );
+    reindex("embed = \"{name}\"", "", "there are no vectors any more");
+
+    let rekeyed = FILE
+        .replace("key = [\"id\"]\n[index]", "key = [\"id\", \"name\"]\n[index]")
+        .replace("key = \"id\"", "key = [\"id\", \"name\"]");
+    assert_eq!(
+        shape(FILE).compare(&shape(&rekeyed)),
+        Change::Rebuild {
+            reason: "the key of table products was id and is id, name".into()
+        }
+    );
+    rebuild("tables.orders", "tables.invoices", "table orders is gone");
+    rebuild(
+        "embed = \"{name}\"",
+        "embed = \"{name} {price}\"",
+        "where vectors come from was \"{name}\" by model model@1, 256 dimensions \
+         and is \"{name} {price}\" by model model@1, 256 dimensions",
+    );
+
+    let definition = parse(FILE, "shop.toml", Path::new("")).unwrap();
+    let now = |model: &str, dimensions: usize, shards: usize| {
+        shape(FILE).compare(&Shape::of(&definition, Some((model, dimensions)), shards))
+    };
+    assert!(matches!(now("model@2", 256, 1), Change::Rebuild { .. }));
+    assert!(matches!(now("model@1", 384, 1), Change::Rebuild { .. }));
+    assert!(matches!(now("model@1", 256, 2), Change::Reindex { .. }));
+}
+
+fn row(id: i64, sku: &str) -> Option<StoredKey> {
+    let columns = Columns::new(["id", "sku"]);
+    Some(StoredKey {
+        version: version(&mut Random::new(id as u64 + 1)),
+        state: StoredState::Row(Row::new(columns, [Datum::Int(id), Datum::text(sku)])),
+    })
+}
+
+/// Two tables of some rows, a deleted key and a text.
+fn stored() -> Memory {
+    let memory = Memory::new();
+    let (mut store, _) = Store::open(Arc::new(memory.clone()), shape(FILE), None).unwrap();
+    let table = |keys| TableCut {
+        truncated: None,
+        keys,
+    };
+    let id = |id: i64| Key::new([Datum::Int(id)]);
+    let deleted = StoredKey {
+        version: version(&mut Random::new(1)),
+        state: StoredState::Deleted { before: None },
+    };
+    let products = vec![(id(3), row(3, "a")), (id(1), row(1, "c")), (id(2), Some(deleted))];
+    let positions = [("orders/0", 4), ("products/0", 9)];
+    store
+        .write(Cut {
+            tick: Tick(7),
+            positions: positions.map(|(name, at)| (name.to_owned(), at)).into(),
+            partitions: Default::default(),
+            tables: vec![table(vec![(id(1), row(1, "o"))]), table(products)],
+            texts: [(millpond::change::TextHash(1), Some(TextVector::Failed))].into(),
+            shards: Vec::new(),
+        })
+        .unwrap();
+    memory
+}
+
+fn texts(recovered: &Recovered, table: &str) -> String {
+    let keys = recovered.tables[table].keys.iter();
+    let keys: Vec<String> = keys.map(|(key, _)| key.to_text()).collect();
+    keys.join(" ")
+}
+
+#[test]
+fn rows_and_vectors_of_texts_outlive_an_additive_change() {
+    let memory = stored();
+    let now = shape(&FILE.replace("boost = 2.0", "boost = 5.0"));
+    let (_, recovered) = Store::open(Arc::new(memory), now, None).unwrap();
+    let recovered = recovered.unwrap();
+    assert!(matches!(recovered.change, Change::Reindex { .. }));
+    assert_eq!(texts(&recovered, "products"), "1 2 3");
+    assert_eq!(recovered.texts.len(), 1);
+}
+
+#[test]
+fn a_rebuild_is_refused_with_its_reason_unless_it_is_asked_for() {
+    let memory = stored();
+    let now = shape(
+        &FILE
+            .replace("tables.orders", "tables.invoices")
+            .replace("key = [\"id\"]\n[index]", "key = [\"sku\"]\n[index]")
+            .replace("SELECT id,", "SELECT id, sku,")
+            .replace("key = \"id\"", "key = \"sku\""),
+    );
+    let open = |rebuild| Store::open(Arc::new(memory.clone()), now.clone(), rebuild);
+    let error = open(None).err().unwrap();
+    assert!(matches!(error, OpenError::NeedsRebuild { .. }));
+    for expected in [
+        "table orders is gone",
+        "the key of table products was id and is sku",
+        "--rebuild",
+    ] {
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    let rekey = |table: &str, row: &Row| {
+        assert_eq!(table, "products");
+        row.get("sku").map(|sku| Key::new([sku.to_datum()]))
+    };
+    let (mut store, recovered) = open(Some(&rekey)).unwrap();
+    let recovered = recovered.unwrap();
+    assert_eq!(texts(&recovered, "products"), "a c");
+    assert!(!recovered.tables.contains_key("orders"));
+    assert!(recovered.texts.is_empty());
+    assert_eq!(
+        recovered.positions.keys().collect::<Vec<_>>(),
+        ["products/0"],
+        "orders, should they come again, begin anew"
+    );
+
+    // Until a checkpoint is written the old state is there.
+    assert!(matches!(
+        open(None).err().unwrap(),
+        OpenError::NeedsRebuild { .. }
+    ));
+    let key = Key::new([Datum::text("b")]);
+    let products = TableCut {
+        truncated: None,
+        keys: vec![(key, row(2, "b"))],
+    };
+    store
+        .write(Cut {
+            tick: Tick(8),
+            positions: recovered.positions,
+            partitions: recovered.partitions,
+            tables: vec![TableCut::default(), products],
+            texts: Default::default(),
+            shards: Vec::new(),
+        })
+        .unwrap();
+    let (_, recovered) = open(None).unwrap();
+    let recovered = recovered.unwrap();
+    assert_eq!(recovered.change, Change::Same);
+    assert_eq!(texts(&recovered, "products"), "a b c");
+}
