@@ -11,11 +11,9 @@ mod common;
 use std::time::{Duration, Instant};
 
 use common::{Random, Words, figure, median, resident_bytes, start};
-use millpond::change::{Offset, PartitionId};
+use millpond::change::{Offset, PartitionId, TableId};
 use millpond::decode::{Decoded, Decoder, Message};
 use millpond::node::Node;
-use millpond::source::NotTaken;
-use millpond::source::http::PushError;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -28,8 +26,8 @@ const RUNS: usize = 3;
 /// After this the allocator has given back what was freed.
 const ALLOCATOR_DECAY: Duration = Duration::from_secs(15);
 
-/// Bytes in one push: about what a Kafka fetch gives.
-const PUSH_BYTES: usize = 1 << 20;
+/// Bytes in one batch: about what a Kafka fetch gives.
+const BATCH_BYTES: usize = 1 << 20;
 
 const DATAFLOW: &str = r#"
 name = "bench"
@@ -65,7 +63,7 @@ fn storm() {
     let texts: Vec<(String, String)> = (0..STORM_KEYS)
         .map(|_| (words.text(&mut random, 6), words.text(&mut random, 54)))
         .collect();
-    let pushes = pushes((0..STORM_CHANGES).map(|number| {
+    let batches = batches((0..STORM_CHANGES).map(|number| {
         let id = random.below(STORM_KEYS);
         let (name, description) = &texts[id];
         message(id, name, description, number)
@@ -73,7 +71,7 @@ fn storm() {
     let rates: Vec<f64> = (0..RUNS)
         .map(|_| {
             let (node, _directory) = start(DATAFLOW);
-            STORM_CHANGES as f64 / ingest(&node, &pushes).as_secs_f64()
+            STORM_CHANGES as f64 / ingest(&node, &batches).as_secs_f64()
         })
         .collect();
     figure(
@@ -85,7 +83,7 @@ fn storm() {
     figure(
         "ingest",
         "limit: decoding alone, one core",
-        decoding_alone(&pushes),
+        decoding_alone(&batches),
         "messages/s",
     );
 }
@@ -94,7 +92,7 @@ fn distinct() {
     let words = Words::new(20_000);
     let mut random = Random(2);
     let mut text_bytes = 0;
-    let pushes = pushes((0..ROWS).map(|number| {
+    let batches = batches((0..ROWS).map(|number| {
         let (name, description) = (words.text(&mut random, 6), words.text(&mut random, 54));
         text_bytes += name.len() + description.len();
         message(number, &name, &description, number)
@@ -105,7 +103,7 @@ fn distinct() {
             let before = resident_bytes();
             let (node, _directory) = start(DATAFLOW);
             let started = resident_bytes();
-            let took = ingest(&node, &pushes);
+            let took = ingest(&node, &batches);
             if run == 0 {
                 wait_until_built(&node);
                 std::thread::sleep(ALLOCATOR_DECAY);
@@ -149,42 +147,59 @@ fn message(id: usize, name: &str, description: &str, number: usize) -> String {
     )
 }
 
-fn pushes(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
-    let mut pushes = vec![Vec::new()];
+fn batches(messages: impl Iterator<Item = String>) -> Vec<Vec<u8>> {
+    let mut batches = vec![Vec::new()];
     for message in messages {
-        if pushes
+        if batches
             .last()
-            .is_none_or(|push| push.len() + message.len() > PUSH_BYTES)
+            .is_none_or(|batch| batch.len() + message.len() > BATCH_BYTES)
         {
-            pushes.push(Vec::with_capacity(PUSH_BYTES));
+            batches.push(Vec::with_capacity(BATCH_BYTES));
         }
-        let push = pushes.last_mut().expect("there is one");
-        push.extend_from_slice(message.as_bytes());
-        push.push(b'\n');
+        let batch = batches.last_mut().expect("there is one");
+        batch.extend_from_slice(message.as_bytes());
+        batch.push(b'\n');
     }
-    pushes
+    batches
 }
 
-/// Pushes everything into a node and waits until both legs show it.
-fn ingest(node: &Node, pushes: &[Vec<u8>]) -> Duration {
-    let app = node.app().clone();
-    let table = app.push_table("products").expect("it takes pushes");
+/// Gives everything to a node, as the thread of a broker's partition does, and waits until both legs show it.
+///
+/// Pushes over HTTP go through a log on disk besides, whose cost is in `benches/push.rs`.
+fn ingest(node: &Node, batches: &[Vec<u8>]) -> Duration {
+    let mut partition = node.app().intake.receivers(TableId(0)).partition("0");
     let began = Instant::now();
-    let mut last = None;
-    for push in pushes {
-        last = loop {
-            match table.push(push, None) {
-                Ok(pushed) => break pushed.position,
-                Err(PushError::NotTaken(NotTaken::Full)) => std::thread::sleep(Duration::from_millis(1)),
-                Err(error) => panic!("{error}"),
-            }
-        };
+    let mut taken = 0;
+    for batch in batches {
+        let messages: Vec<Message<'_>> = lines(batch)
+            .zip(taken..)
+            .map(|(line, offset)| message_at(line, offset))
+            .collect();
+        taken += messages.len() as u64;
+        let received = partition.receiver.receive(&messages);
+        received.expect("the node takes messages");
     }
-    let last = last.expect("something was pushed").0;
     wait_for(node, |snapshot| {
-        snapshot.positions.get("products/0").is_some_and(|at| *at >= last) && snapshot.vectors_pending() == 0
+        snapshot.positions.get("products/0").is_some_and(|last| *last + 1 >= taken)
+            && snapshot.vectors_pending() == 0
     });
     began.elapsed()
+}
+
+fn lines(batch: &[u8]) -> impl Iterator<Item = &[u8]> {
+    batch.split(|byte| *byte == b'\n').filter(|line| !line.is_empty())
+}
+
+fn message_at(line: &[u8], offset: u64) -> Message<'_> {
+    Message {
+        topic: "",
+        partition: PartitionId(0),
+        offset: Offset(offset),
+        key: None,
+        value: Some(line),
+        headers: &[],
+        timestamp_ms: None,
+    }
 }
 
 fn wait_until_built(node: &Node) {
@@ -198,24 +213,15 @@ fn wait_for(node: &Node, condition: impl Fn(&millpond::index::Snapshot) -> bool)
     runtime.block_on(node.app().published.wait_for(condition));
 }
 
-fn decoding_alone(pushes: &[Vec<u8>]) -> f64 {
+fn decoding_alone(batches: &[Vec<u8>]) -> f64 {
     let definition = common::define(DATAFLOW);
     let mut decoder = Decoder::new(&definition.tables[0]);
     let began = Instant::now();
     let mut messages = 0;
-    for push in pushes {
+    for batch in batches {
         let mut decoded = Decoded::default();
-        for line in push.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let message = Message {
-                topic: "",
-                partition: PartitionId(0),
-                offset: Offset(messages),
-                key: None,
-                value: Some(line),
-                headers: &[],
-                timestamp_ms: None,
-            };
-            decoder.decode(&message, &mut decoded);
+        for line in lines(batch) {
+            decoder.decode(&message_at(line, messages), &mut decoded);
             messages += 1;
         }
         assert_eq!(decoded.refusals, []);

@@ -20,14 +20,14 @@ enum SnapshotCommand {
     /// Keep the newest checkpoint under a name, by hard links.
     Create {
         name: String,
-        /// Where the node keeps what it writes.
-        #[arg(long, default_value = "millpond-data", value_name = "DIR")]
+        /// Where the node keeps what it writes: its --data-dir, or millpond-data/NAME.
+        #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
     /// Say which snapshots there are.
     List {
-        /// Where the node keeps what it writes.
-        #[arg(long, default_value = "millpond-data", value_name = "DIR")]
+        /// Where the node keeps what it writes: its --data-dir, or millpond-data/NAME.
+        #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
     /// Copy a snapshot into a new data directory, and check all of it.
@@ -35,7 +35,7 @@ enum SnapshotCommand {
         /// The snapshot's folder, or a copy of it: `DIR/snapshots/NAME`.
         from: PathBuf,
         /// A data directory without a checkpoint.
-        #[arg(long, default_value = "millpond-data", value_name = "DIR")]
+        #[arg(long, value_name = "DIR")]
         data_dir: PathBuf,
     },
 }
