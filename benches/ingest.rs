@@ -16,6 +16,7 @@ use millpond::change::{Offset, PartitionId};
 use millpond::decode::{Decoded, Decoder, Message};
 use millpond::node::Node;
 use millpond::source::NotTaken;
+use millpond::source::http::PushError;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -162,10 +163,10 @@ fn ingest(pushes: &[Vec<u8>]) -> (Duration, Arc<Node>) {
     let mut last = None;
     for push in pushes {
         last = loop {
-            match table.push(push) {
+            match table.push(push, None) {
                 Ok(pushed) => break pushed.position,
-                Err(NotTaken::Full) => std::thread::sleep(Duration::from_millis(1)),
-                Err(NotTaken::Closed) => panic!("the node has stopped"),
+                Err(PushError::NotTaken(NotTaken::Full)) => std::thread::sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
             }
         };
     }

@@ -42,10 +42,13 @@ fn main() {
             delay,
         });
         let table = PushTable::open(storage, "products", &Nowhere).expect("the log opens");
-        compare(&format!("table, {name}"), |row| {
-            let pushed = table.push(row.as_bytes(), None).expect("the push is taken");
-            let waiting = table.durable(pushed.position.expect("a position"));
-            runtime().block_on(waiting).expect("it is durable");
+        compare(&format!("table, {name}"), &|| {
+            let (table, runtime) = (table.clone(), runtime());
+            Box::new(move |row| {
+                let pushed = table.push(row.as_bytes(), None).expect("the push is taken");
+                let waiting = table.durable(pushed.position.expect("a position"));
+                runtime.block_on(waiting).expect("it is durable");
+            })
         });
     }
 
@@ -59,10 +62,14 @@ fn main() {
     let address = listener.local_addr().expect("an address");
     let serving = node.clone();
     runtime.spawn(async move { serving.serve(listener).await });
-    let agent = ureq::Agent::new_with_defaults();
     let url = format!("http://{address}/v1/tables/products/changes?wait=durable");
-    compare("HTTP, this disk", |row| {
-        agent.post(&url).send(row).expect("the push is durable");
+    compare("HTTP, this disk", &|| {
+        // Each with a connection of its own, which is used again when an answer has been read.
+        let (agent, url) = (ureq::Agent::new_with_defaults(), url.clone());
+        Box::new(move |row| {
+            let mut answer = agent.post(&url).send(row).expect("the push is durable");
+            answer.body_mut().read_to_string().expect("a body");
+        })
     });
     node.stop().expect("the node stops");
 }
@@ -72,10 +79,13 @@ fn runtime() -> tokio::runtime::Runtime {
     builder.build().expect("a runtime")
 }
 
+/// Pushes a row, and returns when it is durable.
+type Client = Box<dyn FnMut(&str)>;
+
 /// One client, then all of them.
-fn compare(name: &str, push: impl Fn(&str) + Sync) {
-    let one = rate(1, &push);
-    let all = rate(CLIENTS, &push);
+fn compare(name: &str, client: &(dyn Fn() -> Client + Sync)) {
+    let one = rate(1, client);
+    let all = rate(CLIENTS, client);
     figure("push", &format!("{name}: 1 client"), one, "durable pushes/s");
     figure(
         "push",
@@ -86,19 +96,17 @@ fn compare(name: &str, push: impl Fn(&str) + Sync) {
     figure("push", &format!("{name}: times the rate of one"), all / one, "");
 }
 
-fn rate(clients: usize, push: &(impl Fn(&str) + Sync)) -> f64 {
+fn rate(clients: usize, client: &(dyn Fn() -> Client + Sync)) -> f64 {
     let words = Words::new(20_000);
     let began = Instant::now();
     let pushed: usize = std::thread::scope(|scope| {
         let clients: Vec<_> = (0..clients)
-            .map(|client| {
+            .map(|number| {
                 let words = &words;
                 scope.spawn(move || {
-                    let mut random = Random(client as u64);
-                    let row = format!(
-                        r#"{{"id":{client},"description":"{}"}}"#,
-                        words.text(&mut random, 70)
-                    );
+                    let mut push = client();
+                    let text = words.text(&mut Random(number as u64), 70);
+                    let row = format!(r#"{{"id":{number},"description":"{text}"}}"#);
                     let mut pushed = 0;
                     while began.elapsed().as_secs_f64() < SECONDS {
                         push(&row);

@@ -250,7 +250,8 @@ impl Running {
             data_dir: data.path().to_owned(),
             workers: Some(1),
             dead_letters: None,
-            rebuild: false,
+            // The key of a table is corrected in one of them.
+            rebuild: true,
         };
         let node = Arc::new(Node::start(parsed(definition), &options).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();

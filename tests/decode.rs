@@ -3,7 +3,6 @@
 pub mod compare;
 mod fold;
 mod golden;
-mod mutations;
 mod replay;
 
 use std::collections::BTreeMap;

@@ -468,7 +468,7 @@ fn until_the_node_is_ready_it_lives_and_answers_no_search() {
 #[test]
 fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
     let port = Port::open();
-    let well = json!([{"table": "archive", "trouble": null, "finished": false, "lag": {}}]);
+    let well = json!([{"table": "archive", "trouble": null, "finished": false, "lag": {}, "lost": {}, "lost_messages": 0}]);
     assert_eq!(
         port.get("/readyz").json(),
         json!({"status": "ready", "index": "shop", "sources": well})
@@ -483,8 +483,7 @@ fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
     port.source.set_lag("0", 17);
     let down = port.get("/readyz");
     assert_eq!(down.status, 200);
-    let source =
-        json!({"table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17}});
+    let source = json!({"table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17}, "lost": {}, "lost_messages": 0});
     assert_eq!(down.json()["sources"], json!([source]));
     let metrics = port.get("/metrics").body;
     assert!(metrics.contains("\nmillpond_source_up{table=\"archive\"} 0\n"));

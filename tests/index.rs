@@ -168,8 +168,8 @@ fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
 
 #[test]
 fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
-    let directory = tempfile::tempdir().unwrap();
     for workers in [1, 2] {
+        let directory = tempfile::tempdir().unwrap();
         let options = ServeOptions {
             listen: ([127, 0, 0, 1], 0).into(),
             data_dir: directory.path().to_owned(),

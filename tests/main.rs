@@ -23,5 +23,6 @@ mod scenarios;
 mod schema_change;
 mod sources;
 mod stored;
+mod malformed;
 mod tidy;
 mod vector;

@@ -339,6 +339,8 @@ fn numbers_out_of_bounds_are_refused() {
         r#"{"query":"shoe","fusion":{"method":"rrf","k":-1}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":0,"vector":0}}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":1e300}}}"#,
+        // Finite, and with `k` 0 the sum of both is not.
+        r#"{"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}"#,
     ];
     refused(
         &embedding_searcher(),
@@ -361,13 +363,16 @@ fn numbers_out_of_bounds_are_refused() {
           give 0 (keyword leg only) to 1 (vector leg only)
         {"query":"shoe","fusion":{"method":"rrf","k":-1}}
           bad_fusion: `fusion.k` is -1
-          give 0 or more; 60 is usual
+          give 0 to 1000000; 60 is usual
         {"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":0,"vector":0}}}
           bad_fusion: `fusion.weights` are 0 for `keyword` and 0 for `vector`
-          give 0 or more, and more than 0 for one of them
+          give 0 to 1000000, and more than 0 for one of them
         {"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":1e300}}}
           bad_fusion: `fusion.weights` are inf for `keyword` and 1 for `vector`
-          give 0 or more, and more than 0 for one of them
+          give 0 to 1000000, and more than 0 for one of them
+        {"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}
+          bad_fusion: `fusion.weights` are 300000000000000000000000000000000000000 for `keyword` and 300000000000000000000000000000000000000 for `vector`
+          give 0 to 1000000, and more than 0 for one of them
     "#]],
     );
 }

@@ -52,9 +52,10 @@ impl Cuts {
         }
     }
 
-    /// What the thread that writes calls after each cut: the next one may come.
-    pub fn when_written(&self) -> impl Fn() + Send + 'static {
-        // Not a clone of all of it: that thread ends when nobody is left who could send it a cut.
+    /// To be called when the last cut has been written, or will be written with the next one.
+    ///
+    /// It holds no end of the channel: the thread that writes ends when the workers do.
+    pub fn when_written(&self) -> impl Fn() + Send + use<> {
         let state = self.state.clone();
         move || state.busy.store(false, Ordering::Release)
     }

@@ -13,7 +13,6 @@ use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-pub(super) use self::convert::is_keyword;
 use self::convert::{Converter, Names};
 pub(super) use self::select::Query;
 use super::fault::{one_line, quoted};

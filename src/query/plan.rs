@@ -15,6 +15,9 @@ const EF_MAX: usize = 10_000;
 /// `query` never fails, so a longer one is cut.
 const QUERY_BYTES_MAX: usize = 64 << 10;
 
+/// The greatest `k` and weight of a fusion, as in a dataflow file: scores stay far inside an `f32`.
+const AMOUNT_MAX: f32 = 1e6;
+
 /// The longest filter: room for a list of thousands of values.
 const FILTER_BYTES_MAX: usize = 64 << 10;
 
@@ -222,7 +225,7 @@ fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
 }
 
 fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
-    let is_amount = |number: f32| number.is_finite() && number >= 0.0;
+    let is_amount = |number: f32| (0.0..=AMOUNT_MAX).contains(&number);
     let wrong = |message: String, hint: &str| Err(QueryError::new("bad_fusion", message, hint));
     match *request {
         FusionRequest::Relative { weight } if !(0.0..=1.0).contains(&weight) => wrong(
@@ -231,7 +234,7 @@ fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
         ),
         FusionRequest::Relative { weight } => Ok(Fusion::Relative { weight }),
         FusionRequest::Rrf { k, .. } if !is_amount(k) => {
-            wrong(format!("`fusion.k` is {k}"), "give 0 or more; 60 is usual")
+            wrong(format!("`fusion.k` is {k}"), "give 0 to 1000000; 60 is usual")
         }
         FusionRequest::Rrf {
             k,
@@ -240,7 +243,7 @@ fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
             if !is_amount(keyword) || !is_amount(vector) || keyword + vector == 0.0 {
                 return wrong(
                     format!("`fusion.weights` are {keyword} for `keyword` and {vector} for `vector`"),
-                    "give 0 or more, and more than 0 for one of them",
+                    "give 0 to 1000000, and more than 0 for one of them",
                 );
             }
             Ok(Fusion::Rrf {

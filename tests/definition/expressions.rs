@@ -53,10 +53,25 @@ fn shown(value: &Datum) -> String {
 }
 
 #[test]
+fn a_column_named_like_a_word_of_sql_is_printed_in_quotes() {
+    for name in ["true", "FALSE", "null", "current_date", "and", "end", "with"] {
+        let quoted = format!("(\"{name}\" = 1) = a");
+        let parsed = parse_filter(&quoted).unwrap();
+        let again = parse_filter(&parsed.to_string());
+        assert_eq!(again, Ok(parsed), "{name}");
+    }
+    assert_eq!(
+        parse_filter("\"name\" = \"c d\"").unwrap().to_string(),
+        "name = \"c d\""
+    );
+}
+
+#[test]
 fn columns_and_literals() {
     check(
         r#"
         a | {"a":5} | 5
+        1. | {} | 1
         A | {"a":5} | null
         b | {"a":5} | null
         "a b" | {"a b":"x"} | 'x'

@@ -204,7 +204,7 @@ checkpoint = 1979-05-27
             x.toml:4: `embedder` is a string
                 it must be a section such as `model = "default"`
             x.toml:5: `checkpoint` is a date
-                it must be a section with `interval = "5s"`
+                it must be a section with `interval = "5s"` or `bytes = "256MiB"`
             10 faults"#]],
     );
 }

@@ -289,47 +289,4 @@ proptest! {
             prop_assert_eq!(Template::parse(&template.to_text(&columns), &columns), Ok(template));
         }
     }
-
-    /// A right file with a piece cut out, doubled, or replaced.
-    #[test]
-    fn no_mutation_of_a_file_makes_the_parser_panic(
-        from in 0..FILE.len(), length in 0usize..40, with in "[a-z0-9=\"'{}\\[\\].,\n -]{0,8}",
-    ) {
-        let to = (from + length).min(FILE.len());
-        let text = [&FILE[..from], &with, &FILE[to..]].concat();
-        if let Err(faults) = parse(&text, "x", Path::new("")) {
-            prop_assert!(!faults.faults.is_empty());
-            let lines = 1 + text.lines().count();
-            for fault in &faults.faults {
-                prop_assert!(fault.line.is_none_or(|line| (1..=lines).contains(&line)), "{:?}", fault);
-                prop_assert!(!fault.message.contains('\n'), "{:?}", fault);
-            }
-        }
-        let doubled = [&FILE[..to], &FILE[from..]].concat();
-        let _ = parse(&doubled, "x", Path::new(""));
-    }
 }
-
-const FILE: &str = r#"name = "products"
-[tables.products]
-source = { kind = "kafka", brokers = "a:1", topics = ["x"], start = { 0 = 1 }, options = { a.b = "c", "d.e" = 5 } }
-format = "canal-json"
-key = ["id"]
-select = "a.b"
-columns = { price = "decimal(10,2)" }
-[index]
-query = """
-SELECT id, LOWER(name) AS name, price FROM products
-WHERE price BETWEEN 1 AND 2 OR name LIKE 'a%'"""
-key = "id"
-text = { name = { boost = 2.0, analyzer = "simple" } }
-fields = { price = "f64" }
-embed = "{name} {{ {price}"
-fusion = { method = "rrf", k = 60, weights = { keyword = 1, vector = 0.5 } }
-[embedder]
-model = "hash"
-dimensions = 8
-batch = 4
-[checkpoint]
-interval = "5s"
-"#;

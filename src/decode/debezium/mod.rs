@@ -184,7 +184,9 @@ impl Debezium {
         // Where the message key is the row's, the key has not moved, and `before` may hold mere defaults.
         let moved = old.filter(|old| *old != key && !is_named(types, &about.key, &key));
         let moved_from = match has_unavailable(&row) {
-            true => header_key(types, outcome).or_else(|| moved.clone()),
+            true => header_key(types, outcome)
+                .filter(|old| *old != key)
+                .or_else(|| moved.clone()),
             false => None,
         };
         if let Some(old) = moved {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Arithmetic, CastType, Comparison, Expression, text_of};
 use crate::change::Datum;
-use crate::definition::sql::is_keyword;
+use crate::definition::parse_filter;
 
 impl fmt::Display for Expression {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -206,11 +206,12 @@ fn is_negative(value: &Datum) -> bool {
 /// A column's name as SQL has it: in quotes unless it is a plain word that means nothing else.
 fn identifier(name: &str) -> String {
     let mut chars = name.chars();
-    let plain = !is_keyword(name)
-        && chars
-            .next()
-            .is_some_and(|first| first.is_alphabetic() || first == '_')
-        && chars.all(|c| c.is_alphanumeric() || c == '_');
+    let plain = chars
+        .next()
+        .is_some_and(|first| first.is_alphabetic() || first == '_')
+        && chars.all(|c| c.is_alphanumeric() || c == '_')
+        // `true` and `current_date` are none, and `(with` begins a query: only the parser knows which words are.
+        && matches!(parse_filter(&format!("({name})")), Ok(Expression::Column(column)) if column == name);
     if plain {
         name.to_owned()
     } else {

@@ -370,7 +370,7 @@ pub(super) fn line_of(expr: &Expr) -> Option<usize> {
 }
 
 /// The parser takes any word for a column where nothing else fits: `a = 1 AND AND` would be right.
-pub(in crate::definition) fn is_keyword(word: &str) -> bool {
+fn is_keyword(word: &str) -> bool {
     const KEYWORDS: [&str; 14] = [
         "AND", "BETWEEN", "CASE", "ELSE", "FROM", "ILIKE", "IN", "IS", "LIKE", "NOT", "OR", "SELECT", "THEN",
         "WHEN",
@@ -413,5 +413,11 @@ fn number(text: &str) -> Option<Datum> {
             .map(|value| Datum::Float(Float(value)));
     }
     let value: bigdecimal::BigDecimal = text.parse().ok()?;
-    Some(Datum::Decimal(value.to_plain_string().into()))
+    let plain = value.to_plain_string();
+    // `1.` is whole.
+    Some(
+        plain
+            .parse()
+            .map_or_else(|_| Datum::Decimal(plain.into()), Datum::Int),
+    )
 }

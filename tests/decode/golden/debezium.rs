@@ -301,6 +301,19 @@ fn unavailable_values_are_left_to_the_row_before() {
 }
 
 #[test]
+fn a_header_that_names_the_row_itself_moves_nothing() {
+    let update =
+        r#"{"op":"u","after":{"id":1,"v":"__debezium_unavailable_value"},"source":{"db":"d","table":"t"}}"#;
+    check(
+        &debezium(),
+        &[Record::keyed(r#"{"id":1}"#, update).header("__debezium.oldkey", r#"{"id":1.0}"#)],
+        expect![[r#"
+            upsert 1 @0 {id: 1, v: unavailable}
+        "#]],
+    );
+}
+
+#[test]
 fn a_key_that_moved_inside_an_event_is_deleted_first() {
     let update = |before: &str| {
         format!(
