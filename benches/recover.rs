@@ -234,7 +234,7 @@ fn under_load(directory: &tempfile::TempDir, documents: usize) -> Followed {
             sent: Instant::now(),
         };
         last = Some(change());
-        if sent / TOGETHER % FOLLOWED_SENDS == 0 {
+        if (sent / TOGETHER).is_multiple_of(FOLLOWED_SENDS) {
             followed.lock().expect("not poisoned").push_back(change());
         }
         pushing.send(&lines);
