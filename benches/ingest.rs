@@ -180,7 +180,10 @@ fn ingest(node: &Node, batches: &[Vec<u8>]) -> Duration {
         received.expect("the node takes messages");
     }
     wait_for(node, |snapshot| {
-        snapshot.positions.get("products/0").is_some_and(|last| *last + 1 >= taken)
+        snapshot
+            .positions
+            .get("products/0")
+            .is_some_and(|last| *last + 1 >= taken)
             && snapshot.vectors_pending() == 0
     });
     began.elapsed()

@@ -97,18 +97,24 @@ pub(super) fn put(storage: &dyn Storage, path: &str, bytes: &[u8]) -> io::Result
 }
 
 fn sealed(version: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{TITLE} {version} {:016x}\n", checksum(version, body)).into_bytes();
+    let mut bytes = header(version, body).into_bytes();
+    bytes.push(b'\n');
     bytes.extend_from_slice(body);
     bytes
+}
+
+fn header(version: u32, body: &[u8]) -> String {
+    format!("{TITLE} {version} {:016x}", checksum(version, body))
 }
 
 /// The version and the JSON, if the checksum is right.
 fn parse(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let end = bytes.iter().position(|byte| *byte == b'\n')?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
-    let (version, sum) = head.strip_prefix(TITLE)?.trim_start().split_once(' ')?;
+    let (version, _) = head.strip_prefix(TITLE)?.strip_prefix(' ')?.split_once(' ')?;
     let (version, body) = (version.parse().ok()?, &bytes[end + 1..]);
-    (u64::from_str_radix(sum, 16).ok()? == checksum(version, body)).then_some((version, body))
+    // As it is written and not otherwise: a flipped bit must not lead to another spelling of the same.
+    (head == header(version, body)).then_some((version, body))
 }
 
 fn checksum(version: u32, body: &[u8]) -> u64 {
