@@ -1,5 +1,8 @@
 //! Puts the parts together: sources, workers, the query port; starts them in order and stops them in reverse.
 
+mod embedding;
+mod letters;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,37 +11,32 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub use embedding::open_embedder;
+pub(crate) use embedding::refused_texts;
+use embedding::start_embedders;
+use letters::{open_dead_letters, produce_dead_letters};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Datum, DatumRef, Key, Offset, Row, TableId};
+use crate::change::{Offset, Row, TableId};
 use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
 use crate::dataflow::cut::Cuts;
-use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::dataflow::{Parts, Resume};
 use crate::decode::key_of;
-use crate::definition::{DeadLetterTopic, Definition, SourceSettings, Table, VectorSource};
-use crate::embed::{self, EmbedError, Embedder};
+use crate::definition::{Definition, SourceSettings, Table};
+use crate::embed::{EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
-use crate::intake::{Batch, DeadLetters, Intake, UnembeddedText};
+use crate::intake::{Batch, DeadLetters, Intake};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
 use crate::source::http::PushTable;
-use crate::source::kafka::DeadLetterProducer;
 use crate::source::{self, Running, SourceError, Status, Stop};
 use crate::storage::{Disk, LockError, Storage};
-
-/// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
-const FAST_REQUESTS_MAX: usize = 64;
-
-/// Texts in one such batch.
-const FAST_BATCH: usize = 256;
 
 /// How often positions are committed to Kafka and sources' states go to the metrics.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
@@ -506,90 +504,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Starts the threads that embed beside the dataflow, if the index embeds texts.
-fn start_embedders(
-    definition: &Definition,
-    embedder: Option<Arc<dyn Embedder>>,
-    refused: Refused,
-    wake: Arc<dyn Fn() + Send + Sync>,
-) -> Result<(Beside, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
-    let source = definition.index.as_ref().map(|index| &index.vectors);
-    let (
-        Some(VectorSource::Embed {
-            template,
-            embedder: settings,
-        }),
-        Some(embedder),
-    ) = (source, embedder)
-    else {
-        return Ok((Beside::Nothing, crossbeam_channel::never()));
-    };
-    // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
-    let (batches, batch) = if embedder.is_fast() {
-        (FAST_REQUESTS_MAX, FAST_BATCH)
-    } else {
-        (2 * settings.parallel, settings.batch)
-    };
-    let (requests, requested) = crossbeam_channel::bounded(batches);
-    let (answers, answered) = crossbeam_channel::bounded(batches);
-    let texts = Texts::new(template.clone(), &*embedder);
-    Threads {
-        embedder,
-        texts,
-        refused,
-        requests: requested,
-        answers,
-        wake,
-    }
-    .start(settings.parallel)
-    .map_err(NodeError::Thread)?;
-    Ok((Beside::Threads { requests, batch }, answered))
-}
-
-/// The embedder of the definition's index, where it embeds texts.
-pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
-    match definition.index.as_ref().map(|index| &index.vectors) {
-        Some(VectorSource::Embed { embedder, .. }) => embed::open(embedder).map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
-pub fn refused_texts(
-    definition: &Definition,
-    embedder: Option<&dyn Embedder>,
-    dead_letters: &DeadLetters,
-    metrics: &Metrics,
-) -> Refused {
-    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
-        return Refused::default();
-    };
-    let VectorSource::Embed { template, .. } = &index.vectors else {
-        return Refused::default();
-    };
-    let texts = Texts::new(template.clone(), embedder);
-    let key: Vec<String> = index
-        .key
-        .iter()
-        .filter_map(|&column| index.plan.columns.get(column).cloned())
-        .collect();
-    let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
-    Refused::new(move |request, reason| {
-        metrics.text_refused();
-        let row = &request.row;
-        let values = key.iter().filter_map(|column| row.get(column));
-        let parts: Vec<Datum> = values.map(DatumRef::to_datum).collect();
-        dead_letters.keep_text(&UnembeddedText {
-            index: &name,
-            hash: request.hash,
-            text: &texts.render(row).unwrap_or_default(),
-            key: Key::new(parts).to_text(),
-            row,
-            reason,
-        });
-    })
-}
-
 /// Makes the data directory if it is absent, and locks it.
 fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
     std::fs::create_dir_all(path).map_err(|cause| NodeError::DataDirectory {
@@ -597,41 +511,6 @@ fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
         cause,
     })?;
     Ok(Disk::lock(path)?)
-}
-
-fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
-    let path = match &options.dead_letters {
-        Some(path) => path.clone(),
-        None => options.data_dir.join("dead-letters.ndjson"),
-    };
-    DeadLetters::append_to(&path).map_err(|cause| NodeError::DeadLetters { path, cause })
-}
-
-/// Gives each dead letter to a topic of Kafka, too: the message as it came, and headers that say why and from where.
-fn produce_dead_letters(
-    topic: &DeadLetterTopic,
-    dead_letters: &DeadLetters,
-    metrics: &Metrics,
-) -> Result<(), NodeError> {
-    let metrics = metrics.clone();
-    let producer = DeadLetterProducer::open(topic, move || metrics.dead_letter_not_produced());
-    let producer = producer.map_err(NodeError::DeadLetterTopic)?;
-    dead_letters.also(Box::new(move |letter| {
-        let offset = letter.offset.map(|offset| offset.to_string()).unwrap_or_default();
-        let headers: [(&str, &[u8]); 4] = [
-            ("millpond.reason", letter.reason.as_bytes()),
-            ("millpond.table", letter.table.as_bytes()),
-            ("millpond.partition", letter.partition.as_bytes()),
-            ("millpond.offset", offset.as_bytes()),
-        ];
-        let raw = letter.raw().unwrap_or_default();
-        producer.send(
-            raw.key.as_deref(),
-            raw.value.as_deref().unwrap_or_default(),
-            &headers,
-        );
-    }));
-    Ok(())
 }
 
 /// One worker up to four cores: the others decode, compact and answer.

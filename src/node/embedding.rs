@@ -1,0 +1,102 @@
+//! The embedder of a node's index, its threads, and who is told of what it refuses.
+
+use std::sync::Arc;
+
+use super::NodeError;
+use crate::change::{Datum, DatumRef, Key};
+use crate::dataflow::embedders::Threads;
+use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
+use crate::definition::{Definition, VectorSource};
+use crate::embed::{self, EmbedError, Embedder};
+use crate::intake::{DeadLetters, UnembeddedText};
+use crate::metrics::Metrics;
+
+/// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
+const FAST_REQUESTS_MAX: usize = 64;
+
+/// Texts in one such batch.
+const FAST_BATCH: usize = 256;
+
+/// Starts the threads that embed beside the dataflow, if the index embeds texts.
+pub(super) fn start_embedders(
+    definition: &Definition,
+    embedder: Option<Arc<dyn Embedder>>,
+    refused: Refused,
+    wake: Arc<dyn Fn() + Send + Sync>,
+) -> Result<(Beside, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
+    let source = definition.index.as_ref().map(|index| &index.vectors);
+    let (
+        Some(VectorSource::Embed {
+            template,
+            embedder: settings,
+        }),
+        Some(embedder),
+    ) = (source, embedder)
+    else {
+        return Ok((Beside::Nothing, crossbeam_channel::never()));
+    };
+    // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
+    let (batches, batch) = if embedder.is_fast() {
+        (FAST_REQUESTS_MAX, FAST_BATCH)
+    } else {
+        (2 * settings.parallel, settings.batch)
+    };
+    let (requests, requested) = crossbeam_channel::bounded(batches);
+    let (answers, answered) = crossbeam_channel::bounded(batches);
+    let texts = Texts::new(template.clone(), &*embedder);
+    Threads {
+        embedder,
+        texts,
+        refused,
+        requests: requested,
+        answers,
+        wake,
+    }
+    .start(settings.parallel)
+    .map_err(NodeError::Thread)?;
+    Ok((Beside::Threads { requests, batch }, answered))
+}
+
+/// The embedder of the definition's index, where it embeds texts.
+pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
+    match definition.index.as_ref().map(|index| &index.vectors) {
+        Some(VectorSource::Embed { embedder, .. }) => embed::open(embedder).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
+pub(crate) fn refused_texts(
+    definition: &Definition,
+    embedder: Option<&dyn Embedder>,
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Refused {
+    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
+        return Refused::default();
+    };
+    let VectorSource::Embed { template, .. } = &index.vectors else {
+        return Refused::default();
+    };
+    let texts = Texts::new(template.clone(), embedder);
+    let key: Vec<String> = index
+        .key
+        .iter()
+        .filter_map(|&column| index.plan.columns.get(column).cloned())
+        .collect();
+    let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
+    Refused::new(move |request, reason| {
+        metrics.text_refused();
+        let row = &request.row;
+        let values = key.iter().filter_map(|column| row.get(column));
+        let parts: Vec<Datum> = values.map(DatumRef::to_datum).collect();
+        dead_letters.keep_text(&UnembeddedText {
+            index: &name,
+            hash: request.hash,
+            text: &texts.render(row).unwrap_or_default(),
+            key: Key::new(parts).to_text(),
+            row,
+            reason,
+        });
+    })
+}
