@@ -22,7 +22,7 @@ use millpond::metrics::Metrics;
 use millpond::query::Searcher;
 use millpond::server::{App, serve};
 use millpond::source::http::PushTable;
-use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Status, Taken};
+use millpond::source::{Closed, Lost, NotTaken, Partition, Receiver, Receivers, Room, Status, Taken};
 use millpond::storage::{Fault, Memory};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
@@ -468,7 +468,9 @@ fn until_the_node_is_ready_it_lives_and_answers_no_search() {
 #[test]
 fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
     let port = Port::open();
-    let well = json!([{"table": "archive", "trouble": null, "finished": false, "lag": {}, "lost": {}, "lost_messages": 0}]);
+    let well = json!([{
+        "table": "archive", "trouble": null, "finished": false, "lag": {}, "lost": {}, "lost_messages": 0,
+    }]);
     assert_eq!(
         port.get("/readyz").json(),
         json!({"status": "ready", "index": "shop", "sources": well})
@@ -481,12 +483,18 @@ fn a_source_that_is_down_or_behind_is_named_and_the_node_stays_ready() {
 
     port.source.set_trouble("no broker answers");
     port.source.set_lag("0", 17);
+    port.source.lost("0", Lost { first: 3, last: 7 });
+    port.source.lost("0", Lost { first: 10, last: 10 });
     let down = port.get("/readyz");
     assert_eq!(down.status, 200);
-    let source = json!({"table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17}, "lost": {}, "lost_messages": 0});
+    let source = json!({
+        "table": "archive", "trouble": "no broker answers", "finished": false, "lag": {"0": 17},
+        "lost": {"0": {"first": 10, "last": 10}}, "lost_messages": 6,
+    });
     assert_eq!(down.json()["sources"], json!([source]));
     let metrics = port.get("/metrics").body;
     assert!(metrics.contains("\nmillpond_source_up{table=\"archive\"} 0\n"));
+    assert!(metrics.contains("\nmillpond_source_lost_messages_total{table=\"archive\"} 6\n"));
     assert!(metrics.contains("\nmillpond_source_lag_messages{table=\"archive\",partition=\"0\"} 17\n"));
 }
 
