@@ -68,7 +68,7 @@ const DOORS: [(&str, &[&str]); 13] = [
     ("differential_dataflow", &["dataflow/"]),
     ("rdkafka", &["source/kafka/"]),
     ("tantivy", &["index/keyword/"]),
-    ("hnsw_rs", &["index/vector/builder.rs"]),
+    ("hnsw_rs", &["index/vector/reference.rs"]),
     ("axum", &["server/"]),
     ("sqlparser", &["definition/sql.rs", "definition/sql/"]),
     ("toml", &["definition/file.rs", "definition/file/"]),

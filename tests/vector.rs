@@ -37,9 +37,8 @@ impl Leg {
         });
         let writer = VectorWriter::new(
             VectorSettings {
-                dimensions,
-                metric,
                 graphs,
+                ..VectorSettings::new(dimensions, metric)
             },
             wake,
         );

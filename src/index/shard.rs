@@ -67,9 +67,8 @@ impl ShardSettings {
 
     pub(super) fn vectors(&self, index: &Index, dimensions: usize) -> VectorSettings {
         VectorSettings {
-            dimensions,
-            metric: index.metric,
             graphs: !self.repeatable,
+            ..VectorSettings::new(dimensions, index.metric)
         }
     }
 }

@@ -96,6 +96,7 @@ pub fn open(
             settings.wake.clone(),
             stored,
             next_stamp,
+            table.slots.len(),
             parts,
         )?),
         _ => return Err(part.damaged("it was stored by an index with vectors, or else this is one")),

@@ -8,28 +8,25 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::codes::Rows;
+use super::build::Layers;
+use super::gather::{gather, is_levelled};
 use super::graph::Graph;
-use super::table::Table;
-use super::{Metric, builder};
+use super::state::Linked;
+use super::young::Young;
+use super::{Builder, VectorSettings, reference};
 
-/// What there is to build from.
+/// What there is to build from: the rows that are alive at a moment. Some die while the graph is built.
 pub struct Job {
-    pub young: imbl::Vector<Arc<Rows>>,
-    pub graphs: Vec<Arc<Graph>>,
-    /// Tells which rows are current. Some die while the graph is built; they are dead rows in it.
-    pub table: Table,
+    pub young: Young,
+    pub graph: Option<Linked>,
+    pub moment: u64,
 }
 
-/// The end of a job. `None`: it failed, and everything stays as it was.
-pub type Outcome = Option<Built>;
+/// The end of a job: a graph of all its rows, or none if there were none. `None`: it failed.
+pub type Outcome = Option<Option<Arc<Graph>>>;
 
-/// A graph of all current rows of the young part, and of the graphs that it replaces.
-pub struct Built {
-    pub replaces: Vec<Arc<Graph>>,
-    /// `None` if none of the rows was current.
-    pub graph: Option<Arc<Graph>>,
-}
+/// New rows from which on all cores build. Fewer take a moment, and leave the other cores to those who wait.
+const MANY_ROWS: usize = 8_192;
 
 /// The thread, seen from the writer. It ends when this is dropped.
 pub struct Background {
@@ -40,7 +37,7 @@ pub struct Background {
 
 impl Background {
     /// Starts the thread. `wake` is called, on the thread, after each outcome.
-    pub fn start(metric: Metric, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Background> {
+    pub fn start(settings: VectorSettings, wake: Arc<dyn Fn() + Send + Sync>) -> std::io::Result<Background> {
         // The writer gives one job at a time.
         let (jobs, to_do) = bounded::<Job>(1);
         let (done, outcomes) = bounded(1);
@@ -51,7 +48,8 @@ impl Background {
             .spawn(move || {
                 crate::priority::lower(19);
                 for job in to_do {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| run(job, metric, &stopped)));
+                    let outcome = catch_unwind(AssertUnwindSafe(|| run(&job, &settings, &stopped)));
+                    drop(job);
                     let outcome = outcome.unwrap_or_else(|_| {
                         tracing::error!("building a graph panicked; its vectors are scanned instead");
                         None
@@ -85,54 +83,35 @@ impl Drop for Background {
     }
 }
 
-fn run(job: Job, metric: Metric, stop: &AtomicBool) -> Outcome {
+fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
     let start = Instant::now();
-    let (rows, replaces) = gather(job);
-    if rows.len() == 0 {
-        return Some(Built {
-            replaces,
-            graph: None,
-        });
+    // New rows are inserted into the graph that there is, unless they are more than it has.
+    let last = job.graph.as_ref().filter(|last| {
+        let new: usize = job.young.blocks().map(|block| block.rows.len()).sum();
+        settings.builder == Builder::Millpond && last.graph.rows().len() > new && is_levelled(&last.graph)
+    });
+    let gathered = gather(job, last.is_some());
+    let (rows, new) = (gathered.rows.len(), gathered.fresh.len());
+    if rows == 0 {
+        return Some(None);
     }
-    let lists = builder::build(&rows, metric, stop)?;
-    tracing::debug!(rows = rows.len(), replaces = replaces.len(), elapsed = ?start.elapsed(), "built a graph");
-    Some(Built {
-        replaces,
-        graph: Some(Arc::new(Graph::freeze(rows, lists))),
-    })
-}
-
-/// Copies the current rows of the young part, and of the graphs that are to be merged with it.
-///
-/// A graph that holds no more than what has been gathered joins in: so each that is left has more than all
-/// smaller ones together, and there are few, though a row is copied rarely. One that is a quarter dead joins too.
-fn gather(job: Job) -> (Rows, Vec<Arc<Graph>>) {
-    let current = |rows: &Rows| -> Vec<usize> {
-        (0..rows.len())
-            .filter(|&row| job.table.is_current(rows.slot(row), rows.stamp(row)))
-            .collect()
-    };
-    let mut parts: Vec<(&Rows, Vec<usize>)> =
-        job.young.iter().map(|block| (&**block, current(block))).collect();
-    let mut gathered: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
-    let mut graphs: Vec<_> = job
-        .graphs
-        .iter()
-        .map(|graph| (graph, current(graph.rows())))
-        .collect();
-    graphs.sort_by_key(|(_, rows)| rows.len());
-    let mut replaces = Vec::new();
-    for (graph, rows) in graphs {
-        if rows.len() <= gathered || rows.len() * 4 < graph.rows().len() * 3 {
-            gathered += rows.len();
-            replaces.push(graph.clone());
-            parts.push((graph.rows(), rows));
+    let graph = match settings.builder {
+        Builder::HnswRs => reference::build(gathered.rows, settings, stop)?,
+        Builder::Millpond => {
+            let threads = match new {
+                MANY_ROWS.. => thread::available_parallelism().map_or(1, usize::from),
+                _ => 1,
+            };
+            let mut layers = Layers::new(&gathered.layers, settings.graph);
+            if let Some(last) = last {
+                gathered.keep_links(&last.graph, &mut layers, threads);
+            }
+            if !layers.insert(&gathered.rows, &gathered.fresh, threads, stop) {
+                return None;
+            }
+            Graph::freeze(gathered.rows, &layers.layers)
         }
-    }
-    let dimensions = parts.first().map_or(0, |(rows, _)| rows.dimensions());
-    let mut all = Rows::with_capacity(dimensions, gathered);
-    for (from, rows) in &parts {
-        rows.iter().for_each(|&row| all.push_row(from, row));
-    }
-    (all, replaces)
+    };
+    tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");
+    Some(Some(Arc::new(graph)))
 }

@@ -1,23 +1,26 @@
-//! How many current vectors are in graphs, in the graph being built, and in neither.
+//! How many current vectors are in the graph, in the one being built, and in neither.
 //!
 //! Stamps grow, and rows are taken for a graph in the order of their stamps: so a stamp alone tells which of
 //! the three a row is in, and counting costs nothing of the size of the index.
 
-/// Young rows, dead or alive, that make a graph due. Fewer are scanned in less than 0.1 ms.
-const DUE_ROWS_MIN: u64 = 4_096;
+/// Young rows, dead or alive, that make a graph due. Fewer are scanned in 10 us.
+const DUE_ROWS_MIN: u64 = 1_024;
 
-/// Young rows at which a graph is due however large the other graphs are. A scan takes 0.5 ms then.
+/// Young rows at which a graph is due however large it is. A scan takes 0.4 ms then.
 const DUE_ROWS_MAX: u64 = 32_768;
+
+/// The share of the graph's rows that may be young: its rows are copied once for so many that are added.
+const DUE_SHARE: u64 = 32;
 
 /// Counts of the three kinds, told apart by two stamps.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
     next_stamp: u64,
-    /// Rows with smaller stamps are in graphs.
-    graphs_end: u64,
-    /// Rows with smaller stamps, but not in graphs, are in the graph being built.
+    /// Rows with smaller stamps are in the graph.
+    graph_end: u64,
+    /// Rows with smaller stamps, but not in the graph, are in the graph being built.
     building_end: u64,
-    in_graphs: usize,
+    in_graph: usize,
     in_building: usize,
     in_young: usize,
     /// After a failure: the stamp before which no graph is due.
@@ -27,28 +30,28 @@ pub struct Census {
 impl Census {
     /// Where a writer goes on: no vector is counted yet.
     ///
-    /// A graph is built of all young rows, so whatever is current and older than a graph's newest row is in a graph.
-    pub fn resume(next_stamp: u64, graphs_end: u64) -> Census {
+    /// A graph is built of all rows, so whatever is current and older than its newest row is in it.
+    pub fn resume(next_stamp: u64, graph_end: u64) -> Census {
         Census {
             next_stamp,
-            graphs_end,
-            building_end: graphs_end,
+            graph_end,
+            building_end: graph_end,
             ..Census::default()
         }
     }
 
     /// A vector that has kept its stamp, while nothing is being built.
     pub fn restore(&mut self, stamp: u64) {
-        if stamp < self.graphs_end {
-            self.in_graphs += 1;
+        if stamp < self.graph_end {
+            self.in_graph += 1;
         } else {
             self.in_young += 1;
         }
     }
 
-    /// Whether a row with this stamp is in a graph, if it is current.
-    pub fn is_in_graphs(&self, stamp: u64) -> bool {
-        stamp < self.graphs_end
+    /// Whether a row with this stamp is in the graph, if it is current.
+    pub fn is_in_graph(&self, stamp: u64) -> bool {
+        stamp < self.graph_end
     }
 
     /// The stamp of a vector that is taken in.
@@ -59,10 +62,15 @@ impl Census {
         stamp
     }
 
+    /// Whether a row with this stamp will be in the graph that is being built, if it is current.
+    pub fn is_in_building(&self, stamp: u64) -> bool {
+        stamp < self.building_end
+    }
+
     /// A vector was deleted or replaced.
     pub fn remove(&mut self, stamp: u64) {
-        if stamp < self.graphs_end {
-            self.in_graphs -= 1;
+        if stamp < self.graph_end {
+            self.in_graph -= 1;
         } else if stamp < self.building_end {
             self.in_building -= 1;
         } else {
@@ -77,29 +85,29 @@ impl Census {
     }
 
     pub fn build_succeeds(&mut self) {
-        self.in_graphs += std::mem::take(&mut self.in_building);
-        self.graphs_end = self.building_end;
+        self.in_graph += std::mem::take(&mut self.in_building);
+        self.graph_end = self.building_end;
     }
 
     /// What was to be built stays young. The next attempt waits until as many rows have arrived again, so that
     /// a fault that repeats itself does not take a core for good.
     pub fn build_fails(&mut self) {
         self.in_young += std::mem::take(&mut self.in_building);
-        self.building_end = self.graphs_end;
-        self.retry_at = self.next_stamp + (self.next_stamp - self.graphs_end).max(DUE_ROWS_MIN);
+        self.building_end = self.graph_end;
+        self.retry_at = self.next_stamp + (self.next_stamp - self.graph_end).max(DUE_ROWS_MIN);
     }
 
-    /// Whether the young rows are due, `rows` being those of all graphs, dead or alive.
+    /// Whether the young rows are due, `rows` being those of the graph, dead or alive.
     ///
-    /// The more the graphs hold, the more may be young: the work of merging them grows less.
+    /// The more the graph holds, the more may be young: copying it grows less.
     pub fn are_young_due(&self, rows: usize) -> bool {
-        let due_rows = (rows as u64 / 8).clamp(DUE_ROWS_MIN, DUE_ROWS_MAX);
+        let due_rows = (rows as u64 / DUE_SHARE).clamp(DUE_ROWS_MIN, DUE_ROWS_MAX);
         self.next_stamp >= self.retry_at && self.next_stamp - self.building_end >= due_rows
     }
 
-    /// Whether more than a quarter of the graphs' rows is dead.
-    pub fn are_graphs_due(&self, rows: usize) -> bool {
-        self.next_stamp >= self.retry_at && (rows - self.in_graphs) * 4 > rows
+    /// Whether more than a quarter of the graph's rows is dead.
+    pub fn is_graph_due(&self, rows: usize) -> bool {
+        self.next_stamp >= self.retry_at && (rows - self.in_graph) * 4 > rows
     }
 
     /// Current vectors that are due for a graph and not in one yet.
@@ -131,7 +139,7 @@ mod tests {
         census.remove(stamps[0]);
         let late = census.add();
         assert_eq!(
-            (census.in_graphs, census.in_building, census.in_young),
+            (census.in_graph, census.in_building, census.in_young),
             (0, 4_999, 1)
         );
         assert_eq!(census.unbuilt(0), 4_999);
@@ -139,13 +147,13 @@ mod tests {
         census.remove(stamps[1]);
         census.remove(late);
         assert_eq!(
-            (census.in_graphs, census.in_building, census.in_young),
+            (census.in_graph, census.in_building, census.in_young),
             (4_998, 0, 0)
         );
         assert_eq!(census.unbuilt(5_000), 0);
-        assert!(!census.are_graphs_due(5_000));
+        assert!(!census.is_graph_due(5_000));
         (2..1_300).for_each(|stamp| census.remove(stamps[stamp]));
-        assert!(census.are_graphs_due(5_000));
+        assert!(census.is_graph_due(5_000));
     }
 
     #[test]

@@ -2,28 +2,32 @@
 //!
 //! Codes choose the candidates; the score of a hit is always computed from the vector itself.
 
-use super::{Metric, Slot, kernel};
+use super::column::Column;
+use super::kernel::{self, Factors};
+use super::nearest::Scored;
+use super::{Metric, Slot};
 
 /// Rows of codes, each with the slot and the stamp of the vector that it stands for.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Rows {
-    dimensions: usize,
-    codes: Vec<i8>,
-    terms: Vec<Term>,
-    slots: Vec<Slot>,
-    stamps: Vec<u64>,
+    pub(super) dimensions: usize,
+    pub(super) codes: Column<u8>,
+    /// Factor and bias of each row, as in [`Term`].
+    pub(super) terms: Column<[f32; 2]>,
+    pub(super) slots: Column<u32>,
+    pub(super) stamps: Column<u64>,
 }
 
 /// What turns the product of two codes into a score: `factor * query's factor * product + bias`.
 #[derive(Clone, Copy)]
-pub struct Term {
-    pub factor: f32,
-    pub bias: f32,
+struct Term {
+    factor: f32,
+    bias: f32,
 }
 
-/// A query as codes.
+/// What rows are scored against: a query as a code, or a row.
 pub struct QueryCode {
-    codes: Vec<i8>,
+    factors: Factors,
     factor: f32,
 }
 
@@ -31,47 +35,20 @@ impl Rows {
     pub fn with_capacity(dimensions: usize, rows: usize) -> Rows {
         Rows {
             dimensions,
-            codes: Vec::with_capacity(rows * dimensions),
-            terms: Vec::with_capacity(rows),
-            slots: Vec::with_capacity(rows),
-            stamps: Vec::with_capacity(rows),
+            codes: Vec::with_capacity(rows * dimensions).into(),
+            terms: Vec::with_capacity(rows).into(),
+            slots: Vec::with_capacity(rows).into(),
+            stamps: Vec::with_capacity(rows).into(),
         }
     }
 
-    /// Rows of columns that were read; `None` if those are not of one length.
-    pub fn from_columns(
-        dimensions: usize,
-        codes: Vec<i8>,
-        terms: Vec<Term>,
-        slots: Vec<Slot>,
-        stamps: Vec<u64>,
-    ) -> Option<Rows> {
-        let rows = slots.len();
-        let fits =
-            terms.len() == rows && stamps.len() == rows && Some(codes.len()) == rows.checked_mul(dimensions);
-        fits.then_some(Rows {
-            dimensions,
-            codes,
-            terms,
-            slots,
-            stamps,
-        })
-    }
-
-    pub fn codes(&self) -> &[i8] {
-        &self.codes
-    }
-
-    pub fn terms(&self) -> &[Term] {
-        &self.terms
-    }
-
-    pub fn slots(&self) -> &[Slot] {
-        &self.slots
-    }
-
-    pub fn stamps(&self) -> &[u64] {
-        &self.stamps
+    /// Whether these are columns of one length.
+    pub(super) fn are_sound(&self) -> bool {
+        let rows = self.len();
+        self.terms.len() == rows
+            && self.stamps.len() == rows
+            && self.dimensions > 0
+            && Some(self.codes.len()) == rows.checked_mul(self.dimensions)
     }
 
     pub fn dimensions(&self) -> usize {
@@ -83,63 +60,78 @@ impl Rows {
     }
 
     pub fn slot(&self, row: usize) -> Slot {
-        self.slots[row]
+        Slot(self.slots[row])
     }
 
     pub fn stamp(&self, row: usize) -> u64 {
         self.stamps[row]
     }
 
-    pub fn code(&self, row: usize) -> &[i8] {
+    pub fn code(&self, row: usize) -> &[u8] {
         &self.codes[row * self.dimensions..][..self.dimensions]
     }
 
-    pub fn term(&self, row: usize) -> Term {
-        self.terms[row]
+    fn term(&self, row: usize) -> Term {
+        let [factor, bias] = self.terms[row];
+        Term { factor, bias }
+    }
+
+    pub fn bias(&self, row: usize) -> f32 {
+        self.term(row).bias
     }
 
     /// Appends a vector as a code.
     pub fn push(&mut self, vector: &[f32], metric: Metric, slot: Slot, stamp: u64) {
         debug_assert_eq!(vector.len(), self.dimensions);
-        let start = self.codes.len();
-        let scale = encode(vector, &mut self.codes);
-        self.terms.push(Term::new(&self.codes[start..], scale, metric));
-        self.slots.push(slot);
-        self.stamps.push(stamp);
+        let (code, scale) = encode(vector);
+        let term = Term::new(&code, scale, metric);
+        self.codes
+            .to_mut()
+            .extend(code.iter().map(|value| value.cast_unsigned() ^ kernel::ZERO));
+        self.terms.to_mut().push([term.factor, term.bias]);
+        self.slots.to_mut().push(slot.0);
+        self.stamps.to_mut().push(stamp);
     }
 
     /// Appends a row of another block.
     pub fn push_row(&mut self, from: &Rows, row: usize) {
-        self.codes.extend_from_slice(from.code(row));
-        self.terms.push(from.terms[row]);
-        self.slots.push(from.slots[row]);
-        self.stamps.push(from.stamps[row]);
+        self.codes.to_mut().extend_from_slice(from.code(row));
+        self.terms.to_mut().push(from.terms[row]);
+        self.slots.to_mut().push(from.slots[row]);
+        self.stamps.to_mut().push(from.stamps[row]);
     }
 
-    /// Appends another block's rows, all of them.
-    pub fn extend(&mut self, from: &Rows) {
-        self.codes.extend_from_slice(&from.codes);
-        self.terms.extend_from_slice(&from.terms);
-        self.slots.extend_from_slice(&from.slots);
-        self.stamps.extend_from_slice(&from.stamps);
-    }
-
-    /// Approximate scores of all rows, greater is nearer, in `scores`.
+    /// Scores of all rows, greater is nearer, in `scores`.
     pub fn scores(&self, query: &QueryCode, scores: &mut Scores) {
         scores.products.resize(self.len(), 0);
-        kernel::dot_block(&query.codes, &self.codes, &mut scores.products);
-        scores.finish(query, self.terms.iter().copied());
+        kernel::products(&query.factors, &self.codes, &mut scores.products);
+        scores.finish(query, (0..self.len()).map(|row| self.term(row)));
     }
 
-    /// Approximate scores of some rows.
+    /// Scores of some rows.
     pub fn scores_at(&self, query: &QueryCode, rows: &[u32], scores: &mut Scores) {
         scores.products.resize(rows.len(), 0);
-        kernel::dot_rows(&query.codes, &self.codes, rows, &mut scores.products);
-        scores.finish(query, rows.iter().map(|&row| self.terms[row as usize]));
+        kernel::products_at(&query.factors, &self.codes, rows, &mut scores.products);
+        scores.finish(query, rows.iter().map(|&row| self.term(row as usize)));
+    }
+
+    pub fn score(&self, query: &QueryCode, row: u32) -> Scored {
+        let mut product = [0];
+        kernel::products_at(&query.factors, &self.codes, &[row], &mut product);
+        let score = self.term(row as usize).score(query, product[0]);
+        Scored { score, id: row }
+    }
+
+    /// What other rows are scored against to be compared with this one.
+    pub fn as_query(&self, row: usize) -> QueryCode {
+        QueryCode {
+            factors: Factors::of_row(self.code(row)),
+            factor: self.term(row).factor,
+        }
     }
 }
 
-/// Scores of a scan, in memory that is used again.
+/// Scores of several rows, in memory that is used again.
 #[derive(Default)]
 pub struct Scores {
     products: Vec<i32>,
@@ -159,7 +151,8 @@ impl Term {
     /// Under cosine the scale of a code plays no part. Under L2 the score is half of `|query|² - distance²`,
     /// with `|query|²` left out.
     fn new(code: &[i8], scale: f32, metric: Metric) -> Term {
-        let square = kernel::dot_codes(code, code) as f32;
+        let square: i32 = code.iter().map(|&value| i32::from(value).pow(2)).sum();
+        let square = square as f32;
         match metric {
             Metric::Cosine if square == 0.0 => Term {
                 factor: 0.0,
@@ -187,14 +180,21 @@ impl Term {
 
 impl QueryCode {
     pub fn new(query: &[f32]) -> QueryCode {
-        let mut codes = Vec::with_capacity(query.len());
-        let factor = encode(query, &mut codes);
-        QueryCode { codes, factor }
+        let (code, scale) = encode(query);
+        QueryCode {
+            factors: Factors::new(code),
+            factor: scale,
+        }
+    }
+
+    /// The code that a row of this vector has.
+    pub fn row(&self) -> Vec<u8> {
+        self.factors.row().collect()
     }
 }
 
-/// Appends a vector's code: its components as multiples of the scale that is returned.
-fn encode(vector: &[f32], codes: &mut Vec<i8>) -> f32 {
+/// A vector's code: its components as multiples of the scale that comes with it.
+fn encode(vector: &[f32]) -> (Vec<i8>, f32) {
     let largest = vector
         .iter()
         .fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -205,8 +205,8 @@ fn encode(vector: &[f32], codes: &mut Vec<i8>) -> f32 {
     } else {
         scale.recip()
     };
-    codes.extend(vector.iter().map(|value| (value * inverse).round() as i8));
-    scale
+    let code = vector.iter().map(|value| (value * inverse).round() as i8);
+    (code.collect(), scale)
 }
 
 #[cfg(test)]
@@ -238,7 +238,7 @@ mod tests {
         for length in [0.0, 1e-45, 1e-38, 1e38, f32::MAX] {
             let mut rows = Rows::with_capacity(2, 1);
             rows.push(&[length, -length], Metric::Cosine, Slot(0), 0);
-            let expected = if length < 1e-30 { [0, 0] } else { [127, -127] };
+            let expected = if length < 1e-30 { [128, 128] } else { [255, 1] };
             assert_eq!(rows.code(0), expected, "{length}");
             assert!(rows.term(0).factor.is_finite());
         }

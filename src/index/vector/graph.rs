@@ -1,95 +1,70 @@
-//! A frozen graph: rows of codes, their links in one array, and the search along them.
+//! A frozen graph: rows of codes, and layers of links between them.
 //!
-//! A graph never changes. Which of its rows are still current is the table's matter, so the search asks for
-//! every row that would become a hit, and goes on through rows that may not.
+//! A graph never changes; which of its rows are dead is kept beside it, in [`Marks`](super::marks::Marks).
 
-use std::cell::RefCell;
-use std::collections::BinaryHeap;
-
+use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
-use super::codes::{QueryCode, Rows, Scores};
-use super::nearest::{Nearest, Scored};
+use super::Slot;
+use super::beam::Beam;
+use super::codes::{QueryCode, Rows};
+use super::links::{Frozen, Links, Open};
+use super::nearest::Scored;
+use super::twins::Twins;
 
-/// A navigable graph over rows.
+/// A navigable graph over rows, of which there is at least one.
 pub struct Graph {
     rows: Rows,
-    /// Where every search begins.
-    pub(super) entry: u32,
-    /// Of each row, in order.
-    pub(super) links: Links,
-    /// Sparse layers, from the top down.
-    pub(super) upper: Vec<Layer>,
+    /// From the lowest up. The lowest has all rows, each above it the first so many of those below; every search
+    /// begins at row 0.
+    layers: Vec<Frozen>,
+    /// By slot: its row, or [`NO_ROW`].
+    row_of: Vec<u32>,
+    twins: Twins,
 }
 
-/// The neighbours of numbered nodes, one node's after another's.
-pub(super) struct Links {
-    pub ends: Vec<u32>,
-    pub neighbours: Vec<u32>,
-}
-
-/// A layer that has some of the rows only.
-pub(super) struct Layer {
-    /// Ascending.
-    pub rows: Vec<u32>,
-    pub links: Links,
-}
-
-/// What a builder found: the lists from which a graph is frozen.
-pub struct Lists {
-    pub entry: u32,
-    /// Of each row, in order.
-    pub base: Vec<Vec<u32>>,
-    /// From the lowest up: rows ascending, with their neighbours.
-    pub upper: Vec<Vec<(u32, Vec<u32>)>>,
-}
-
-thread_local! {
-    /// The rows that a search has seen, a bit each: used again by the thread's next search.
-    static SEEN: RefCell<Seen> = RefCell::default();
-}
+const NO_ROW: u32 = u32::MAX;
 
 impl Graph {
-    pub fn freeze(rows: Rows, mut lists: Lists) -> Graph {
-        link_islands(lists.entry, &mut lists.base);
-        let upper = lists.upper.into_iter().rev().map(|layer| {
-            let (rows, neighbours): (Vec<u32>, Vec<Vec<u32>>) = layer.into_iter().unzip();
-            Layer {
-                rows,
-                links: Links::new(neighbours),
-            }
-        });
-        Graph {
-            rows,
-            entry: lists.entry,
-            upper: upper.collect(),
-            links: Links::new(lists.base),
-        }
+    /// Freezes what a builder has linked: `layers` from the lowest up.
+    pub fn freeze(rows: Rows, layers: &[Open]) -> Graph {
+        let mut layers: Vec<Frozen> = layers.iter().map(|layer| Frozen::new(layer.lists())).collect();
+        link_islands(&rows, &mut layers);
+        Graph::new(rows, layers)
     }
 
-    /// A graph that was read; `None` if a search could leave it.
-    pub(super) fn from_parts(rows: Rows, entry: u32, links: Links, upper: Vec<Layer>) -> Option<Graph> {
-        let nodes = rows.len();
-        let is_row = |row: &u32| (*row as usize) < nodes;
-        let sound = is_row(&entry)
-            && links.fit(nodes, nodes)
-            && upper.iter().all(|layer| {
-                layer.rows.is_sorted()
-                    && layer.rows.iter().all(is_row)
-                    && layer.links.fit(layer.rows.len(), nodes)
+    /// A graph that was read, of an index with so many slots; `None` if a search could go astray in it.
+    pub(super) fn from_parts(rows: Rows, layers: Vec<Frozen>, slots: usize) -> Option<Graph> {
+        let mut below = rows.len();
+        let sound = rows.are_sound()
+            && layers.first().is_some_and(|lowest| lowest.rows() == below)
+            && layers.iter().all(|layer| {
+                let is_smaller = (1..=below).contains(&layer.rows());
+                below = layer.rows();
+                is_smaller && layer.are_sound()
             });
-        sound.then_some(Graph {
+        let has_slots = rows.slots.iter().all(|&slot| (slot as usize) < slots);
+        (sound && has_slots).then(|| Graph::new(rows, layers))
+    }
+
+    fn new(rows: Rows, layers: Vec<Frozen>) -> Graph {
+        let slots = rows.slots.iter().max().map_or(0, |&last| last as usize + 1);
+        let mut row_of = vec![NO_ROW; slots];
+        for (row, &slot) in (0..).zip(rows.slots.iter()) {
+            row_of[slot as usize] = row;
+        }
+        Graph {
+            twins: Twins::new(&rows),
             rows,
-            entry,
-            links,
-            upper,
-        })
+            layers,
+            row_of,
+        }
     }
 
     /// What tells this graph from every other of its index: no two vectors ever have one stamp.
     pub fn name(&self) -> String {
         let mut hash = Xxh3::new();
-        for stamp in self.rows.stamps() {
+        for stamp in self.rows.stamps.iter() {
             hash.update(&stamp.to_le_bytes());
         }
         format!("{:032x}", hash.digest128())
@@ -99,230 +74,90 @@ impl Graph {
         &self.rows
     }
 
-    /// The about `width` best rows that `accept` lets pass, best first, by the scores of their codes.
-    ///
-    /// `None` if more than `rows_max` rows had to be seen: where few rows pass, something else is quicker.
-    pub fn search(
+    pub(super) fn layers(&self) -> &[Frozen] {
+        &self.layers
+    }
+
+    /// The row of a slot, which may be dead.
+    pub fn row_of(&self, slot: Slot) -> Option<u32> {
+        let row = *self.row_of.get(slot.0 as usize)?;
+        (row != NO_ROW).then_some(row)
+    }
+
+    /// The about `width` rows nearest to the query, best first, by the scores of their codes.
+    pub fn search(&self, query: &QueryCode, width: usize, beam: &mut Beam) -> Vec<Scored> {
+        let start = self.descend(query, beam);
+        beam.search(&self.rows, &self.layers[0], query, &[start.id], width)
+    }
+
+    /// The same among rows that pass, from some of those on.
+    pub fn search_among(
         &self,
         query: &QueryCode,
+        seeds: &[u32],
         width: usize,
-        rows_max: usize,
-        mut accept: impl FnMut(usize) -> bool,
-    ) -> Option<Vec<Scored>> {
-        let mut scores = Scores::default();
-        let mut rows_left = rows_max;
-        let start = self.descend(query, &mut scores);
-        SEEN.with_borrow_mut(|seen| {
-            seen.reset(self.rows.len());
-            seen.insert(start.id);
-            let mut best = Nearest::new(width);
-            if accept(start.id as usize) {
-                best.push(start);
-            }
-            let mut ahead = BinaryHeap::from([start]);
-            let mut fresh = Vec::new();
-            while let Some(next) = ahead.pop() {
-                if best.worst().is_some_and(|worst| next < worst) {
-                    break;
-                }
-                fresh.clear();
-                fresh.extend(
-                    self.links
-                        .of(next.id as usize)
-                        .iter()
-                        .copied()
-                        .filter(|&row| seen.insert(row)),
-                );
-                rows_left = rows_left.checked_sub(fresh.len())?;
-                self.rows.scores_at(query, &fresh, &mut scores);
-                for (&id, &score) in fresh.iter().zip(&scores.values) {
-                    let found = Scored { score, id };
-                    if best.takes(found) {
-                        ahead.push(found);
-                        if accept(id as usize) {
-                            best.push(found);
-                        }
-                    }
-                }
-            }
-            Some(best.into_sorted())
-        })
+        passes: impl Fn(u32) -> bool,
+        beam: &mut Beam,
+    ) -> Vec<Scored> {
+        beam.search_among(&self.rows, &self.layers[0], query, seeds, width, passes)
+    }
+
+    /// Rows with the very code of the query: a vector that is in the index finds itself.
+    pub fn twins(&self, query: &QueryCode) -> impl Iterator<Item = u32> {
+        self.twins.of(&self.rows, query)
     }
 
     /// Walks the sparse layers to a row near the query.
-    fn descend(&self, query: &QueryCode, scores: &mut Scores) -> Scored {
-        self.rows.scores_at(query, &[self.entry], scores);
-        let mut here = Scored {
-            score: scores.values[0],
-            id: self.entry,
-        };
-        for layer in &self.upper {
-            loop {
-                let neighbours = layer.links_of(here.id);
-                self.rows.scores_at(query, neighbours, scores);
-                let found = neighbours
-                    .iter()
-                    .zip(&scores.values)
-                    .map(|(&id, &score)| Scored { score, id });
-                match found.max() {
-                    Some(better) if better > here => here = better,
-                    _ => break,
+    pub fn descend(&self, query: &QueryCode, beam: &mut Beam) -> Scored {
+        let start = self.rows.score(query, 0);
+        let sparse = self.layers.iter().skip(1).rev();
+        sparse.fold(start, |here, layer| beam.descend(&self.rows, layer, query, here))
+    }
+}
+
+/// Adds links until every row can be reached from the first.
+///
+/// Builders cut long lists to the nearest neighbours, and so drop the only way to some row now and then.
+fn link_islands(rows: &Rows, layers: &mut [Frozen]) {
+    let Some((lowest, _)) = layers.split_first_mut() else {
+        return;
+    };
+    let mut is_reached = vec![false; rows.len()];
+    let mut extra: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
+    let mut beam = Beam::default();
+    let mut ahead = vec![0];
+    is_reached[0] = true;
+    let mut next = 0;
+    loop {
+        while let Some(row) = ahead.pop() {
+            for &neighbour in lowest.of(row) {
+                if !std::mem::replace(&mut is_reached[neighbour as usize], true) {
+                    ahead.push(neighbour);
                 }
             }
         }
-        here
-    }
-}
-
-impl Layer {
-    fn links_of(&self, row: u32) -> &[u32] {
-        self.rows
-            .binary_search(&row)
-            .map_or(&[], |node| self.links.of(node))
-    }
-}
-
-impl Links {
-    fn new(lists: Vec<Vec<u32>>) -> Links {
-        let mut links = Links {
-            ends: Vec::with_capacity(lists.len()),
-            neighbours: Vec::with_capacity(lists.iter().map(Vec::len).sum()),
+        let Some(island) = (next..rows.len()).find(|&row| !is_reached[row]) else {
+            break;
         };
-        for list in lists {
-            links.neighbours.extend(list);
-            links.ends.push(links.neighbours.len() as u32);
-        }
-        links
-    }
-
-    /// Whether these are the lists of so many nodes, of neighbours among so many rows.
-    fn fit(&self, nodes: usize, rows: usize) -> bool {
-        self.ends.len() == nodes
-            && self.ends.is_sorted()
-            && self.ends.last().map_or(0, |end| *end as usize) == self.neighbours.len()
-            && self.neighbours.iter().all(|row| (*row as usize) < rows)
-    }
-
-    fn of(&self, node: usize) -> &[u32] {
-        let start = if node == 0 { 0 } else { self.ends[node - 1] };
-        &self.neighbours[start as usize..self.ends[node] as usize]
-    }
-}
-
-/// Adds links until every row can be reached from the entry.
-///
-/// Builders cut long lists to the nearest neighbours, and so drop the only way to some row now and then.
-fn link_islands(entry: u32, lists: &mut [Vec<u32>]) {
-    let mut seen = Seen::default();
-    seen.reset(lists.len());
-    let mut ahead = Vec::new();
-    let mut visit = |from: u32, lists: &[Vec<u32>], seen: &mut Seen| {
-        ahead.push(from);
-        seen.insert(from);
-        while let Some(row) = ahead.pop() {
-            ahead.extend(
-                lists[row as usize]
-                    .iter()
-                    .copied()
-                    .filter(|&row| seen.insert(row)),
-            );
-        }
-    };
-    visit(entry, lists, &mut seen);
-    for row in 0..lists.len() as u32 {
-        if !seen.contains(row) {
-            let known = lists[row as usize]
-                .iter()
-                .copied()
-                .find(|&row| seen.contains(row));
-            lists[known.unwrap_or(entry) as usize].push(row);
-            visit(row, lists, &mut seen);
-        }
-    }
-}
-
-/// A set of rows.
-#[derive(Default)]
-struct Seen {
-    words: Vec<u64>,
-}
-
-impl Seen {
-    fn reset(&mut self, rows: usize) {
-        self.words.clear();
-        self.words.resize(rows.div_ceil(64), 0);
-    }
-
-    fn contains(&self, row: u32) -> bool {
-        self.words[row as usize / 64] & (1 << (row % 64)) != 0
-    }
-
-    /// Whether the row is new.
-    fn insert(&mut self, row: u32) -> bool {
-        let (word, bit) = (&mut self.words[row as usize / 64], 1 << (row % 64));
-        let is_new = *word & bit == 0;
-        *word |= bit;
-        is_new
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::{Metric, Slot};
-    use super::*;
-
-    /// Points on a line, each linked with the next one only, and one that no other points to.
-    fn line() -> Graph {
-        let mut rows = Rows::with_capacity(2, 10);
-        for row in 0..10 {
-            rows.push(&[row as f32, 1.0], Metric::L2, Slot(row), u64::from(row));
-        }
-        let mut base: Vec<Vec<u32>> = (0..9_u32)
-            .map(|row| vec![row.saturating_sub(1), (row + 1).min(8)])
-            .collect();
-        base.push(vec![8]);
-        Graph::freeze(
-            rows,
-            Lists {
-                entry: 0,
-                base,
-                upper: vec![vec![(0, vec![5]), (5, vec![0])]],
-            },
-        )
-    }
-
-    fn rows(graph: &Graph, query: f32, width: usize, accept: impl FnMut(usize) -> bool) -> Vec<u32> {
-        let found = graph.search(&QueryCode::new(&[query, 1.0]), width, 100, accept);
-        found
-            .expect("there are less than 100 rows")
-            .iter()
+        next = island;
+        // A search sees reached rows only, and ends near the island.
+        let query = rows.as_query(island);
+        let shore = beam.search(rows, lowest, &query, &[0], SHORE_WIDTH);
+        let from = shore
+            .into_iter()
             .map(|found| found.id)
-            .collect()
+            .min_by_key(|row| extra.get(row).map_or(0, Vec::len));
+        extra.entry(from.unwrap_or(0)).or_default().push(island as u32);
+        is_reached[island] = true;
+        ahead.push(island as u32);
     }
-
-    #[test]
-    fn a_search_goes_on_through_rows_that_may_not_be_hits() {
-        assert_eq!(rows(&line(), 8.0, 2, |_| true)[0], 8);
-        assert_eq!(rows(&line(), 8.0, 2, |row| row < 3), [2, 1]);
-        assert!(rows(&line(), 8.0, 2, |_| false).is_empty());
-    }
-
-    #[test]
-    fn a_search_that_sees_too_many_rows_gives_up() {
-        let query = QueryCode::new(&[0.0, 1.0]);
-        assert!(line().search(&query, 2, 5, |row| row > 6).is_none());
-        assert!(line().search(&query, 2, 9, |row| row > 6).is_some());
-    }
-
-    #[test]
-    fn a_row_that_no_list_named_is_found() {
-        assert_eq!(rows(&line(), 9.0, 1, |_| true), [9]);
-    }
-
-    #[test]
-    fn the_sparse_layers_are_a_way_to_a_near_row() {
-        let graph = line();
-        let start = graph.descend(&QueryCode::new(&[6.0, 1.0]), &mut Scores::default());
-        assert_eq!(start.id, 5);
+    if !extra.is_empty() {
+        let lists: Vec<Vec<u32>> = (0..rows.len() as u32)
+            .map(|row| [lowest.of(row), extra.get(&row).map_or(&[], Vec::as_slice)].concat())
+            .collect();
+        *lowest = Frozen::new(lists.iter().map(Vec::as_slice));
     }
 }
+
+/// Rows near an island among which the one is chosen that leads there.
+const SHORE_WIDTH: usize = 16;

@@ -1,38 +1,110 @@
 //! The innermost loops: products of int8 codes and of floats.
 //!
-//! Plain loops, compiled for several instruction sets; the best one is chosen at run time. The sums of
-//! floats have a fixed number of lanes, so that a score has the same bits on every machine.
+//! A row's code is kept as unsigned bytes, 128 above its value, and what it is multiplied with as signed ones:
+//! that is how processors multiply bytes. The best instruction set is chosen at run time. Sums of integers are
+//! the same in any order, and the sums of floats have a fixed number of lanes: a score has the same bits on every
+//! machine. NEON is compiled from the same loops, and has not been run.
+
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use multiversion::multiversion;
+
+/// What stands for zero in a row's code.
+pub const ZERO: u8 = 128;
 
 /// Partial sums kept by the loops over floats: two registers of AVX-512, four of AVX2.
 const LANES: usize = 32;
 
-/// The product of two codes of the same length.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-pub fn dot_codes(a: &[i8], b: &[i8]) -> i32 {
-    dot(a, b)
+/// A code that rows' codes are multiplied with.
+pub struct Factors {
+    values: Vec<i8>,
+    /// What the zeroes of a row's code add to a product of bytes.
+    excess: i32,
 }
 
-/// The products of `query` with each row of a block of contiguous codes.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-pub fn dot_block(query: &[i8], codes: &[i8], products: &mut [i32]) {
-    for (product, row) in products.iter_mut().zip(codes.chunks_exact(query.len())) {
-        *product = dot(query, row);
+impl Factors {
+    pub fn new(values: Vec<i8>) -> Factors {
+        let sum: i32 = values.iter().map(|&value| i32::from(value)).sum();
+        Factors {
+            values,
+            excess: i32::from(ZERO) * sum,
+        }
+    }
+
+    pub fn of_row(row: &[u8]) -> Factors {
+        Factors::new(row.iter().map(|byte| (byte ^ ZERO).cast_signed()).collect())
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The code that a row of the same values has.
+    pub fn row(&self) -> impl Iterator<Item = u8> + '_ {
+        self.values.iter().map(|value| value.cast_unsigned() ^ ZERO)
     }
 }
 
-/// The products of `query` with the given rows of contiguous codes.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
-pub fn dot_rows(query: &[i8], codes: &[i8], rows: &[u32], products: &mut [i32]) {
+/// The products with each row of a block of contiguous codes.
+pub fn products(factors: &Factors, codes: &[u8], products: &mut [i32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(vnni) = vnni::Vnni::get() {
+        return vnni.products(factors, codes, products);
+    }
+    products_by_loop(factors, codes, products);
+}
+
+/// The products with the given rows of contiguous codes.
+///
+/// # Panics
+/// A row is not there.
+pub fn products_at(factors: &Factors, codes: &[u8], rows: &[u32], products: &mut [i32]) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(vnni) = vnni::Vnni::get() {
+        return vnni.products_at(factors, codes, rows, products);
+    }
+    products_at_by_loop(factors, codes, rows, products);
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn products_by_loop(factors: &Factors, codes: &[u8], products: &mut [i32]) {
+    for (product, row) in products.iter_mut().zip(codes.chunks_exact(factors.len())) {
+        *product = product_by_loop(factors, row);
+    }
+}
+
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn products_at_by_loop(factors: &Factors, codes: &[u8], rows: &[u32], products: &mut [i32]) {
     for (product, &row) in products.iter_mut().zip(rows) {
-        let start = row as usize * query.len();
-        *product = dot(query, &codes[start..start + query.len()]);
+        *product = product_by_loop(factors, code_of(codes, factors.len(), row));
     }
+}
+
+/// Asks the memory for values that are going to be read.
+#[inline]
+pub fn prefetch<T>(values: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    vnni::prefetch(values);
+}
+
+#[inline(always)]
+fn code_of(codes: &[u8], dimensions: usize, row: u32) -> &[u8] {
+    &codes[row as usize * dimensions..][..dimensions]
+}
+
+#[inline(always)]
+fn product_by_loop(factors: &Factors, row: &[u8]) -> i32 {
+    // Written through i16, which compilers know as multiply-and-add of pairs. 4,096 products of at most
+    // 128 * 128 fit.
+    let values = factors.values.iter().zip(row);
+    values
+        .map(|(&a, &b)| i32::from(i16::from(a) * i16::from((b ^ ZERO).cast_signed())))
+        .sum()
 }
 
 /// The product of two vectors, and the squared length of the second.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
     let (mut products, mut squares) = ([0.0; LANES], [0.0; LANES]);
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
@@ -51,7 +123,7 @@ pub fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {
 }
 
 /// The squared distance of two vectors.
-#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2"))]
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     let mut squares = [0.0; LANES];
     let (a_lanes, a_rest) = a.as_chunks::<LANES>();
@@ -67,12 +139,48 @@ pub fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
     squares.iter().sum()
 }
 
-#[inline(always)]
-fn dot(a: &[i8], b: &[i8]) -> i32 {
-    // Written through i16, which compilers know as multiply-and-add of pairs. 4,096 products of at most
-    // 127 * 127 fit.
-    a.iter()
-        .zip(b)
-        .map(|(&a, &b)| i32::from(i16::from(a) * i16::from(b)))
-        .sum()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The product as it is defined.
+    fn expected(values: &[i8], row: &[u8]) -> i32 {
+        let terms = values.iter().zip(row);
+        terms.map(|(&a, &b)| i32::from(a) * (i32::from(b) - 128)).sum()
+    }
+
+    #[test]
+    fn every_instruction_set_gives_the_same_products() {
+        for dimensions in [1, 2, 50, 63, 64, 65, 127, 128, 129, 384, 4_096] {
+            let byte = |n: usize| (n * 167 % 251 + n / 251 % 5) as u8;
+            let mut codes: Vec<u8> = (0..9 * dimensions).map(byte).collect();
+            codes[..dimensions].fill(0);
+            let mut values: Vec<i8> = (0..dimensions).map(|n| byte(n + 7).cast_signed()).collect();
+            values[0] = -128;
+            let factors = Factors::new(values.clone());
+            let rows = [8, 0, 3, 3, 5, 1, 7];
+            let at = rows.map(|row| expected(&values, code_of(&codes, dimensions, row)));
+            let all: Vec<_> = codes
+                .chunks(dimensions)
+                .map(|row| expected(&values, row))
+                .collect();
+
+            let mut found = [0; 7];
+            products_at(&factors, &codes, &rows, &mut found);
+            assert_eq!(found, at, "{dimensions} dimensions");
+            products_at_by_loop(&factors, &codes, &rows, &mut found);
+            assert_eq!(found, at, "{dimensions} dimensions");
+            let mut found = [0; 9];
+            products(&factors, &codes, &mut found);
+            assert_eq!(found, *all, "{dimensions} dimensions");
+            products_by_loop(&factors, &codes, &mut found);
+            assert_eq!(found, *all, "{dimensions} dimensions");
+        }
+    }
+
+    #[test]
+    fn a_row_is_the_factors_that_it_becomes() {
+        let row: Vec<u8> = (0..=255).collect();
+        assert!(Factors::of_row(&row).row().eq(row.iter().copied()));
+    }
 }

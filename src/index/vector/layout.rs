@@ -1,90 +1,81 @@
 //! A graph as bytes: counts, then each array as it is in memory, little-endian, at a multiple of 64.
+//!
+//! So a mapped file is searched as it lies.
 
 use std::io::{self, Write};
 
-use super::Slot;
-use super::codes::{Rows, Term};
-use super::graph::{Graph, Layer, Links};
+use bytemuck::Pod;
+use bytes::Bytes;
 
-/// Where an array may begin: a cache line, so that a mapped file can be scanned as it lies.
+use super::codes::Rows;
+use super::column::Column;
+use super::graph::Graph;
+use super::links::Frozen;
+
+const _: () = assert!(
+    cfg!(target_endian = "little"),
+    "graphs are written as they are in memory"
+);
+
+/// Where an array begins: a cache line.
 const ALIGNMENT: usize = 64;
 
-/// Values turned into bytes at once.
-const CHUNK: usize = 4_096;
-
-/// Each sparse layer has a sixteenth of the rows below: more would be no graph of ours.
-const LAYERS_MAX: usize = 64;
+/// Each layer has a sixteenth of the rows below: more would be no graph of ours.
+const LAYERS_MAX: u64 = 64;
 
 pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let rows = graph.rows();
-    let mut layers = Vec::new();
-    for layer in &graph.upper {
-        layers.extend([layer.rows.len() as u64, layer.links.neighbours.len() as u64]);
-    }
-    let counts = [
+    let mut counts = vec![
         rows.dimensions() as u64,
         rows.len() as u64,
-        u64::from(graph.entry),
-        graph.links.neighbours.len() as u64,
-        graph.upper.len() as u64,
+        graph.layers().len() as u64,
     ];
+    for layer in graph.layers() {
+        counts.extend([layer.rows() as u64, layer.neighbours.len() as u64]);
+    }
     let mut out = Arrays { out, written: 0 };
-    out.write(&counts, u64::to_le_bytes)?;
-    out.write(&layers, u64::to_le_bytes)?;
-    out.write(rows.codes(), i8::to_le_bytes)?;
-    out.write(rows.terms(), |term| {
-        let (factor, bias) = (term.factor.to_bits(), term.bias.to_bits());
-        (u64::from(factor) | u64::from(bias) << 32).to_le_bytes()
-    })?;
-    out.write(rows.slots(), |slot| slot.0.to_le_bytes())?;
-    out.write(rows.stamps(), u64::to_le_bytes)?;
-    out.write_links(&graph.links)?;
-    for layer in &graph.upper {
-        out.write(&layer.rows, u32::to_le_bytes)?;
-        out.write_links(&layer.links)?;
+    out.write(&counts)?;
+    out.write(&rows.codes)?;
+    out.write(&rows.terms)?;
+    out.write(&rows.slots)?;
+    out.write(&rows.stamps)?;
+    for layer in graph.layers() {
+        out.write(&layer.ends)?;
+        out.write(&layer.neighbours)?;
     }
     Ok(())
 }
 
-/// The graph that was written; `None` if these bytes are none that a search could trust.
-pub fn read(bytes: &[u8]) -> Option<Graph> {
-    let mut from = Bytes { bytes, read: 0 };
-    let counts = from.read(5, u64::from_le_bytes)?;
-    let counts: Vec<usize> = counts
-        .into_iter()
-        .map(|count| usize::try_from(count).ok())
-        .collect::<Option<_>>()?;
-    let [dimensions, rows, entry, neighbours, layers] = counts[..] else {
+/// The graph that was written, of an index with so many slots; `None` if these bytes are none that a search could
+/// trust.
+pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
+    let header: Column<u64> = Column::stored(bytes.get(..24).map(|_| bytes.slice(..24))?)?;
+    let [dimensions, rows, layers] = header[..] else {
         return None;
     };
     if layers > LAYERS_MAX {
         return None;
     }
-    let layers = from.read(2 * layers, u64::from_le_bytes)?;
-    let codes = from.read(rows.checked_mul(dimensions)?, i8::from_le_bytes)?;
-    let terms = from.read(rows, |bytes| {
-        let both = u64::from_le_bytes(bytes);
-        Term {
-            factor: f32::from_bits(both as u32),
-            bias: f32::from_bits((both >> 32) as u32),
-        }
-    })?;
-    let slots = from.read(rows, |bytes| Slot(u32::from_le_bytes(bytes)))?;
-    let stamps = from.read(rows, u64::from_le_bytes)?;
-    let links = from.read_links(rows, neighbours)?;
-    let upper = layers.as_chunks().0.iter().map(|&[rows, neighbours]| {
-        let (rows, neighbours) = (usize::try_from(rows).ok()?, usize::try_from(neighbours).ok()?);
-        Some(Layer {
-            rows: from.read(rows, u32::from_le_bytes)?,
-            links: from.read_links(rows, neighbours)?,
+    let mut from = Reader { bytes, read: 24 };
+    let counts: Column<u64> = from.next_values(2 * layers)?;
+    let rows = Rows {
+        dimensions: usize::try_from(dimensions).ok()?,
+        codes: from.array(rows.checked_mul(dimensions)?)?,
+        terms: from.array(rows)?,
+        slots: from.array(rows)?,
+        stamps: from.array(rows)?,
+    };
+    let layers = counts.as_chunks().0.iter().map(|&[rows, neighbours]| {
+        Some(Frozen {
+            ends: from.array(rows)?,
+            neighbours: from.array(neighbours)?,
         })
     });
-    let upper = upper.collect::<Option<_>>()?;
+    let layers = layers.collect::<Option<Vec<_>>>()?;
     if from.read != bytes.len() {
         return None;
     }
-    let rows = Rows::from_columns(dimensions, codes, terms, slots, stamps)?;
-    Graph::from_parts(rows, u32::try_from(entry).ok()?, links, upper)
+    Graph::from_parts(rows, layers, slots)
 }
 
 struct Arrays<'a> {
@@ -93,81 +84,65 @@ struct Arrays<'a> {
 }
 
 impl Arrays<'_> {
-    fn write<T: Copy, const N: usize>(
-        &mut self,
-        values: &[T],
-        bytes: impl Fn(T) -> [u8; N],
-    ) -> io::Result<()> {
+    fn write<T: Pod>(&mut self, values: &[T]) -> io::Result<()> {
         let padding = self.written.next_multiple_of(ALIGNMENT) - self.written;
         self.out.write_all(&[0; ALIGNMENT][..padding])?;
-        let mut buffer = Vec::with_capacity(CHUNK * N);
-        for chunk in values.chunks(CHUNK) {
-            buffer.clear();
-            chunk
-                .iter()
-                .for_each(|value| buffer.extend_from_slice(&bytes(*value)));
-            self.out.write_all(&buffer)?;
-        }
-        self.written += padding + values.len() * N;
+        self.out.write_all(bytemuck::cast_slice(values))?;
+        self.written += padding + size_of_val(values);
         Ok(())
-    }
-
-    fn write_links(&mut self, links: &Links) -> io::Result<()> {
-        self.write(&links.ends, u32::to_le_bytes)?;
-        self.write(&links.neighbours, u32::to_le_bytes)
     }
 }
 
-struct Bytes<'a> {
-    bytes: &'a [u8],
+struct Reader<'a> {
+    bytes: &'a Bytes,
     read: usize,
 }
 
-impl Bytes<'_> {
-    fn read<T, const N: usize>(&mut self, values: usize, value: impl Fn([u8; N]) -> T) -> Option<Vec<T>> {
-        let start = self.read.next_multiple_of(ALIGNMENT);
-        let end = start.checked_add(values.checked_mul(N)?)?;
-        let (chunks, _) = self.bytes.get(start..end)?.as_chunks::<N>();
-        self.read = end;
-        Some(chunks.iter().map(|chunk| value(*chunk)).collect())
+impl Reader<'_> {
+    /// The next array.
+    fn array<T: Pod>(&mut self, values: u64) -> Option<Column<T>> {
+        self.read = self.read.next_multiple_of(ALIGNMENT);
+        self.next_values(values)
     }
 
-    fn read_links(&mut self, nodes: usize, neighbours: usize) -> Option<Links> {
-        Some(Links {
-            ends: self.read(nodes, u32::from_le_bytes)?,
-            neighbours: self.read(neighbours, u32::from_le_bytes)?,
-        })
+    fn next_values<T: Pod>(&mut self, values: u64) -> Option<Column<T>> {
+        let len = usize::try_from(values).ok()?.checked_mul(size_of::<T>())?;
+        let end = self.read.checked_add(len)?;
+        self.bytes.get(self.read..end)?;
+        let column = Column::stored(self.bytes.slice(self.read..end));
+        self.read = end;
+        column
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::Metric;
+    use super::super::beam::Beam;
     use super::super::codes::QueryCode;
-    use super::super::graph::Lists;
+    use super::super::links::Open;
+    use super::super::{Metric, Slot};
     use super::*;
 
+    const ROWS: u32 = 20;
+
+    /// Points on a line, in steps of 13, each linked with its neighbours.
     fn graph() -> Graph {
-        let mut rows = Rows::with_capacity(3, 20);
-        for row in 0..20 {
-            rows.push(
-                &[row as f32, 1.0, -2.0],
-                Metric::L2,
-                Slot(row),
-                u64::from(row) + 7,
-            );
+        let at = |row: u32| row * 13 % ROWS;
+        let mut rows = Rows::with_capacity(3, ROWS as usize);
+        for row in 0..ROWS {
+            let vector = [at(row) as f32, 1.0, -2.0];
+            rows.push(&vector, Metric::L2, Slot(row), u64::from(row) + 7);
         }
-        let lists = Lists {
-            entry: 0,
-            base: (0..20_u32)
-                .map(|row| vec![row.saturating_sub(1), (row + 1).min(19)])
-                .collect(),
-            upper: vec![
-                vec![(0, vec![9]), (9, vec![0, 15]), (15, vec![9])],
-                vec![(0, vec![9]), (9, vec![0])],
-            ],
-        };
-        Graph::freeze(rows, lists)
+        let layers = [ROWS, 6, 1].map(|layer| {
+            let mut open = Open::new(layer as usize, 5);
+            for (row, mut list) in (0..layer).zip(open.lists_mut()) {
+                let reach = ROWS / layer;
+                let is_near = |other: &u32| *other != row && at(*other).abs_diff(at(row)) <= 2 * reach;
+                list.set((0..layer).filter(is_near));
+            }
+            open
+        });
+        Graph::freeze(rows, &layers)
     }
 
     fn bytes(graph: &Graph) -> Vec<u8> {
@@ -176,16 +151,20 @@ mod tests {
         bytes
     }
 
+    fn read_slice(bytes: &[u8]) -> Option<Graph> {
+        read(&Bytes::copy_from_slice(bytes), ROWS as usize)
+    }
+
     fn search(graph: &Graph, width: usize) -> Vec<(u32, f32)> {
         let query = QueryCode::new(&vec![12.0; graph.rows().dimensions()]);
-        let found = graph.search(&query, width, 100, |_| true).unwrap_or_default();
+        let found = graph.search(&query, width, &mut Beam::default());
         found.iter().map(|found| (found.id, found.score)).collect()
     }
 
     #[test]
     fn a_graph_that_was_read_back_answers_as_before() {
         let graph = graph();
-        let again = read(&bytes(&graph)).unwrap();
+        let again = read_slice(&bytes(&graph)).unwrap();
         assert_eq!(search(&again, 5).len(), 5);
         assert_eq!(search(&again, 5), search(&graph, 5));
         assert_eq!(bytes(&again), bytes(&graph));
@@ -199,16 +178,16 @@ mod tests {
         for bit in 0..whole.len() * 8 {
             let mut bytes = whole.clone();
             bytes[bit / 8] ^= 1 << (bit % 8);
-            match read(&bytes) {
+            match read_slice(&bytes) {
                 Some(graph) => drop(search(&graph, 20)),
                 None => refused += 1,
             }
         }
         assert!(refused > 2_000, "{refused} refused");
         for length in 0..whole.len() {
-            assert!(read(&whole[..length]).is_none(), "cut to {length} bytes");
+            assert!(read_slice(&whole[..length]).is_none(), "cut to {length} bytes");
         }
         let longer = [&whole[..], &[0]].concat();
-        assert!(read(&longer).is_none());
+        assert!(read_slice(&longer).is_none());
     }
 }

@@ -1,31 +1,45 @@
-//! The vector leg: a young part that is scanned, and frozen graphs that hnsw_rs built.
+//! The vector leg: a young part that is scanned, and a frozen graph.
 //!
 //! [`VectorWriter`] takes in a tick's vectors, [`VectorState`] is what a reader sees of them. In reading order:
 //!
 //! - `table`: which vector each slot has now; what is exact comes from here alone
 //! - `codes`, `kernel`: int8 codes of the vectors, which choose candidates
-//! - `graph`: a frozen graph over codes, and the search in it
-//! - `state`: young part and graphs searched, candidates scored (`score`) by their vectors
+//! - `marks`: which rows of codes are dead, at which moment
+//! - `young`: the rows that are in no graph yet
+//! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
+//! - `state`: young part and graph searched, candidates scored (`score`) by their vectors
 //! - `writer`, `census`: what a tick changes, and when a graph is due
-//! - `background`, `builder`: the thread that builds it, through hnsw_rs
-//! - `stored`, `layout`: the graphs on disk
+//! - `background`, `gather`, `build`: the thread that builds it out of the last one and the young rows
+//! - `reference`: hnsw_rs in its place
+//! - `stored`, `layout`: the graph on disk
 //!
 //! A vector's floats are shared with whoever made them and never copied.
 
 mod table;
+mod column;
 mod kernel;
-mod codes;
 mod nearest;
+mod codes;
 mod score;
+mod marks;
+mod young;
+mod links;
+mod beam;
+mod twins;
 mod graph;
+mod way;
 mod state;
 mod census;
-mod builder;
+mod threads;
+mod build;
+mod gather;
+mod reference;
 mod background;
-mod writer;
 mod layout;
 mod stored;
+mod writer;
 
+pub use build::GraphSettings;
 pub use state::{VectorHit, VectorState};
 pub use stored::StoredVectors;
 pub(super) use stored::store;
@@ -43,4 +57,27 @@ pub struct VectorSettings {
     pub metric: Metric,
     /// Without graphs every search is exact: for replays.
     pub graphs: bool,
+    pub graph: GraphSettings,
+    pub builder: Builder,
+}
+
+impl VectorSettings {
+    pub fn new(dimensions: usize, metric: Metric) -> VectorSettings {
+        VectorSettings {
+            dimensions,
+            metric,
+            graphs: true,
+            graph: GraphSettings::default(),
+            builder: Builder::default(),
+        }
+    }
+}
+
+/// What builds graphs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Builder {
+    #[default]
+    Millpond,
+    /// The hnsw_rs crate: several times slower, and builds all anew each time.
+    HnswRs,
 }

@@ -1,6 +1,6 @@
-//! The graphs on disk: a part for each.
+//! The graph on disk: one part.
 //!
-//! Graphs are immutable, so a part is written once. Which of their rows are current comes from the slots, and the
+//! A graph is immutable, so a part is written once. Which of its rows are current comes from the slots, and the
 //! young rows are made again of the vectors that come back.
 
 use std::io;
@@ -15,7 +15,7 @@ use crate::storage::{Damaged, Part, PartReader, PartWriter};
 /// The parts of the vector leg.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredVectors {
-    graphs: Vec<StoredGraph>,
+    graph: Option<StoredGraph>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,48 +27,48 @@ struct StoredGraph {
 
 impl StoredVectors {
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
-        self.graphs.iter().map(|graph| &graph.part)
+        self.graph.iter().map(|graph| &graph.part)
     }
 }
 
-/// Writes the graphs that `before` does not have.
+/// Writes the graph, unless `before` has it.
 pub fn store(
     state: &VectorState,
     before: Option<&StoredVectors>,
     parts: &PartWriter<'_>,
 ) -> io::Result<StoredVectors> {
-    let graphs = state.graphs.iter().map(|graph| {
-        let name = graph.name();
-        let known = before.and_then(|before| before.graphs.iter().find(|known| known.name == name));
-        match known {
-            Some(known) => Ok(known.clone()),
-            None => Ok(StoredGraph {
-                name,
-                part: parts.write("graph", |out| layout::write(graph, out))?,
-            }),
-        }
-    });
-    Ok(StoredVectors {
-        graphs: graphs.collect::<io::Result<_>>()?,
-    })
+    let Some(linked) = &state.graph else {
+        return Ok(StoredVectors::default());
+    };
+    let name = linked.graph.name();
+    let known = before.and_then(|before| before.graph.as_ref().filter(|known| known.name == name));
+    let graph = match known {
+        Some(known) => known.clone(),
+        None => StoredGraph {
+            name,
+            part: parts.write("graph", |out| layout::write(&linked.graph, out))?,
+        },
+    };
+    Ok(StoredVectors { graph: Some(graph) })
 }
 
-/// Reads the graphs back.
+/// Reads the graph back.
 pub(super) fn open(
     settings: &VectorSettings,
     stored: &StoredVectors,
+    slots: usize,
     parts: &PartReader<'_>,
-) -> Result<Vec<Arc<Graph>>, Damaged> {
-    let graphs = stored.graphs.iter().map(|StoredGraph { name, part }| {
-        let graph = layout::read(&parts.read(part)?).ok_or_else(|| part.damaged("it is no graph"))?;
-        if graph.rows().dimensions() != settings.dimensions {
-            let (found, wanted) = (graph.rows().dimensions(), settings.dimensions);
-            return Err(part.damaged(format!("its vectors have {found} dimensions instead of {wanted}")));
-        }
-        if graph.name() != *name {
-            return Err(part.damaged("it is another graph"));
-        }
-        Ok(Arc::new(graph))
-    });
-    graphs.collect()
+) -> Result<Option<Arc<Graph>>, Damaged> {
+    let Some(StoredGraph { name, part }) = &stored.graph else {
+        return Ok(None);
+    };
+    let graph = layout::read(&parts.read(part)?, slots).ok_or_else(|| part.damaged("it is no graph"))?;
+    if graph.rows().dimensions() != settings.dimensions {
+        let (found, wanted) = (graph.rows().dimensions(), settings.dimensions);
+        return Err(part.damaged(format!("its vectors have {found} dimensions instead of {wanted}")));
+    }
+    if graph.name() != *name {
+        return Err(part.damaged("it is another graph"));
+    }
+    Ok(Some(Arc::new(graph)))
 }

@@ -1,8 +1,7 @@
 //! Which vector each slot has now: the truth of the leg.
 //!
-//! Every row of codes carries the stamp that its vector was given here. It stands for the slot as long as the
-//! stamps agree; so a delete or an update writes one entry here, and every copy of the old vector is dead at
-//! once, also in a graph that is being built meanwhile.
+//! Every row of codes carries the stamp that its vector was given here, and stands for the slot as long as the
+//! stamps agree.
 
 use super::{SharedVector, Slot};
 
@@ -28,11 +27,6 @@ impl Table {
 
     pub fn get(&self, slot: Slot) -> Option<&Entry> {
         self.entries.get(slot.0 as usize)?.as_ref()
-    }
-
-    /// Whether a row with this stamp still stands for the slot.
-    pub fn is_current(&self, slot: Slot, stamp: u64) -> bool {
-        self.get(slot).is_some_and(|entry| entry.stamp == stamp)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &Entry)> {

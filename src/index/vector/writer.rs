@@ -1,19 +1,17 @@
-//! The write side: takes in a tick's vectors, and graphs when they have been built.
+//! The write side: takes in a tick's vectors, and a graph when it has been built.
 
 use std::sync::Arc;
 
-use super::background::{Background, Built, Job};
+use super::background::{Background, Job};
 use super::census::Census;
-use super::codes::Rows;
 use super::graph::Graph;
-use super::state::VectorState;
+use super::marks::Marks;
+use super::state::{Linked, VectorState};
 use super::stored::{self, StoredVectors};
 use super::table::{Entry, Table};
+use super::young::Young;
 use super::{SharedVector, Slot, VectorSettings};
 use crate::storage::{Damaged, PartReader};
-
-/// Rows of a young block. The last block is copied in each tick that adds to it.
-const BLOCK_ROWS: usize = 256;
 
 /// The write side of one shard; lives on its worker.
 pub struct VectorWriter {
@@ -23,8 +21,16 @@ pub struct VectorWriter {
     census: Census,
     /// Without graphs, or if the thread did not start, `None`.
     background: Option<Background>,
-    /// Young blocks, from the first, that a graph is being built of; `None` if none is.
-    building: Option<usize>,
+    /// The graph that is being built.
+    building: Option<Building>,
+}
+
+#[derive(Default)]
+struct Building {
+    /// Young blocks, from the first, that it is built of.
+    blocks: usize,
+    /// What has died since it was begun.
+    died: Vec<(Slot, u64)>,
 }
 
 impl VectorWriter {
@@ -32,7 +38,7 @@ impl VectorWriter {
     pub fn new(settings: VectorSettings, wake: Arc<dyn Fn() + Send + Sync>) -> VectorWriter {
         let background = settings
             .graphs
-            .then(|| Background::start(settings.metric, wake))
+            .then(|| Background::start(settings.clone(), wake))
             .and_then(|started| {
                 started
                     .inspect_err(|error| tracing::error!(%error, "no thread for graphs: vectors are scanned"))
@@ -40,9 +46,10 @@ impl VectorWriter {
             });
         let next = VectorState {
             settings,
+            moment: 0,
             table: Table::default(),
-            young: imbl::Vector::new(),
-            graphs: Vec::new(),
+            young: Young::default(),
+            graph: None,
             unbuilt: 0,
         };
         let published = Arc::new(next.clone());
@@ -55,36 +62,40 @@ impl VectorWriter {
         }
     }
 
-    /// The write side of a stored leg: with its graphs, and as yet without a vector.
+    /// The write side of a stored leg: with its graph, and as yet without a vector.
     ///
-    /// `next_stamp` is larger than that of any vector that will be restored.
+    /// `next_stamp` is larger than that of any vector that will be restored, and all have lower slots than `slots`.
     pub(in crate::index) fn open(
         settings: VectorSettings,
         wake: Arc<dyn Fn() + Send + Sync>,
         stored: &StoredVectors,
         next_stamp: u64,
+        slots: usize,
         parts: &PartReader<'_>,
     ) -> Result<VectorWriter, Damaged> {
         let mut writer = VectorWriter::new(settings, wake);
-        if writer.next.settings.graphs {
-            writer.next.graphs = stored::open(&writer.next.settings, stored, parts)?;
+        if writer.next.settings.graphs
+            && let Some(graph) = stored::open(&writer.next.settings, stored, slots, parts)?
+        {
+            let marks = Arc::new(Marks::dead(graph.rows().len(), 0));
+            writer.next.graph = Some(Linked { graph, marks });
         }
         let stamps = writer.graph_row_stamps().map(|(_, stamp)| stamp);
-        let graphs_end = stamps.max().map_or(0, |newest| newest.saturating_add(1));
-        writer.census = Census::resume(next_stamp.max(graphs_end), graphs_end);
+        let graph_end = stamps.max().map_or(0, |newest| newest.saturating_add(1));
+        writer.census = Census::resume(next_stamp.max(graph_end), graph_end);
         writer.published = Arc::new(writer.next.clone());
         Ok(writer)
     }
 
-    /// Every row of a graph, current or not.
+    /// Every row of the graph, current or not.
     pub(in crate::index) fn graph_row_stamps(&self) -> impl Iterator<Item = (Slot, u64)> + '_ {
-        self.next.graphs.iter().flat_map(|graph| {
-            let rows = graph.rows();
-            rows.slots().iter().copied().zip(rows.stamps().iter().copied())
+        self.next.graph.iter().flat_map(|linked| {
+            let rows = linked.graph.rows();
+            (0..rows.len()).map(|row| (rows.slot(row), rows.stamp(row)))
         })
     }
 
-    /// Puts back the vector that an empty slot had. `in_graph` says whether a graph has its row.
+    /// Puts back the vector that an empty slot had. `in_graph` says whether the graph has its row.
     ///
     /// Shown from the next `apply` on.
     pub(in crate::index) fn restore(
@@ -94,22 +105,29 @@ impl VectorWriter {
         vector: &SharedVector,
         in_graph: bool,
     ) {
-        if in_graph != self.census.is_in_graphs(stamp) || vector.len() != self.next.settings.dimensions {
-            // No state of ours was stored so: it is taken in like a new one.
-            return self.set(slot, Some(vector));
+        let row = self.next.graph.as_ref().filter(|_| in_graph).and_then(|linked| {
+            let row = linked.graph.row_of(slot)?;
+            Some((linked, row as usize))
+        });
+        match row {
+            Some((linked, row))
+                if linked.graph.rows().stamp(row) == stamp && self.next.settings.fits(vector) =>
+            {
+                linked.marks.revive(row);
+                self.census.restore(stamp);
+                let vector = vector.clone();
+                self.next.table.set(slot, Some(Entry { stamp, vector }));
+            }
+            // It was young, or no state of ours was stored so: it is taken in like a new one.
+            _ => self.set(slot, Some(vector)),
         }
-        if !in_graph && self.next.settings.graphs {
-            self.append(slot, stamp, vector);
-        }
-        self.census.restore(stamp);
-        let vector = vector.clone();
-        self.next.table.set(slot, Some(Entry { stamp, vector }));
     }
 
-    /// Takes in finished graphs, then the changes: (slot, vector that shall be there). A slot occurs once.
+    /// Takes in a finished graph, then the changes: (slot, vector that shall be there). A slot occurs once.
     ///
     /// A vector of other dimensions, or with a number that is not finite, is refused: its slot has none then.
     pub fn apply(&mut self, changes: &[(Slot, Option<SharedVector>)]) {
+        self.next.moment += 1;
         self.take_finished();
         for (slot, vector) in changes {
             self.set(*slot, vector.as_ref());
@@ -122,7 +140,7 @@ impl VectorWriter {
         self.published = Arc::new(self.next.clone());
     }
 
-    /// Whether finished graphs wait for an `apply`, even an empty one.
+    /// Whether a finished graph waits for an `apply`, even an empty one.
     pub fn has_finished_work(&self) -> bool {
         self.background.as_ref().is_some_and(Background::has_outcome)
     }
@@ -147,45 +165,44 @@ impl VectorWriter {
             stamp: self.census.add(),
             vector: vector.clone(),
         });
+        let VectorState {
+            settings,
+            moment,
+            young,
+            ..
+        } = &mut self.next;
         if let Some(Entry { stamp, vector }) = &entry
-            && self.next.settings.graphs
+            && settings.graphs
         {
-            self.append(slot, *stamp, vector);
+            let closed = self.building.as_ref().map_or(0, |building| building.blocks);
+            young.push(vector, settings.metric, (slot, *stamp), *moment, closed);
         }
         if let Some(stamp) = self.next.table.set(slot, entry) {
+            self.kill(slot, stamp);
             self.census.remove(stamp);
         }
     }
 
-    /// Adds a row to the last young block, or to a new one if that is full or about to become part of a graph.
-    fn append(&mut self, slot: Slot, stamp: u64, vector: &[f32]) {
-        let VectorSettings {
-            dimensions, metric, ..
-        } = self.next.settings;
-        let young = &mut self.next.young;
-        let is_open = young.len() > self.building.unwrap_or(0);
-        match young.back_mut() {
-            Some(block) if is_open && block.len() < BLOCK_ROWS => {
-                if Arc::get_mut(block).is_none() {
-                    let mut copy = Rows::with_capacity(dimensions, BLOCK_ROWS);
-                    copy.extend(block);
-                    *block = Arc::new(copy);
-                }
-                if let Some(block) = Arc::get_mut(block) {
-                    block.push(vector, metric, slot, stamp);
-                }
+    /// Marks the row of a vector that is no longer current.
+    fn kill(&mut self, slot: Slot, stamp: u64) {
+        if let Some(building) = &mut self.building
+            && self.census.is_in_building(stamp)
+        {
+            building.died.push((slot, stamp));
+        }
+        if self.census.is_in_graph(stamp) {
+            if let Some(linked) = &self.next.graph {
+                linked.kill(slot, stamp, self.next.moment);
             }
-            _ => {
-                let mut block = Rows::with_capacity(dimensions, BLOCK_ROWS);
-                block.push(vector, metric, slot, stamp);
-                young.push_back(Arc::new(block));
-            }
+        } else {
+            self.next.young.kill(stamp, self.next.moment);
         }
     }
 
-    /// Rows of all graphs, dead or alive.
+    /// Rows of the graph, dead or alive.
     fn graph_rows(&self) -> usize {
-        self.next.graphs.iter().map(|graph| graph.rows().len()).sum()
+        let linked = self.next.graph.as_ref();
+        linked.map_or(0, |linked| linked.graph.rows().len())
     }
 
     fn build_if_due(&mut self) {
@@ -193,18 +210,21 @@ impl VectorWriter {
         let Some(background) = &self.background else {
             return;
         };
-        if self.building.is_some() || !(self.census.are_young_due(rows) || self.census.are_graphs_due(rows)) {
+        if self.building.is_some() || !(self.census.are_young_due(rows) || self.census.is_graph_due(rows)) {
             return;
         }
         let VectorState {
-            young, graphs, table, ..
+            young, graph, moment, ..
         } = &self.next;
         if background.begin(Job {
             young: young.clone(),
-            graphs: graphs.clone(),
-            table: table.clone(),
+            graph: graph.clone(),
+            moment: *moment,
         }) {
-            self.building = Some(young.len());
+            self.building = Some(Building {
+                blocks: young.len(),
+                died: Vec::new(),
+            });
             self.census.build_begins();
         }
     }
@@ -214,14 +234,21 @@ impl VectorWriter {
         let Some(outcome) = self.background.as_ref().and_then(Background::outcome) else {
             return;
         };
-        let blocks = self.building.take().unwrap_or(0);
+        let Building { blocks, died } = self.building.take().unwrap_or_default();
         match outcome {
-            Some(Built { replaces, graph }) => {
-                let is_replaced =
-                    |graph: &Arc<Graph>| replaces.iter().any(|replaced| Arc::ptr_eq(replaced, graph));
-                self.next.graphs.retain(|graph| !is_replaced(graph));
-                self.next.graphs.extend(graph);
-                self.next.young = self.next.young.split_off(blocks);
+            Some(graph) => {
+                self.next.graph = graph.map(|graph: Arc<Graph>| {
+                    let marks = Marks::alive(graph.rows().len(), self.next.moment);
+                    let linked = Linked {
+                        graph,
+                        marks: Arc::new(marks),
+                    };
+                    for (slot, stamp) in died {
+                        linked.kill(slot, stamp, self.next.moment);
+                    }
+                    linked
+                });
+                self.next.young.drop_first(blocks);
                 self.census.build_succeeds();
             }
             None => self.census.build_fails(),

@@ -1,75 +1,69 @@
-//! Builds a graph over rows with hnsw_rs, which is named here only.
+//! Builds a graph over rows with hnsw_rs, which is named here only: `builder = "hnsw_rs"`, and what ours is tested by.
 //!
 //! hnsw_rs ends the process on more than 256 links, panics on distances that are negative or no numbers, and
 //! never compares dimensions. So it sees row numbers only, and a distance that is computed here, from codes.
 //! Rows go in one by one: that is repeatable, and leaves the other cores to those who wait.
 
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use hnsw_rs::prelude::{Distance, Hnsw};
 
+use super::build::GraphSettings;
 use super::codes::Rows;
-use super::graph::Lists;
-use super::{Metric, kernel};
-
-/// Links a row gets when it is inserted, in each upper layer; twice as many in the lowest.
-const LINKS: usize = 16;
-
-/// Candidates among which a row's links are chosen. See `tests/vector.rs` for the recall this gives.
-const WIDTH: usize = 128;
+use super::graph::Graph;
+use super::links::Open;
+use super::{Metric, VectorSettings};
 
 /// More layers than any number of rows needs: each has a sixteenth of the one below.
 const LAYERS_MAX: usize = 16;
 
-/// The lists of a graph over all rows, of which there is at least one; `None` if told to stop.
-pub fn build(rows: &Rows, metric: Metric, stop: &AtomicBool) -> Option<Lists> {
-    let hnsw = Hnsw::new(
-        LINKS,
-        rows.len(),
-        LAYERS_MAX,
-        WIDTH,
-        RowDistance::new(rows, metric),
-    );
+/// A graph over all rows, of which there is at least one; `None` if told to stop.
+pub fn build(rows: Rows, settings: &VectorSettings, stop: &AtomicBool) -> Option<Graph> {
+    let GraphSettings { links, width } = settings.graph;
+    let distance = RowDistance::new(&rows, settings.metric);
+    let hnsw = Hnsw::new(links, rows.len(), LAYERS_MAX, width, distance);
     for row in 0..rows.len() {
         if stop.load(Ordering::Relaxed) {
             return None;
         }
         hnsw.insert((&[row as u32], row));
     }
-    Some(lists(&hnsw, rows.len()))
-}
-
-fn lists(hnsw: &Hnsw<u32, RowDistance>, rows: usize) -> Lists {
-    let top = usize::from(hnsw.get_max_level_observed());
     let points = hnsw.get_point_indexation();
     // The first point that came to the top layer has been the entry since.
+    let top = usize::from(hnsw.get_max_level_observed());
     let entry = points
         .get_layer_iterator(top)
         .next()
-        .map_or(0, |point| point.get_origin_id() as u32);
-    let mut base = vec![Vec::new(); rows];
-    let mut upper = vec![Vec::new(); top];
+        .map(|point| point.get_origin_id());
+    let mut lists = Vec::with_capacity(rows.len());
     for point in points {
-        let row = point.get_origin_id();
-        let level = usize::from(point.get_point_id().0);
-        // Above its own level a point has links that serve hnsw_rs only.
-        for (layer, neighbours) in point
-            .get_neighborhood_id()
-            .into_iter()
-            .take(level + 1)
-            .enumerate()
-        {
-            let neighbours: Vec<u32> = neighbours.iter().map(|neighbour| neighbour.d_id as u32).collect();
-            match layer {
-                0 => base[row] = neighbours,
-                _ => upper[layer - 1].push((row as u32, neighbours)),
+        let (row, level) = (point.get_origin_id(), usize::from(point.get_point_id().0));
+        lists.push((row, level, point.get_neighborhood_id()));
+    }
+    lists.sort_by_key(|(row, level, _)| (Reverse(*level), Some(*row) != entry, *row));
+
+    let mut ordered = Rows::with_capacity(rows.dimensions(), rows.len());
+    let mut place_of = vec![0; rows.len()];
+    for (place, (row, ..)) in (0..).zip(&lists) {
+        place_of[*row] = place;
+        ordered.push_row(&rows, *row);
+    }
+    let layers: Vec<Open> = (0..=top)
+        .map(|layer| {
+            let rows = lists.partition_point(|(_, level, _)| *level >= layer);
+            let mut open = Open::new(rows, settings.graph.links_max(layer));
+            for (mut list, (.., neighbours)) in open.lists_mut().zip(&lists) {
+                // hnsw_rs links rows with some above their own level, too, for its own use.
+                let neighbours = neighbours.get(layer).into_iter().flatten();
+                let neighbours = neighbours.map(|neighbour| place_of[neighbour.d_id]);
+                list.set(neighbours.filter(|&neighbour| (neighbour as usize) < rows));
             }
-        }
-    }
-    for layer in &mut upper {
-        layer.sort_unstable_by_key(|&(row, _)| row);
-    }
-    Lists { entry, base, upper }
+            open
+        })
+        .collect();
+    drop(hnsw);
+    Some(Graph::freeze(ordered, &layers))
 }
 
 /// The distance of two rows: never negative, and smaller where the metric's score is greater.
@@ -103,7 +97,5 @@ impl Distance<u32> for RowDistance<'_> {
 }
 
 fn score(rows: &Rows, a: usize, b: usize) -> f32 {
-    let (a_term, b_term) = (rows.term(a), rows.term(b));
-    let product = kernel::dot_codes(rows.code(a), rows.code(b)) as f32;
-    a_term.factor * b_term.factor * product + a_term.bias + b_term.bias
+    rows.score(&rows.as_query(a), b as u32).score + rows.bias(a)
 }

@@ -1,0 +1,77 @@
+//! The young part: rows that are in no graph yet, in blocks.
+
+use std::sync::Arc;
+
+use super::codes::Rows;
+use super::marks::Marks;
+use super::{Metric, Slot};
+
+/// Rows of a full block. The last block is copied in each tick that adds to it.
+const BLOCK_ROWS: usize = 256;
+
+/// Rows in the order in which their vectors came. A clone shares its blocks.
+#[derive(Clone, Default)]
+pub struct Young {
+    blocks: imbl::Vector<Arc<Block>>,
+}
+
+/// Rows with consecutive stamps.
+#[derive(Clone)]
+pub struct Block {
+    pub rows: Rows,
+    pub marks: Marks,
+}
+
+impl Young {
+    pub fn blocks(&self) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().map(|block| &**block)
+    }
+
+    /// Blocks so far.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Adds a row, to a new block if there are `closed` ones only. `stamp` is the one after the last.
+    pub fn push(
+        &mut self,
+        vector: &[f32],
+        metric: Metric,
+        (slot, stamp): (Slot, u64),
+        moment: u64,
+        closed: usize,
+    ) {
+        let is_open = self.blocks.len() > closed;
+        match self.blocks.back_mut() {
+            Some(block) if is_open && block.rows.len() < BLOCK_ROWS => {
+                let block = Arc::make_mut(block);
+                block.rows.push(vector, metric, slot, stamp);
+                block.marks.push();
+            }
+            _ => {
+                let mut rows = Rows::with_capacity(vector.len(), BLOCK_ROWS);
+                rows.push(vector, metric, slot, stamp);
+                let marks = Marks::alive(1, moment);
+                self.blocks.push_back(Arc::new(Block { rows, marks }));
+            }
+        }
+    }
+
+    /// Marks the row of a stamp as dead from a moment on.
+    pub fn kill(&self, stamp: u64, moment: u64) {
+        let after = |block: &Arc<Block>| block.rows.stamp(0).cmp(&stamp);
+        let place = match self.blocks.binary_search_by(after) {
+            Ok(place) => Some(place),
+            Err(place) => place.checked_sub(1),
+        };
+        let Some(block) = place.and_then(|place| self.blocks.get(place)) else {
+            return;
+        };
+        block.marks.kill((stamp - block.rows.stamp(0)) as usize, moment);
+    }
+
+    /// Drops the first blocks.
+    pub fn drop_first(&mut self, blocks: usize) {
+        self.blocks = self.blocks.split_off(blocks.min(self.blocks.len()));
+    }
+}
