@@ -1,0 +1,76 @@
+//! How fast an index is built, beside hnswlib with the same settings, and how good it is then.
+
+use std::time::Instant;
+
+use crate::common::{Goal, median};
+use crate::data::Clustered;
+use crate::engine::{Engine, Filter, Own, Question};
+use crate::leg::Leg;
+use crate::truth::{Contents, Grades};
+use crate::{CLUSTERS, DIMENSIONS, QUERIES, ROWS, figure, judged, peers};
+
+const ROUNDS: usize = 3;
+
+/// The width at which graphs are compared: wide enough that a bad graph shows, and not hidden by a wide search.
+const EF: usize = 64;
+
+/// Vectors of a tick while a node loads.
+const TICK_ROWS: usize = 1_000;
+
+pub fn run() {
+    let set = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(ROWS, QUERIES);
+    let contents = Contents::all(&set.base);
+    let grades = Grades::new(&contents, &set.queries);
+    let changes: Vec<(u32, &[f32])> = contents.iter().collect();
+    let (mut own, mut peer, mut in_ticks) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        own.extend(built(&mut Own::new(&set.queries), &changes, &grades));
+        if let Some(mut hnswlib) = peers::start(&["hnswlib"], &set.queries).pop() {
+            peer.extend(built(&mut hnswlib, &changes, &grades));
+        }
+        let mut leg = Leg::new(DIMENSIONS);
+        let began = Instant::now();
+        for tick in changes.chunks(TICK_ROWS) {
+            leg.tick(tick.iter().map(|(slot, vector)| (*slot, Some(*vector))));
+        }
+        leg.settle();
+        in_ticks.push(changes.len() as f64 / began.elapsed().as_secs_f64());
+    }
+    let own = report("millpond, all at once", &own);
+    figure(
+        &format!("millpond, ticks of {TICK_ROWS}"),
+        median(&in_ticks),
+        "vectors/s",
+    );
+    if !peer.is_empty() {
+        let peer = report("hnswlib, all at once", &peer);
+        judged("build rate against hnswlib", own / peer, Goal::AtLeast(1.0));
+    }
+}
+
+/// Vectors a second, and the recall after it.
+fn built(engine: &mut dyn Engine, changes: &[(u32, &[f32])], grades: &Grades<'_>) -> Option<(f64, f64)> {
+    let question = Question {
+        ef: Some(EF),
+        threads: 2,
+        filter: Filter::None,
+    };
+    let outcome = engine
+        .write(changes)
+        .and_then(|seconds| Ok((seconds, engine.answer(&question)?)));
+    match outcome {
+        Ok((seconds, round)) => Some((changes.len() as f64 / seconds, grades.recall(&round.hits))),
+        Err(reason) => {
+            println!("{}: {reason}", engine.name());
+            None
+        }
+    }
+}
+
+/// Prints medians, and gives the rate.
+fn report(name: &str, runs: &[(f64, f64)]) -> f64 {
+    let (rates, recalls): (Vec<f64>, Vec<f64>) = runs.iter().copied().unzip();
+    figure(&format!("{name}, 2 threads"), median(&rates), "vectors/s");
+    figure(&format!("{name}: recall at ef {EF}"), median(&recalls), "");
+    median(&rates)
+}
