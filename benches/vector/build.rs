@@ -7,7 +7,7 @@ use crate::data::Clustered;
 use crate::engine::{Engine, Filter, Own, Question};
 use crate::leg::Leg;
 use crate::truth::{Contents, Grades};
-use crate::{CLUSTERS, DIMENSIONS, QUERIES, ROWS, figure, judged, peers};
+use crate::{CLUSTERS, DIMENSIONS, Size, figure, judged, peers};
 
 const ROUNDS: usize = 3;
 
@@ -17,16 +17,23 @@ const EF: usize = 64;
 /// Vectors of a tick while a node loads.
 const TICK_ROWS: usize = 1_000;
 
-pub fn run() {
-    let set = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(ROWS, QUERIES);
+/// One build.
+struct Built {
+    per_second: f64,
+    per_core_second: f64,
+    recall: f64,
+}
+
+pub fn run(size: &Size) {
+    let set = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(size.rows, size.queries);
     let contents = Contents::all(&set.base);
     let grades = Grades::new(&contents, &set.queries);
     let changes: Vec<(u32, &[f32])> = contents.iter().collect();
     let (mut own, mut peer, mut in_ticks) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        own.extend(built(&mut Own::new(&set.queries), &changes, &grades));
+        own.extend(build(&mut Own::new(&set.queries), &changes, &grades));
         if let Some(mut hnswlib) = peers::start(&["hnswlib"], &set.queries).pop() {
-            peer.extend(built(&mut hnswlib, &changes, &grades));
+            peer.extend(build(&mut hnswlib, &changes, &grades));
         }
         let mut leg = Leg::new(DIMENSIONS);
         let began = Instant::now();
@@ -48,8 +55,7 @@ pub fn run() {
     }
 }
 
-/// Vectors a second, and the recall after it.
-fn built(engine: &mut dyn Engine, changes: &[(u32, &[f32])], grades: &Grades<'_>) -> Option<(f64, f64)> {
+fn build(engine: &mut dyn Engine, changes: &[(u32, &[f32])], grades: &Grades<'_>) -> Option<Built> {
     let question = Question {
         ef: Some(EF),
         threads: 2,
@@ -57,9 +63,13 @@ fn built(engine: &mut dyn Engine, changes: &[(u32, &[f32])], grades: &Grades<'_>
     };
     let outcome = engine
         .write(changes)
-        .and_then(|seconds| Ok((seconds, engine.answer(&question)?)));
+        .and_then(|work| Ok((work, engine.answer(&question)?)));
     match outcome {
-        Ok((seconds, round)) => Some((changes.len() as f64 / seconds, grades.recall(&round.hits))),
+        Ok((work, round)) => Some(Built {
+            per_second: changes.len() as f64 / work.seconds,
+            per_core_second: changes.len() as f64 / work.core_seconds,
+            recall: grades.recall(&round.hits),
+        }),
         Err(reason) => {
             println!("{}: {reason}", engine.name());
             None
@@ -67,10 +77,21 @@ fn built(engine: &mut dyn Engine, changes: &[(u32, &[f32])], grades: &Grades<'_>
     }
 }
 
-/// Prints medians, and gives the rate.
-fn report(name: &str, runs: &[(f64, f64)]) -> f64 {
-    let (rates, recalls): (Vec<f64>, Vec<f64>) = runs.iter().copied().unzip();
-    figure(&format!("{name}, 2 threads"), median(&rates), "vectors/s");
-    figure(&format!("{name}: recall at ef {EF}"), median(&recalls), "");
-    median(&rates)
+/// Prints medians, and gives that of the rate.
+fn report(name: &str, builds: &[Built]) -> f64 {
+    let median = |value: fn(&Built) -> f64| median(&builds.iter().map(value).collect::<Vec<_>>());
+    let rate = median(|built| built.per_second);
+    figure(&format!("{name}, 2 threads"), rate, "vectors/s");
+    // What a busy machine leaves as it is.
+    figure(
+        &format!("{name}, of processor time"),
+        median(|built| built.per_core_second),
+        "vectors/s",
+    );
+    figure(
+        &format!("{name}: recall at ef {EF}"),
+        median(|built| built.recall),
+        "",
+    );
+    rate
 }

@@ -10,13 +10,11 @@ use crate::data::{Clustered, Vectors};
 use crate::engine::{Engine, Filter, Own, Question, WIDTHS};
 use crate::leg::{Leg, View};
 use crate::truth::{Contents, Grades, NO_HIT};
-use crate::{CLUSTERS, DIMENSIONS, LIMIT, QUERIES, ROWS, figure, judged};
+use crate::{CLUSTERS, DIMENSIONS, LIMIT, Size, figure, judged};
 
 /// Rows replaced in a second.
 const RATES: [usize; 3] = [0, 500, 1_000];
 
-/// Long enough that graphs are built meanwhile, at the slower rate too.
-const RUN: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 3;
 
 const TICK: Duration = Duration::from_millis(10);
@@ -46,43 +44,48 @@ struct Figures {
     recall: Vec<f64>,
 }
 
-pub fn run() {
+pub fn run(size: &Size) {
     let mut source = Clustered::new(DIMENSIONS, CLUSTERS, 2);
-    let set = source.set(ROWS, QUERIES);
-    let replaced_max = 2 * ROUNDS * RUN.as_secs() as usize * RATES.iter().sum::<usize>();
+    let set = source.set(size.rows, size.queries);
+    let seconds = size.churn.as_secs() as usize;
+    let replaced_max = 2 * ROUNDS * seconds * RATES.iter().sum::<usize>();
     let (fresh, _) = source.draw(replaced_max);
     let pool = Vectors {
         dimensions: DIMENSIONS,
         floats: [set.base.floats.clone(), fresh.floats].concat(),
     };
-    let mut contents = Contents {
-        pool: &pool,
-        rows: (0..ROWS as u32).map(Some).collect(),
-    };
+    let mut contents = Contents::all(&pool);
+    contents.rows.truncate(size.rows);
     let mut own = Own::new(&set.queries);
     let loaded: Vec<(u32, &[f32])> = contents.iter().collect();
-    if own.write(&loaded).is_err() {
-        return;
+    if let Err(reason) = own.write(&loaded) {
+        return println!("{reason}");
     }
     let ef = width(&mut own, &Grades::new(&contents, &set.queries));
     println!("ef {ef}, the narrowest with a recall of 0.95 in peace");
 
     let mut random = Random(3);
-    let mut next_row = ROWS as u32;
+    let mut next_row = size.rows as u32;
     for threads in [1, 2] {
         let mut figures = RATES.map(|_| Figures::default());
         for _ in 0..ROUNDS {
             for (rate, figures) in RATES.into_iter().zip(&mut figures) {
-                own.leg.settle();
                 let changes: Vec<(u32, u32)> = (next_row..)
-                    .take(rate * RUN.as_secs() as usize)
-                    .map(|row| (random.below(ROWS) as u32, row))
+                    .take(rate * seconds)
+                    .map(|row| (random.below(size.rows) as u32, row))
                     .collect();
                 next_row += changes.len() as u32;
-                let answers = measure(&mut own.leg, &set.queries, ef, threads, &pool, &changes, figures);
-                figures
-                    .recall
-                    .push(recall(&mut contents, &set.queries, &changes, answers));
+                let storm = Storm {
+                    queries: &set.queries,
+                    ef,
+                    threads,
+                    pool: &pool,
+                    changes: &changes,
+                    ticks: seconds * TICKS_PER_SECOND,
+                };
+                own.leg.settle();
+                let answers = storm.measure(&mut own.leg, figures);
+                figures.recall.push(storm.recall(&mut contents, answers));
             }
         }
         report(threads, &figures);
@@ -105,130 +108,116 @@ fn width(own: &mut Own<'_>, grades: &Grades<'_>) -> usize {
         .unwrap_or(WIDTHS[WIDTHS.len() - 1])
 }
 
-/// Asks without a pause while the changes go in, the same number in each tick.
-fn measure(
-    leg: &mut Leg,
-    queries: &Vectors,
+/// Changes that go in, the same number in each tick, and queries that are asked without a pause meanwhile.
+struct Storm<'a> {
+    queries: &'a Vectors,
     ef: usize,
     threads: usize,
-    pool: &Vectors,
-    changes: &[(u32, u32)],
-    figures: &mut Figures,
-) -> Vec<Answer> {
-    let published = ArcSwap::from_pointee(Published {
-        view: leg.view(),
-        replaced: 0,
-    });
-    let stop = AtomicBool::new(false);
-    let began = Instant::now();
-    let (answers, mut times): (Vec<Answer>, Vec<f64>) = std::thread::scope(|scope| {
-        let askers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let (published, stop) = (&published, &stop);
-                scope.spawn(move || ask(published, queries, ef, thread * queries.len() / threads, stop))
-            })
-            .collect();
-        write(leg, pool, changes, &published, began);
-        stop.store(true, Ordering::Relaxed);
-        let asked = askers.into_iter().map(|asker| asker.join().expect("no panic"));
-        let (answers, times): (Vec<_>, Vec<_>) = asked.unzip();
-        (
-            answers.into_iter().flatten().collect(),
-            times.into_iter().flatten().collect(),
-        )
-    });
-    figures
-        .per_second
-        .push(times.len() as f64 / began.elapsed().as_secs_f64());
-    figures.p50.push(quantile(&mut times, 0.5));
-    figures.p99.push(quantile(&mut times, 0.99));
-    answers
+    pool: &'a Vectors,
+    /// Slots, and the row of the pool that each gets.
+    changes: &'a [(u32, u32)],
+    ticks: usize,
 }
 
-fn write(
-    leg: &mut Leg,
-    pool: &Vectors,
-    changes: &[(u32, u32)],
-    published: &ArcSwap<Published>,
-    began: Instant,
-) {
-    let ticks = RUN.as_secs() as usize * TICKS_PER_SECOND;
-    let mut replaced = 0;
-    for tick in 1..=ticks {
-        let until = changes.len() * tick / ticks;
-        let mut of_tick: Vec<(u32, u32)> = changes[replaced..until].to_vec();
-        // A slot occurs once in a tick; of two changes the last counts.
-        of_tick.reverse();
-        of_tick.sort_by_key(|(slot, _)| *slot);
-        of_tick.dedup_by_key(|(slot, _)| *slot);
-        leg.tick(
-            of_tick
-                .iter()
-                .map(|(slot, row)| (*slot, Some(pool.at(*row as usize)))),
-        );
-        replaced = until;
-        let view = leg.view();
-        published.store(Published { view, replaced }.into());
-        std::thread::sleep((TICK * tick as u32).saturating_sub(began.elapsed()));
-    }
-}
-
-/// Asks until told to stop: some answers, and the milliseconds of all.
-fn ask(
-    published: &ArcSwap<Published>,
-    queries: &Vectors,
-    ef: usize,
-    first: usize,
-    stop: &AtomicBool,
-) -> (Vec<Answer>, Vec<f64>) {
-    let (mut answers, mut times) = (Vec::new(), Vec::new());
-    for number in first.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let query = number % queries.len();
+impl Storm<'_> {
+    fn measure(&self, leg: &mut Leg, figures: &mut Figures) -> Vec<Answer> {
+        let published = ArcSwap::from_pointee(Published {
+            view: leg.view(),
+            replaced: 0,
+        });
+        let stop = AtomicBool::new(false);
         let began = Instant::now();
-        let state = published.load();
-        let hits = state.view.search(queries.at(query), Some(ef), None);
-        times.push(began.elapsed().as_secs_f64() * 1e3);
-        if number % GRADED == 0 {
-            answers.push(Answer {
-                query,
-                replaced: state.replaced,
-                hits,
-            });
-        }
+        let asked: Vec<(Vec<Answer>, Vec<f64>)> = std::thread::scope(|scope| {
+            let start = |thread| {
+                let (published, stop) = (&published, &stop);
+                scope.spawn(move || self.ask(published, thread * self.queries.len() / self.threads, stop))
+            };
+            let askers: Vec<_> = (0..self.threads).map(start).collect();
+            self.write(leg, &published, began);
+            stop.store(true, Ordering::Relaxed);
+            askers
+                .into_iter()
+                .map(|asker| asker.join().expect("no panic"))
+                .collect()
+        });
+        let seconds = began.elapsed().as_secs_f64();
+        let (answers, times): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let mut times = times.concat();
+        figures.per_second.push(times.len() as f64 / seconds);
+        figures.p50.push(quantile(&mut times, 0.5));
+        figures.p99.push(quantile(&mut times, 0.99));
+        answers.into_iter().flatten().collect()
     }
-    (answers, times)
-}
 
-/// The recall of answers, each against what was there when it was given; then all changes are in the contents.
-fn recall(
-    contents: &mut Contents<'_>,
-    queries: &Vectors,
-    changes: &[(u32, u32)],
-    mut answers: Vec<Answer>,
-) -> f64 {
-    answers.sort_by_key(|answer| answer.replaced);
-    let mut done = 0;
-    let mut replace = |contents: &mut Contents<'_>, until: usize| {
-        for (slot, row) in &changes[done..until] {
-            contents.rows[*slot as usize] = Some(*row);
+    fn write(&self, leg: &mut Leg, published: &ArcSwap<Published>, began: Instant) {
+        let mut replaced = 0;
+        for tick in 1..=self.ticks {
+            let until = self.changes.len() * tick / self.ticks;
+            let mut changes: Vec<(u32, u32)> = self.changes[replaced..until].to_vec();
+            // A slot occurs once in a tick; of two changes the last counts.
+            changes.reverse();
+            changes.sort_by_key(|(slot, _)| *slot);
+            changes.dedup_by_key(|(slot, _)| *slot);
+            let changes = changes.iter();
+            leg.tick(changes.map(|(slot, row)| (*slot, Some(self.pool.at(*row as usize)))));
+            replaced = until;
+            let view = leg.view();
+            published.store(Published { view, replaced }.into());
+            std::thread::sleep((TICK * tick as u32).saturating_sub(began.elapsed()));
         }
-        done = until;
-    };
-    let mut recalls = Vec::new();
-    for mut answer in answers {
-        replace(contents, answer.replaced);
-        let query = Vectors {
-            dimensions: queries.dimensions,
-            floats: queries.at(answer.query).to_vec(),
-        };
-        answer.hits.resize(LIMIT, NO_HIT);
-        recalls.push(Grades::new(contents, &query).recall(&answer.hits));
     }
-    replace(contents, changes.len());
-    recalls.iter().sum::<f64>() / recalls.len() as f64
+
+    /// Asks until told to stop: some of the answers, and the milliseconds of all.
+    fn ask(
+        &self,
+        published: &ArcSwap<Published>,
+        first: usize,
+        stop: &AtomicBool,
+    ) -> (Vec<Answer>, Vec<f64>) {
+        let (mut answers, mut times) = (Vec::new(), Vec::new());
+        for number in first.. {
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let query = number % self.queries.len();
+            let began = Instant::now();
+            let state = published.load();
+            let hits = state.view.search(self.queries.at(query), Some(self.ef), None);
+            times.push(began.elapsed().as_secs_f64() * 1e3);
+            if number % GRADED == 0 {
+                answers.push(Answer {
+                    query,
+                    replaced: state.replaced,
+                    hits,
+                });
+            }
+        }
+        (answers, times)
+    }
+
+    /// The recall of answers, each against what was there when it was given; then all changes are in the contents.
+    fn recall(&self, contents: &mut Contents<'_>, mut answers: Vec<Answer>) -> f64 {
+        answers.sort_by_key(|answer| answer.replaced);
+        let mut done = 0;
+        let mut replace = |contents: &mut Contents<'_>, until: usize| {
+            for (slot, row) in &self.changes[done..until] {
+                contents.rows[*slot as usize] = Some(*row);
+            }
+            done = until;
+        };
+        let mut recalls = Vec::new();
+        for mut answer in answers {
+            replace(contents, answer.replaced);
+            let query = Vectors {
+                dimensions: self.queries.dimensions,
+                floats: self.queries.at(answer.query).to_vec(),
+            };
+            answer.hits.resize(LIMIT, NO_HIT);
+            recalls.push(Grades::new(contents, &query).recall(&answer.hits));
+        }
+        replace(contents, self.changes.len());
+        recalls.iter().sum::<f64>() / recalls.len() as f64
+    }
 }
 
 fn report(threads: usize, figures: &[Figures; 3]) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use roaring::RoaringBitmap;
 
-use crate::common::median;
+use crate::common::{median, processor_time};
 use crate::curve::{Curve, Point};
 use crate::data::Vectors;
 use crate::leg::{Leg, View};
@@ -26,12 +26,12 @@ pub trait Engine {
     /// What the engine cannot do, in its own words.
     fn answer(&mut self, question: &Question) -> Result<Round, String>;
 
-    /// Gives slots their vectors, in one call, with two threads; seconds.
+    /// Gives slots their vectors, in one call, with two threads.
     ///
     /// # Errors
     ///
     /// What the engine cannot do, in its own words.
-    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<f64, String>;
+    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<Work, String>;
 }
 
 /// How all queries are to be asked.
@@ -50,6 +50,13 @@ pub enum Filter<'a> {
     Same(&'a RoaringBitmap),
     /// One for each query.
     Each(&'a [RoaringBitmap]),
+}
+
+/// What a write took.
+pub struct Work {
+    pub seconds: f64,
+    /// Processor time of the whole process: what the seconds would be on one quiet core.
+    pub core_seconds: f64,
 }
 
 /// All queries, answered once.
@@ -84,12 +91,15 @@ impl Engine for Own<'_> {
         Ok(answer(&self.leg.view(), self.queries, question))
     }
 
-    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<f64, String> {
-        let began = Instant::now();
+    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<Work, String> {
+        let (began, spent) = (Instant::now(), processor_time());
         self.leg
             .tick(changes.iter().map(|(slot, vector)| (*slot, Some(*vector))));
         self.leg.settle();
-        Ok(began.elapsed().as_secs_f64())
+        Ok(Work {
+            seconds: began.elapsed().as_secs_f64(),
+            core_seconds: (processor_time() - spent).as_secs_f64(),
+        })
     }
 }
 
@@ -101,12 +111,12 @@ pub fn all<'a>(own: &'a mut Own<'_>, peers: &'a mut [Peer]) -> Vec<&'a mut dyn E
         .collect()
 }
 
-/// Gives all engines the same vectors: their names, and the seconds it took. One that cannot take them says why and goes.
-pub fn load(engines: &mut Vec<&mut dyn Engine>, changes: &[(u32, &[f32])]) -> Vec<(String, f64)> {
+/// Gives all engines the same vectors: their names, and what it took. One that cannot take them says why and goes.
+pub fn load(engines: &mut Vec<&mut dyn Engine>, changes: &[(u32, &[f32])]) -> Vec<(String, Work)> {
     let mut loaded = Vec::new();
     engines.retain_mut(|engine| match engine.write(changes) {
-        Ok(seconds) => {
-            loaded.push((engine.name().to_owned(), seconds));
+        Ok(work) => {
+            loaded.push((engine.name().to_owned(), work));
             true
         }
         Err(reason) => {

@@ -6,7 +6,7 @@ use crate::common::{Goal, Random, median};
 use crate::data::{Clustered, Vectors};
 use crate::engine::{Engine, Filter, Own, Question, all, curves, load};
 use crate::truth::{Contents, Grades, dot};
-use crate::{CLUSTERS, DIMENSIONS, ROUNDS, ROWS, common, figure, judged, peers};
+use crate::{CLUSTERS, DIMENSIONS, ROUNDS, Size, common, figure, judged, peers};
 
 /// Each has a filter of its own where filters follow the queries, and slow peers have to answer all of them.
 const QUERIES: usize = 200;
@@ -16,9 +16,9 @@ const SHARES: [f64; 5] = [0.5, 0.1, 0.01, 0.001, 0.0001];
 /// Beyond the recall that is compared.
 const UNTIL: f64 = 0.97;
 
-pub fn run() {
+pub fn run(size: &Size) {
     let mut source = Clustered::new(DIMENSIONS, CLUSTERS, 4);
-    let (base, labels) = source.draw(ROWS);
+    let (base, labels) = source.draw(size.rows);
     let (queries, _) = source.draw(QUERIES);
     let contents = Contents::all(&base);
     let changes: Vec<(u32, &[f32])> = contents.iter().collect();
@@ -37,10 +37,10 @@ pub fn run() {
     let groups = Groups::new(&base, &labels);
     let mut random = Random(5);
     for share in SHARES {
-        let slots = (share * ROWS as f64).round() as usize;
+        let slots = (share * size.rows as f64).round() as usize;
         let label = format!("filter {} %", share * 100.0);
 
-        let filter = random_slots(slots, &mut random);
+        let filter = random_slots(slots, size.rows, &mut random);
         let grades = Grades::filtered(&contents, &queries, |_, slot| filter.contains(slot));
         let speed = speeds(&mut engines, &grades, Filter::Same(&filter), &label);
         if [0.1, 0.01].contains(&share) {
@@ -111,10 +111,10 @@ fn speeds(engines: &mut [&mut dyn Engine], grades: &Grades<'_>, filter: Filter<'
     own
 }
 
-fn random_slots(count: usize, random: &mut Random) -> RoaringBitmap {
+fn random_slots(count: usize, rows: usize, random: &mut Random) -> RoaringBitmap {
     let mut slots = RoaringBitmap::new();
     while slots.len() < count as u64 {
-        slots.insert(random.below(ROWS) as u32);
+        slots.insert(random.below(rows) as u32);
     }
     slots
 }

@@ -4,6 +4,7 @@
 //! cargo bench --bench vector                        # all parts, about 40 minutes on two quiet cores
 //! cargo bench --bench vector -- static churn        # some of them
 //! cargo bench --bench vector -- static picture      # and the curves as benches/vector.svg
+//! cargo bench --bench vector -- quick               # an eighth of the vectors: to see that all of it works
 //! cargo bench --bench vector -- runbook FILE.yaml   # a runbook of the big-ann streaming track, played on the glove set
 //! ```
 //!
@@ -37,6 +38,7 @@ mod streaming;
 mod scale;
 
 use std::path::Path;
+use std::time::Duration;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -53,11 +55,36 @@ pub const LIMIT: usize = 10;
 /// Rounds of which a time is the median.
 pub const ROUNDS: usize = 5;
 
-/// The clustered set: as large as that on which the goals were set.
-pub const ROWS: usize = 50_000;
+/// The clustered set has as many dimensions as that on which the goals were set.
 pub const DIMENSIONS: usize = 384;
 pub const CLUSTERS: usize = 500;
-pub const QUERIES: usize = 1_000;
+
+/// How much is measured.
+pub struct Size {
+    /// Vectors of the clustered set.
+    pub rows: usize,
+    pub queries: usize,
+    /// How long rows are replaced, each time.
+    pub churn: Duration,
+    /// Vectors of the index that grows.
+    pub grown: [usize; 5],
+}
+
+/// As large as what the goals were set on.
+const FULL: Size = Size {
+    rows: 50_000,
+    queries: 1_000,
+    churn: Duration::from_secs(20),
+    grown: [50_000, 100_000, 200_000, 400_000, 800_000],
+};
+
+/// To see that all of it works.
+const QUICK: Size = Size {
+    rows: 6_000,
+    queries: 200,
+    churn: Duration::from_secs(2),
+    grown: [5_000, 10_000, 20_000, 40_000, 80_000],
+};
 
 const PARTS: [&str; 8] = [
     "static", "build", "churn", "filters", "memory", "replace", "runbook", "scale",
@@ -75,27 +102,30 @@ fn main() {
         return memory::child(Path::new(path), dimensions.parse().expect("a number"));
     }
     let is_runbook = |word: &str| word.ends_with(".yaml");
-    if let Some(unknown) = words
-        .iter()
-        .find(|word| !PARTS.contains(&word.as_str()) && *word != "picture" && !is_runbook(word))
-    {
-        println!("no part {unknown}: there are {}, and picture", PARTS.join(", "));
+    if let Some(unknown) = words.iter().find(|word| {
+        !PARTS.contains(&word.as_str()) && !["picture", "quick"].contains(&word.as_str()) && !is_runbook(word)
+    }) {
+        println!(
+            "no part {unknown}: there are {}; also picture and quick",
+            PARTS.join(", ")
+        );
         std::process::exit(2);
     }
     let has = |part: &str| words.iter().any(|word| word == part);
+    let size = if has("quick") { QUICK } else { FULL };
     let has_none = !PARTS.iter().any(|part| has(part));
     for part in PARTS.into_iter().filter(|part| has_none || has(part)) {
         println!("\n== {part}");
         let others = common::Others::begin();
         match part {
-            "static" => standing::run(has("picture")),
-            "build" => build::run(),
-            "churn" => churn::run(),
-            "filters" => filters::run(),
-            "memory" => memory::run(),
-            "replace" => replace::run(),
+            "static" => standing::run(&size, has("picture")),
+            "build" => build::run(&size),
+            "churn" => churn::run(&size),
+            "filters" => filters::run(&size),
+            "memory" => memory::run(&size),
+            "replace" => replace::run(&size),
             "runbook" => streaming::run(words.iter().filter(|word| is_runbook(word)).map(Path::new)),
-            _ => scale::run(),
+            _ => scale::run(&size),
         }
         figure(
             &format!("{part}: cores that other programs took meanwhile"),

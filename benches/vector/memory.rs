@@ -8,7 +8,7 @@ use crate::common::Goal;
 use crate::data::{Clustered, Vectors};
 use crate::engine::Engine;
 use crate::leg::Leg;
-use crate::{CLUSTERS, DIMENSIONS, QUERIES, ROWS, common, figure, judged, peers};
+use crate::{CLUSTERS, DIMENSIONS, Size, common, figure, judged, peers};
 
 /// The argument with which this program starts itself.
 pub const CHILD: &str = "memory-of-a-leg";
@@ -19,8 +19,8 @@ const TICK_ROWS: usize = 1_000;
 /// The allocator gives memory back after about ten seconds of quiet.
 const QUIET: Duration = Duration::from_secs(12);
 
-pub fn run() {
-    let set = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(ROWS, QUERIES);
+pub fn run(size: &Size) {
+    let set = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(size.rows, size.queries);
     figure("a vector itself, f32", (4 * DIMENSIONS) as f64, "bytes");
     let Some(own) = own(&set.base) else { return };
     figure("millpond, resident", own, "bytes/vector");
@@ -30,7 +30,7 @@ pub fn run() {
             println!("{}: {reason}", peer.name());
             continue;
         }
-        let bytes = peer.resident_bytes / ROWS as f64;
+        let bytes = peer.resident_bytes / size.rows as f64;
         figure(&format!("{}, resident", peer.name()), bytes, "bytes/vector");
         if peer.name() == "hnswlib" {
             judged("resident bytes against hnswlib", own / bytes, Goal::AtMost(0.6));

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::data::Vectors;
-use crate::engine::{Engine, Filter, Question, Round};
+use crate::engine::{Engine, Filter, Question, Round, Work};
 use crate::{EF_CONSTRUCTION, M};
 
 /// All that the script knows.
@@ -159,9 +159,9 @@ impl Engine for Peer {
         })
     }
 
-    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<f64, String> {
+    fn write(&mut self, changes: &[(u32, &[f32])]) -> Result<Work, String> {
         let Some((_, first)) = changes.first() else {
-            return Ok(0.0);
+            return Err("nothing to write".to_owned());
         };
         let (slots, vectors) = (self.file("slots"), self.file("vectors"));
         let bytes: Vec<u8> = changes.iter().flat_map(|(slot, _)| slot.to_le_bytes()).collect();
@@ -180,7 +180,10 @@ impl Engine for Peer {
         let last = changes.iter().map(|(slot, _)| *slot as usize + 1).max();
         self.slots = self.slots.max(last.unwrap_or(0));
         self.resident_bytes = answer["resident_bytes"].as_f64().unwrap_or(f64::NAN);
-        answer["seconds"].as_f64().ok_or_else(|| "no seconds".to_owned())
+        Ok(Work {
+            seconds: answer["seconds"].as_f64().ok_or("no seconds")?,
+            core_seconds: answer["core_seconds"].as_f64().ok_or("no processor time")?,
+        })
     }
 }
 

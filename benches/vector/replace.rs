@@ -4,7 +4,7 @@ use crate::common::{Goal, Random};
 use crate::data::{Clustered, Vectors};
 use crate::engine::{Engine, Filter, Own, Question, WIDTHS};
 use crate::truth::{Contents, Grades};
-use crate::{CLUSTERS, DIMENSIONS, QUERIES, ROWS, common, figure, peers};
+use crate::{CLUSTERS, DIMENSIONS, Size, common, figure, peers};
 
 /// Each engine is asked with the narrowest width that reaches this before.
 const RECALL: f64 = 0.98;
@@ -18,19 +18,22 @@ const CHANCE: f64 = 0.002;
 /// What the issue allows against a fresh build.
 const FALL_MAX: f64 = 0.005;
 
-pub fn run() {
+pub fn run(size: &Size) {
     let mut source = Clustered::new(DIMENSIONS, CLUSTERS, 6);
-    let set = source.set(ROWS, QUERIES);
-    let (fresh, _) = source.draw(ROWS / 2);
+    let set = source.set(size.rows, size.queries);
+    let (fresh, _) = source.draw(size.rows / 2);
     let pool = Vectors {
         dimensions: DIMENSIONS,
         floats: [set.base.floats.clone(), fresh.floats].concat(),
     };
     let mut before = Contents::all(&pool);
-    before.rows.truncate(ROWS);
-    let mut slots: Vec<u32> = (0..ROWS as u32).collect();
+    before.rows.truncate(size.rows);
+    let mut slots: Vec<u32> = (0..size.rows as u32).collect();
     shuffle(&mut slots, &mut Random(7));
-    let replaced: Vec<(u32, u32)> = slots.into_iter().zip(ROWS as u32..pool.len() as u32).collect();
+    let replaced: Vec<(u32, u32)> = slots
+        .into_iter()
+        .zip(size.rows as u32..pool.len() as u32)
+        .collect();
     let mut after = before.clone();
     for (slot, row) in &replaced {
         after.rows[*slot as usize] = Some(*row);

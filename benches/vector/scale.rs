@@ -4,11 +4,9 @@ use crate::common::Goal;
 use crate::data::Clustered;
 use crate::engine::{Engine, Filter, Own, Question, curves};
 use crate::truth::{Contents, Grades};
-use crate::{CLUSTERS, QUERIES, figure, judged, peers};
+use crate::{CLUSTERS, Size, figure, judged, peers};
 
 const DIMENSIONS: usize = 64;
-
-const SIZES: [usize; 5] = [50_000, 100_000, 200_000, 400_000, 800_000];
 
 const RECALL: f64 = 0.95;
 
@@ -18,30 +16,30 @@ const UNTIL: f64 = 0.97;
 /// Vectors of a tick while the index grows.
 const TICK_ROWS: usize = 10_000;
 
-pub fn run() {
-    let set = Clustered::new(DIMENSIONS, CLUSTERS, 9).set(SIZES[SIZES.len() - 1], QUERIES);
+pub fn run(size: &Size) {
+    let set = Clustered::new(DIMENSIONS, CLUSTERS, 9).set(size.grown[4], size.queries);
     let mut own = Own::new(&set.queries);
     let mut speeds = vec![Vec::new(); 2];
     let mut hnswlib = peers::start(&["hnswlib"], &set.queries).pop();
     let mut present = 0;
-    for size in SIZES {
-        let slots = present as u32..size as u32;
+    for rows in size.grown {
+        let slots = present as u32..rows as u32;
         let changes: Vec<(u32, &[f32])> = slots.map(|slot| (slot, set.base.at(slot as usize))).collect();
         for tick in changes.chunks(TICK_ROWS) {
             own.leg
                 .tick(tick.iter().map(|(slot, vector)| (*slot, Some(*vector))));
         }
         own.leg.settle();
-        present = size;
-        let base = set.base.head(size);
+        present = rows;
+        let base = set.base.head(rows);
         let contents = Contents::all(&base);
         let grades = Grades::new(&contents, &set.queries);
-        measure(&mut own, size, &grades, &mut speeds[0]);
+        measure(&mut own, rows, &grades, &mut speeds[0]);
         let grown = hnswlib.as_mut().map(|peer| peer.write(&changes));
         match grown {
             Some(Ok(_)) => {
                 if let Some(peer) = &mut hnswlib {
-                    measure(peer, size, &grades, &mut speeds[1]);
+                    measure(peer, rows, &grades, &mut speeds[1]);
                 }
             }
             Some(Err(reason)) => println!("hnswlib: {reason}"),
@@ -50,7 +48,7 @@ pub fn run() {
     }
     for (name, speeds) in ["millpond", "hnswlib"].into_iter().zip(&speeds) {
         if let ([first, ..], [.., last]) = (speeds.as_slice(), speeds.as_slice())
-            && speeds.len() == SIZES.len()
+            && speeds.len() == size.grown.len()
         {
             let label = format!("{name}: cost of a query, 16 times as many vectors");
             match name {
@@ -61,7 +59,7 @@ pub fn run() {
     }
 }
 
-fn measure(engine: &mut impl Engine, size: usize, grades: &Grades<'_>, speeds: &mut Vec<f64>) {
+fn measure(engine: &mut impl Engine, rows: usize, grades: &Grades<'_>, speeds: &mut Vec<f64>) {
     let name = engine.name().to_owned();
     let question = Question {
         ef: None,
@@ -72,12 +70,12 @@ fn measure(engine: &mut impl Engine, size: usize, grades: &Grades<'_>, speeds: &
     match curves.first().and_then(|(_, curve)| curve.speed_at(RECALL)) {
         Some(speed) => {
             figure(
-                &format!("{name}, {size} x {DIMENSIONS}, recall {RECALL}"),
+                &format!("{name}, {rows} x {DIMENSIONS}, recall {RECALL}"),
                 speed,
                 "queries/s",
             );
             speeds.push(speed);
         }
-        None => println!("{name}, {size}: a recall of {RECALL} is not reached"),
+        None => println!("{name}, {rows}: a recall of {RECALL} is not reached"),
     }
 }

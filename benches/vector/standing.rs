@@ -5,15 +5,15 @@ use crate::curve::Curve;
 use crate::data::{Clustered, Set, glove, icecat};
 use crate::engine::{Filter, Own, Question, all, curves, load};
 use crate::truth::{Contents, Grades};
-use crate::{CLUSTERS, DIMENSIONS, QUERIES, ROWS, figure, judged, peers, picture};
+use crate::{CLUSTERS, DIMENSIONS, Size, figure, judged, peers, picture};
 
 const RECALLS: [f64; 3] = [0.95, 0.99, 0.999];
 
 /// Above this there is nothing to compare.
 const UNTIL: f64 = 0.9999;
 
-pub fn run(draw: bool) {
-    let clustered = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(ROWS, QUERIES);
+pub fn run(size: &Size, draw: bool) {
+    let clustered = Clustered::new(DIMENSIONS, CLUSTERS, 1).set(size.rows, size.queries);
     let sets: Vec<Set> = [Some(clustered), icecat(), glove()]
         .into_iter()
         .flatten()
@@ -26,9 +26,9 @@ pub fn run(draw: bool) {
         let mut own = Own::new(&set.queries);
         let mut peers = peers::start(&peers::ALL, &set.queries);
         let mut engines = all(&mut own, &mut peers);
-        for (engine, seconds) in load(&mut engines, &changes) {
+        for (engine, work) in load(&mut engines, &changes) {
             let name = format!("{}: {engine} builds, 2 threads", set.name);
-            figure(&name, changes.len() as f64 / seconds, "vectors/s");
+            figure(&name, changes.len() as f64 / work.seconds, "vectors/s");
         }
         for threads in [1, 2] {
             let question = Question {
