@@ -142,3 +142,66 @@ pub fn processor_time() -> Duration {
     });
     Duration::from_millis(ticks.unwrap_or(0) * 10)
 }
+
+/// What a figure is to reach.
+#[derive(Clone, Copy)]
+pub enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+/// Prints a figure that has a goal, with the goal, and whether it is reached.
+pub fn judged(bench: &str, name: &str, value: f64, unit: &str, goal: Goal) {
+    let (word, bound, is_met) = match goal {
+        Goal::AtLeast(bound) => ("at least", bound, value >= bound),
+        Goal::AtMost(bound) => ("at most", bound, value <= bound),
+    };
+    let verdict = if is_met { "met" } else { "MISSED" };
+    println!("{name:<58} {value:>14.3} {unit}, goal {word} {bound}: {verdict}");
+    let line = serde_json::json!({
+        "bench": bench,
+        "figure": name,
+        "value": (value * 1000.0).round() / 1000.0,
+        "unit": unit,
+        "goal": format!("{word} {bound}"),
+        "met": is_met,
+    });
+    println!("{line}");
+}
+
+/// Processor time that other programs take while something is measured: how quiet the machine was.
+pub struct Others {
+    began: std::time::Instant,
+    spent: f64,
+}
+
+impl Others {
+    pub fn begin() -> Others {
+        Others {
+            began: std::time::Instant::now(),
+            spent: others_spent(),
+        }
+    }
+
+    /// Cores, on average since the beginning.
+    pub fn cores(&self) -> f64 {
+        (others_spent() - self.spent) / self.began.elapsed().as_secs_f64()
+    }
+}
+
+/// Seconds that all programs have spent but this one, and those it has started that have ended.
+fn others_spent() -> f64 {
+    let numbers = |path: &str, from: usize, count: usize| -> f64 {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let line = text.lines().next().unwrap_or_default();
+        // A program's name, in brackets, may have blanks.
+        let fields = line.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks = fields
+            .skip(from)
+            .take(count)
+            .filter_map(|field| field.parse::<f64>().ok());
+        ticks.sum::<f64>() / 100.0
+    };
+    // Of all programs: user, nice and system time. Of this one: user and system, its own and that of ended children.
+    numbers("/proc/stat", 1, 3) - numbers("/proc/self/stat", 11, 4)
+}
