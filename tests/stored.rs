@@ -7,6 +7,7 @@ use std::fs;
 
 use millpond::index::shard::DocumentVector;
 use millpond::index::stored::StoredShard;
+use millpond::index::vector::Effort;
 use millpond::index::{Slot, VectorStatus};
 use millpond::storage::Part;
 
@@ -229,7 +230,7 @@ fn graphs_and_segments_are_written_once_and_never_built_again() {
             .vector
             .as_ref()
             .unwrap()
-            .search(query, 10, None, None, false)
+            .search(query, 10, Effort::Usual, None)
     };
     for _ in 0..20 {
         let query = vector(random);

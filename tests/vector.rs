@@ -8,7 +8,7 @@ use std::time::Duration;
 use millpond::definition::Metric;
 use millpond::embed::{BuiltIn, Embedder, HashEmbedder};
 use millpond::index::Slot;
-use millpond::index::vector::{SharedVector, VectorHit, VectorSettings, VectorState, VectorWriter};
+use millpond::index::vector::{Effort, SharedVector, VectorHit, VectorSettings, VectorState, VectorWriter};
 use roaring::RoaringBitmap;
 
 use crate::shared::public_data;
@@ -105,7 +105,7 @@ impl Leg {
         filter: Option<&RoaringBitmap>,
         context: &str,
     ) -> (usize, usize) {
-        let hits = self.state().search(query, limit, None, filter, false);
+        let hits = self.state().search(query, limit, Effort::Usual, filter);
         let expected = self.expected(query, limit, filter);
         assert_eq!(
             hits.len(),
@@ -142,7 +142,7 @@ impl Leg {
 
     /// Checks that an exact search gives what brute force gives.
     fn check_exact(&self, query: &[f32], limit: usize, filter: Option<&RoaringBitmap>, context: &str) {
-        let hits = self.state().search(query, limit, None, filter, true);
+        let hits = self.state().search(query, limit, Effort::Exact, filter);
         let expected = self.expected(query, limit, filter);
         assert_eq!(hits.len(), expected.len(), "{context}");
         for (hit, (slot, score)) in hits.iter().zip(&expected) {
@@ -273,7 +273,7 @@ fn graphs_are_built_while_vectors_come_and_go() {
         check_recall(&leg, &mut random, &format!("{metric:?}, settled"));
         let self_found = leg.model.iter().step_by(10).filter(|(slot, vector)| {
             leg.state()
-                .search(vector, 10, None, None, false)
+                .search(vector, 10, Effort::Usual, None)
                 .iter()
                 .any(|hit| hit.slot.0 == **slot)
         });
@@ -294,7 +294,10 @@ fn graphs_are_built_while_vectors_come_and_go() {
         check_recall(&leg, &mut random, &format!("{metric:?}, rebuilt"));
         leg.apply((0..6_000).map(|slot| (slot, None)));
         assert!(leg.state().is_empty());
-        assert_eq!(leg.state().search(&random.vector(24), 10, None, None, false), []);
+        assert_eq!(
+            leg.state().search(&random.vector(24), 10, Effort::Usual, None),
+            []
+        );
     }
 }
 
@@ -352,8 +355,9 @@ fn a_state_does_not_change_while_others_are_written() {
     let answers = |state: &VectorState| -> Vec<Vec<VectorHit>> {
         let filter: RoaringBitmap = (0..6_000).step_by(2).collect();
         let searches = queries.iter().flat_map(|query| {
-            [None, Some(&filter)]
-                .map(|filter| [true, false].map(|exact| state.search(query, 10, None, filter, exact)))
+            [None, Some(&filter)].map(|filter| {
+                [Effort::Exact, Effort::Usual].map(|effort| state.search(query, 10, effort, filter))
+            })
         });
         searches.flatten().collect()
     };
@@ -430,7 +434,7 @@ fn what_does_not_fit_the_index_is_refused() {
         );
     }
     for query in [&[1.0, 0.0][..], &[], &[f32::NAN, 0.0, 0.0]] {
-        assert_eq!(leg.state().search(query, 10, None, None, false), []);
+        assert_eq!(leg.state().search(query, 10, Effort::Usual, None), []);
     }
 }
 
@@ -460,8 +464,8 @@ fn check_recall_of(metric: Metric, documents: &[SharedVector], queries: &[Shared
     let state = leg.state();
     let (mut found, mut of) = (0, 0);
     for query in queries {
-        let exact = state.search(query, 10, None, None, true);
-        let hits = state.search(query, 10, None, None, false);
+        let exact = state.search(query, 10, Effort::Exact, None);
+        let hits = state.search(query, 10, Effort::Usual, None);
         // Some products have the same text: those are equally near.
         let last = exact.last().expect("there are documents").score;
         found += hits.iter().filter(|hit| hit.score >= last).count();

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use millpond::definition::Metric;
 use millpond::index::Slot;
-use millpond::index::vector::{SharedVector, VectorSettings, VectorState, VectorWriter};
+use millpond::index::vector::{Effort, SharedVector, VectorSettings, VectorState, VectorWriter};
 use roaring::RoaringBitmap;
 
 use crate::LIMIT;
@@ -28,11 +28,7 @@ impl Leg {
             // The part of the bench may be over.
             let _ = wake.send(());
         });
-        let settings = VectorSettings {
-            dimensions,
-            metric: Metric::Cosine,
-            graphs: true,
-        };
+        let settings = VectorSettings::new(dimensions, Metric::Cosine);
         Leg {
             writer: VectorWriter::new(settings, wake),
             woken,
@@ -66,7 +62,9 @@ impl Leg {
 impl View {
     /// The slots of the best hits, best first; `ef` is the width of the search, or left to the leg.
     pub fn search(&self, query: &[f32], ef: Option<usize>, filter: Option<&RoaringBitmap>) -> Vec<u32> {
-        let hits = self.0.search(query, LIMIT, ef, filter, false);
+        let hits = self
+            .0
+            .search(query, LIMIT, ef.map_or(Effort::Usual, Effort::Width), filter);
         hits.into_iter().map(|hit| hit.slot.0).collect()
     }
 }

@@ -4,6 +4,7 @@ use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
 use super::{QueryError, Searcher};
 use crate::definition::{Expression, Fusion, Index, Metric, VectorSource, parse_filter};
+use crate::index::vector::Effort;
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
 const HITS_MAX: usize = 10_000;
@@ -31,7 +32,7 @@ pub(super) struct Search<'a> {
     /// Over fields of the index only.
     pub filter: Option<Expression>,
     pub fusion: Fusion,
-    pub ef: Option<usize>,
+    pub effort: Effort,
     pub offset: usize,
     pub limit: usize,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
@@ -84,7 +85,7 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
             Some(asked) => fusion(asked)?,
             None => index.fusion.clone(),
         },
-        ef: request.ef.map(ef).transpose()?,
+        effort: request.ef.map_or(Ok(Effort::Usual), ef)?,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
         columns: match &request.fields {
@@ -266,9 +267,9 @@ fn limit(offset: usize, limit: usize) -> Result<usize, QueryError> {
     Ok(limit)
 }
 
-fn ef(ef: usize) -> Result<usize, QueryError> {
+fn ef(ef: usize) -> Result<Effort, QueryError> {
     if (1..=EF_MAX).contains(&ef) {
-        return Ok(ef);
+        return Ok(Effort::Width(ef));
     }
     Err(QueryError::new(
         "bad_ef",

@@ -133,7 +133,7 @@ fn vector_leg<'s>(
     for (number, shard) in snapshot.shards.iter().enumerate() {
         let Some(vectors) = &shard.vector else { continue };
         let allowed = allowed.map(|allowed| &allowed[number]);
-        let found = vectors.search(query, search.depth(), search.ef, allowed, false);
+        let found = vectors.search(query, search.depth(), search.effort, allowed);
         for hit in found {
             hits.extend(scored(snapshot, number, hit.slot, hit.score));
         }

@@ -13,6 +13,7 @@ use millpond::index::keyword::search;
 use millpond::index::shard::{DocumentVector, ShardSettings, Update};
 use millpond::index::snapshot::ShardState;
 use millpond::index::stored::{self, StoredShard};
+use millpond::index::vector::Effort;
 use millpond::index::vector::SharedVector;
 use millpond::index::{Shard, Slot};
 use millpond::storage::{Damaged, Disk, PartReader, PartWriter, Storage};
@@ -243,7 +244,7 @@ pub fn answers(state: &ShardState) -> Vec<String> {
     lines.push(format!("{} vectors", vectors.len()));
     let random = &mut Random::new(99);
     for _ in 0..10 {
-        let hits = vectors.search(&vector(random), 20, None, None, true);
+        let hits = vectors.search(&vector(random), 20, Effort::Exact, None);
         let hits = hits
             .iter()
             .map(|hit| format!("{}:{:08x}", key(hit.slot), hit.score.to_bits()));

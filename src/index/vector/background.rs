@@ -109,7 +109,7 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
             if !layers.insert(&gathered.rows, &gathered.fresh, threads, stop) {
                 return None;
             }
-            Graph::freeze(gathered.rows, &layers.layers)
+            Graph::freeze(gathered.rows, &layers.layers, last.map(|last| &*last.graph))
         }
     };
     tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");

@@ -7,6 +7,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::Slot;
 use super::beam::Beam;
+use super::calibrate::Calibration;
 use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
 use super::nearest::Scored;
@@ -21,20 +22,34 @@ pub struct Graph {
     /// By slot: its row, or [`NO_ROW`].
     row_of: Vec<u32>,
     twins: Twins,
+    calibration: Calibration,
 }
 
 const NO_ROW: u32 = u32::MAX;
 
 impl Graph {
-    /// Freezes what a builder has linked: `layers` from the lowest up.
-    pub fn freeze(rows: Rows, layers: &[Open]) -> Graph {
+    /// Freezes what a builder has linked: `layers` from the lowest up. What was measured on the `last` graph is
+    /// believed as long as it can be.
+    pub fn freeze(rows: Rows, layers: &[Open], last: Option<&Graph>) -> Graph {
         let mut layers: Vec<Frozen> = layers.iter().map(|layer| Frozen::new(layer.lists())).collect();
         link_islands(&rows, &mut layers);
-        Graph::new(rows, layers)
+        let known = last
+            .map(|last| &last.calibration)
+            .filter(|known| known.holds(rows.len()));
+        let mut graph = Graph::new(rows, layers, known.cloned().unwrap_or_default());
+        if known.is_none() {
+            graph.calibration = Calibration::of(&graph);
+        }
+        graph
     }
 
     /// A graph that was read, of an index with so many slots; `None` if a search could go astray in it.
-    pub(super) fn from_parts(rows: Rows, layers: Vec<Frozen>, slots: usize) -> Option<Graph> {
+    pub(super) fn from_parts(
+        rows: Rows,
+        layers: Vec<Frozen>,
+        calibration: Calibration,
+        slots: usize,
+    ) -> Option<Graph> {
         let mut below = rows.len();
         let sound = rows.are_sound()
             && layers.first().is_some_and(|lowest| lowest.rows() == below)
@@ -44,10 +59,10 @@ impl Graph {
                 is_smaller && layer.are_sound()
             });
         let has_slots = rows.slots.iter().all(|&slot| (slot as usize) < slots);
-        (sound && has_slots).then(|| Graph::new(rows, layers))
+        (sound && has_slots).then(|| Graph::new(rows, layers, calibration))
     }
 
-    fn new(rows: Rows, layers: Vec<Frozen>) -> Graph {
+    fn new(rows: Rows, layers: Vec<Frozen>, calibration: Calibration) -> Graph {
         let slots = rows.slots.iter().max().map_or(0, |&last| last as usize + 1);
         let mut row_of = vec![NO_ROW; slots];
         for (row, &slot) in (0..).zip(rows.slots.iter()) {
@@ -58,6 +73,7 @@ impl Graph {
             rows,
             layers,
             row_of,
+            calibration,
         }
     }
 
@@ -72,6 +88,10 @@ impl Graph {
 
     pub fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
     }
 
     pub(super) fn layers(&self) -> &[Frozen] {

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use bytemuck::Pod;
 use bytes::Bytes;
 
+use super::calibrate::Calibration;
 use super::codes::Rows;
 use super::column::Column;
 use super::graph::Graph;
@@ -20,14 +21,20 @@ const _: () = assert!(
 /// Where an array begins: a cache line.
 const ALIGNMENT: usize = 64;
 
+/// Bytes of the first counts.
+const HEADER: usize = 5 * 8;
+
 /// Each layer has a sixteenth of the rows below: more would be no graph of ours.
 const LAYERS_MAX: u64 = 64;
 
 pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let rows = graph.rows();
+    let calibration = graph.calibration();
     let mut counts = vec![
         rows.dimensions() as u64,
         rows.len() as u64,
+        calibration.rows as u64,
+        calibration.points.len() as u64,
         graph.layers().len() as u64,
     ];
     for layer in graph.layers() {
@@ -35,6 +42,7 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     }
     let mut out = Arrays { out, written: 0 };
     out.write(&counts)?;
+    out.write(&calibration.points)?;
     out.write(&rows.codes)?;
     out.write(&rows.terms)?;
     out.write(&rows.slots)?;
@@ -49,15 +57,19 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
 /// The graph that was written, of an index with so many slots; `None` if these bytes are none that a search could
 /// trust.
 pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
-    let header: Column<u64> = Column::stored(bytes.get(..24).map(|_| bytes.slice(..24))?)?;
-    let [dimensions, rows, layers] = header[..] else {
+    let header: Column<u64> = Column::stored(bytes.get(..HEADER).map(|_| bytes.slice(..HEADER))?)?;
+    let [dimensions, rows, calibrated, points, layers] = header[..] else {
         return None;
     };
     if layers > LAYERS_MAX {
         return None;
     }
-    let mut from = Reader { bytes, read: 24 };
+    let mut from = Reader { bytes, read: HEADER };
     let counts: Column<u64> = from.next_values(2 * layers)?;
+    let calibration = Calibration {
+        rows: usize::try_from(calibrated).ok()?,
+        points: from.array(points)?.to_vec(),
+    };
     let rows = Rows {
         dimensions: usize::try_from(dimensions).ok()?,
         codes: from.array(rows.checked_mul(dimensions)?)?,
@@ -75,7 +87,7 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     if from.read != bytes.len() {
         return None;
     }
-    Graph::from_parts(rows, layers, slots)
+    Graph::from_parts(rows, layers, calibration, slots)
 }
 
 struct Arrays<'a> {
@@ -142,7 +154,7 @@ mod tests {
             }
             open
         });
-        Graph::freeze(rows, &layers)
+        Graph::freeze(rows, &layers, None)
     }
 
     fn bytes(graph: &Graph) -> Vec<u8> {

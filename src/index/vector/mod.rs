@@ -7,6 +7,7 @@
 //! - `marks`: which rows of codes are dead, at which moment
 //! - `young`: the rows that are in no graph yet
 //! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
+//! - `calibrate`, `way`: how wide a search must be, and how a filter is honoured
 //! - `state`: young part and graph searched, candidates scored (`score`) by their vectors
 //! - `writer`, `census`: what a tick changes, and when a graph is due
 //! - `background`, `gather`, `build`: the thread that builds it out of the last one and the young rows
@@ -27,6 +28,7 @@ mod links;
 mod beam;
 mod twins;
 mod graph;
+mod calibrate;
 mod way;
 mod state;
 mod census;
@@ -40,7 +42,7 @@ mod stored;
 mod writer;
 
 pub use build::GraphSettings;
-pub use state::{VectorHit, VectorState};
+pub use state::{Effort, VectorHit, VectorState};
 pub use stored::StoredVectors;
 pub(super) use stored::store;
 pub use writer::VectorWriter;
@@ -59,6 +61,8 @@ pub struct VectorSettings {
     pub graphs: bool,
     pub graph: GraphSettings,
     pub builder: Builder,
+    /// Of searches that do not say.
+    pub effort: Effort,
 }
 
 impl VectorSettings {
@@ -69,6 +73,7 @@ impl VectorSettings {
             graphs: true,
             graph: GraphSettings::default(),
             builder: Builder::default(),
+            effort: Effort::default(),
         }
     }
 }

@@ -36,6 +36,20 @@ pub struct Linked {
     pub marks: Arc<Marks>,
 }
 
+/// How hard a search tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Effort {
+    /// As the index's settings say, or as much as most want.
+    #[default]
+    Usual,
+    /// The width of the graph search. HNSW's ef.
+    Width(usize),
+    /// The share of the nearest to be found, as measured on the index's own vectors.
+    Accuracy(f32),
+    /// All are looked at.
+    Exact,
+}
+
 /// A hit of the vector leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VectorHit {
@@ -90,15 +104,13 @@ impl VectorState {
 
     /// The `limit` vectors nearest to `query` among the slots of `filter`, best first, ties by slot.
     ///
-    /// Never fewer than exist up to `limit`. `ef` is the width of the graph search; `exact` scans everything.
-    /// A query of other dimensions, or with a number that is not finite, is near to nothing.
+    /// Never fewer than exist up to `limit`. A query of other dimensions, or with a number that is not finite, is near to nothing.
     pub fn search(
         &self,
         query: &[f32],
         limit: usize,
-        ef: Option<usize>,
+        effort: Effort,
         filter: Option<&RoaringBitmap>,
-        exact: bool,
     ) -> Vec<VectorHit> {
         let eligible = filter.map_or(self.len(), |filter| self.len().min(filter.len() as usize));
         let limit = limit.min(eligible);
@@ -106,8 +118,8 @@ impl VectorState {
             return Vec::new();
         }
         let query = Query::new(query, self.settings.metric);
-        if !exact && self.settings.graphs {
-            let width = ef.unwrap_or(WIDTH_MIN.max(2 * limit)).clamp(limit, self.len());
+        if let Some(width) = self.width(effort, limit) {
+            let width = width.clamp(limit, self.len());
             let candidates = self.candidates(&query, limit, width, filter, eligible);
             let hits = self.score(&query, limit, candidates);
             // Fewer hits than eligible slots: some of those may have no vector, or the search missed something.
@@ -116,6 +128,23 @@ impl VectorState {
             }
         }
         self.scan(&query, limit, filter)
+    }
+
+    /// The width of a graph search; `None` where all are to be looked at.
+    fn width(&self, effort: Effort, limit: usize) -> Option<usize> {
+        if !self.settings.graphs {
+            return None;
+        }
+        let effort = match effort {
+            Effort::Usual => self.settings.effort,
+            effort => effort,
+        };
+        match (effort, &self.graph) {
+            (Effort::Exact, _) => None,
+            (Effort::Width(width), _) => Some(width),
+            (Effort::Accuracy(accuracy), Some(linked)) => linked.graph.calibration().width(accuracy, limit),
+            (Effort::Usual | Effort::Accuracy(_), _) => Some(WIDTH_MIN.max(2 * limit)),
+        }
     }
 
     /// Scores every eligible vector.

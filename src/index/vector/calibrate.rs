@@ -1,0 +1,100 @@
+//! How wide a search must be to find what share of the nearest: measured on the graph's own rows.
+
+use super::beam::Beam;
+use super::codes::Scores;
+use super::graph::Graph;
+use super::nearest::{Nearest, Scored};
+
+/// Widths of a graph's search, ascending, each with the share of the ten nearest that it found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calibration {
+    /// Rows of the graph that was measured.
+    pub(super) rows: usize,
+    /// Of width and share.
+    pub(super) points: Vec<[f32; 2]>,
+}
+
+/// Rows that are searched for: 640 neighbours, so that a share is right to about half a percent.
+const QUERIES: usize = 64;
+
+/// Neighbours of each.
+const NEAREST: usize = 10;
+
+const WIDTHS: [usize; 12] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
+/// Wider searches than one that finds this share are not measured.
+const ENOUGH: f32 = 0.9995;
+
+/// A row of the graph is easier to find neighbours of than a query is: so many times fewer may be missed.
+const SAFETY: f32 = 2.0;
+
+impl Calibration {
+    pub fn of(graph: &Graph) -> Calibration {
+        let rows = graph.rows();
+        let mut beam = Beam::default();
+        let mut scores = Scores::default();
+        let queries: Vec<_> = (0..QUERIES.min(rows.len()))
+            .map(|n| {
+                let row = n * rows.len() / QUERIES.min(rows.len());
+                let query = rows.as_query(row);
+                rows.scores(&query, &mut scores);
+                let mut nearest = Nearest::new(NEAREST + 1);
+                let scored = (0..).zip(&scores.values);
+                scored.for_each(|(id, &score)| nearest.push(Scored { score, id }));
+                (query, nearest.into_sorted())
+            })
+            .collect();
+        let mut points = Vec::new();
+        for width in WIDTHS {
+            let (mut found, mut of) = (0, 0);
+            for (query, nearest) in &queries {
+                let mut near = graph.search(query, width.max(nearest.len()), &mut beam);
+                near.truncate(nearest.len());
+                // Rows of one score are as good as each other.
+                let worst = nearest.last().map_or(0.0, |worst| worst.score);
+                found += near.iter().filter(|near| near.score >= worst).count();
+                of += nearest.len();
+            }
+            let share = found as f32 / of.max(1) as f32;
+            points.push([width as f32, share]);
+            if share >= ENOUGH {
+                break;
+            }
+        }
+        Calibration {
+            rows: rows.len(),
+            points,
+        }
+    }
+
+    /// Whether it still speaks for a graph of so many rows.
+    pub fn holds(&self, rows: usize) -> bool {
+        (self.rows / 2..=2 * self.rows).contains(&rows)
+    }
+
+    /// The width at which about this share of the `limit` nearest is found; `None` if no width measured is enough.
+    pub fn width(&self, accuracy: f32, limit: usize) -> Option<usize> {
+        let misses_max = (1.0 - accuracy) / SAFETY;
+        let enough = self.points.iter().find(|[_, share]| 1.0 - share <= misses_max)?;
+        Some((enough[0] as usize).saturating_mul(limit.div_ceil(NEAREST)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_accuracy_and_more_hits_need_more_width() {
+        let calibration = Calibration {
+            rows: 1_000,
+            points: vec![[10.0, 0.9], [32.0, 0.976], [64.0, 0.996]],
+        };
+        assert_eq!(calibration.width(0.95, 10), Some(32));
+        assert_eq!(calibration.width(0.95, 25), Some(96));
+        assert_eq!(calibration.width(0.5, 1), Some(10));
+        assert_eq!(calibration.width(0.99, 10), Some(64));
+        assert_eq!(calibration.width(0.999, 10), None);
+        assert!(calibration.holds(2_000) && !calibration.holds(2_001) && !calibration.holds(499));
+    }
+}
