@@ -1,4 +1,4 @@
-//! The thread that builds graphs: one, at the lowest priority, never waited for.
+//! The thread that builds graphs: one, at a low priority, never waited for.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -28,6 +28,9 @@ pub type Outcome = Option<Option<Arc<Graph>>>;
 /// New rows from which on all cores build. Fewer take a moment, and leave the other cores to those who wait.
 const MANY_ROWS: usize = 8_192;
 
+/// Those who ask and those who write come first; at 19 a busy machine would leave all to be scanned.
+const NICENESS: i32 = 10;
+
 /// The thread, seen from the writer. It ends when this is dropped.
 pub struct Background {
     jobs: Sender<Job>,
@@ -46,7 +49,7 @@ impl Background {
         thread::Builder::new()
             .name("vector-graphs".into())
             .spawn(move || {
-                crate::priority::lower(19);
+                crate::priority::lower(NICENESS);
                 for job in to_do {
                     let outcome = catch_unwind(AssertUnwindSafe(|| run(&job, &settings, &stopped)));
                     drop(job);

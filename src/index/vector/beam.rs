@@ -6,6 +6,22 @@ use super::codes::{QueryCode, Rows, Scores};
 use super::links::Links;
 use super::nearest::Scored;
 
+/// How much a search looks at, and how much of that it returns.
+#[derive(Clone, Copy)]
+pub struct Breadth {
+    /// Rows whose neighbours are looked at, as long as they are the best. HNSW's ef.
+    pub width: usize,
+    /// Rows that are returned, at least as many. Those beyond the width cost nothing, and where codes are inexact
+    /// some of the nearest are among them.
+    pub kept: usize,
+}
+
+impl From<usize> for Breadth {
+    fn from(width: usize) -> Breadth {
+        Breadth { width, kept: width }
+    }
+}
+
 /// A search's memory, used again by the next one.
 #[derive(Default)]
 pub struct Beam {
@@ -16,16 +32,16 @@ pub struct Beam {
 }
 
 impl Beam {
-    /// The about `width` rows nearest to the query, best first, found from `start` along links.
+    /// The rows nearest to the query, best first, found from `start` along links.
     pub fn search(
         &mut self,
         rows: &Rows,
         links: &impl Links,
         query: &QueryCode,
         start: &[u32],
-        width: usize,
+        breadth: Breadth,
     ) -> Vec<Scored> {
-        self.begin(rows, query, start, width);
+        self.begin(rows, query, start, breadth);
         while let Some(row) = self.pool.next() {
             self.seen.insert_all(links.of(row), &mut self.fresh);
             self.take_fresh(rows, query);
@@ -44,10 +60,10 @@ impl Beam {
         links: &impl Links,
         query: &QueryCode,
         start: &[u32],
-        width: usize,
+        breadth: Breadth,
         passes: impl Fn(u32) -> bool,
     ) -> Vec<Scored> {
-        self.begin(rows, query, start, width);
+        self.begin(rows, query, start, breadth);
         while let Some(row) = self.pool.next() {
             for &neighbour in links.of(row) {
                 if !self.seen.insert(neighbour) {
@@ -83,9 +99,9 @@ impl Beam {
         }
     }
 
-    fn begin(&mut self, rows: &Rows, query: &QueryCode, start: &[u32], width: usize) {
+    fn begin(&mut self, rows: &Rows, query: &QueryCode, start: &[u32], breadth: Breadth) {
         self.seen.reset(rows.len());
-        self.pool.reset(width);
+        self.pool.reset(breadth);
         self.fresh.clear();
         self.fresh
             .extend(start.iter().copied().filter(|&row| self.seen.insert(row)));
@@ -108,7 +124,10 @@ impl Beam {
 /// The best rows so far, best first, and which of them have been looked at.
 #[derive(Default)]
 struct Pool {
+    /// Only the neighbours of the best so many are looked at.
     width: usize,
+    /// So many are kept.
+    kept: usize,
     places: Vec<Place>,
     /// All before have been looked at.
     next: usize,
@@ -122,20 +141,21 @@ struct Place {
 }
 
 impl Pool {
-    fn reset(&mut self, width: usize) {
-        self.width = width.max(1);
+    fn reset(&mut self, breadth: Breadth) {
+        self.width = breadth.width.max(1);
+        self.kept = breadth.kept.max(self.width);
         self.places.clear();
         self.next = 0;
     }
 
     /// What a score must exceed to be taken.
     fn worst(&self) -> f32 {
-        let worst = self.places.get(self.width - 1);
+        let worst = self.places.get(self.kept - 1);
         worst.map_or(f32::NEG_INFINITY, |worst| worst.score)
     }
 
     fn insert(&mut self, score: f32, row: u32) {
-        self.places.truncate(self.width - 1);
+        self.places.truncate(self.kept - 1);
         let place = self.places.partition_point(|better| better.score >= score);
         self.places.insert(
             place,
@@ -150,7 +170,9 @@ impl Pool {
 
     /// The best row that has not been looked at; it has been now.
     fn next(&mut self) -> Option<u32> {
-        while let Some(place) = self.places.get_mut(self.next) {
+        while self.next < self.width
+            && let Some(place) = self.places.get_mut(self.next)
+        {
             self.next += 1;
             if !place.is_done {
                 place.is_done = true;
@@ -162,7 +184,8 @@ impl Pool {
 
     /// The best row that has not been looked at.
     fn peek(&self) -> Option<u32> {
-        let left = self.places.get(self.next..)?;
+        let end = self.width.min(self.places.len());
+        let left = self.places.get(self.next..end)?;
         left.iter().find(|place| !place.is_done).map(|place| place.row)
     }
 

@@ -124,7 +124,7 @@ impl Layers {
             let links = &self.layers[layer];
             memory.candidates = memory
                 .beam
-                .search(rows, links, &query, &start, self.settings.width);
+                .search(rows, links, &query, &start, self.settings.width.into());
             start.clear();
             start.extend(memory.candidates.iter().take(4).map(|found| found.id));
             memory.choose(rows, row, self.settings.links, chosen);

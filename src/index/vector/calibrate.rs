@@ -48,7 +48,7 @@ impl Calibration {
         for width in WIDTHS {
             let (mut found, mut of) = (0, 0);
             for (query, nearest) in &queries {
-                let mut near = graph.search(query, width.max(nearest.len()), &mut beam);
+                let mut near = graph.search(query, width.max(nearest.len()).into(), &mut beam);
                 near.truncate(nearest.len());
                 // Rows of one score are as good as each other.
                 let worst = nearest.last().map_or(0.0, |worst| worst.score);

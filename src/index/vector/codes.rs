@@ -205,7 +205,10 @@ fn encode(vector: &[f32]) -> (Vec<i8>, f32) {
     } else {
         scale.recip()
     };
-    let code = vector.iter().map(|value| (value * inverse).round() as i8);
+    // Rounded by hand: `round` is a call for each component.
+    let code = vector
+        .iter()
+        .map(|value| (value * inverse + 0.5_f32.copysign(*value)) as i8);
     (code.collect(), scale)
 }
 

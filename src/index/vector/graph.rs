@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Slot;
-use super::beam::Beam;
+use super::beam::{Beam, Breadth};
 use super::calibrate::Calibration;
 use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
@@ -104,10 +104,10 @@ impl Graph {
         (row != NO_ROW).then_some(row)
     }
 
-    /// The about `width` rows nearest to the query, best first, by the scores of their codes.
-    pub fn search(&self, query: &QueryCode, width: usize, beam: &mut Beam) -> Vec<Scored> {
+    /// The rows nearest to the query, best first, by the scores of their codes.
+    pub fn search(&self, query: &QueryCode, breadth: Breadth, beam: &mut Beam) -> Vec<Scored> {
         let start = self.descend(query, beam);
-        beam.search(&self.rows, &self.layers[0], query, &[start.id], width)
+        beam.search(&self.rows, &self.layers[0], query, &[start.id], breadth)
     }
 
     /// The same among rows that pass, from some of those on.
@@ -115,11 +115,11 @@ impl Graph {
         &self,
         query: &QueryCode,
         seeds: &[u32],
-        width: usize,
+        breadth: Breadth,
         passes: impl Fn(u32) -> bool,
         beam: &mut Beam,
     ) -> Vec<Scored> {
-        beam.search_among(&self.rows, &self.layers[0], query, seeds, width, passes)
+        beam.search_among(&self.rows, &self.layers[0], query, seeds, breadth, passes)
     }
 
     /// Rows with the very code of the query: a vector that is in the index finds itself.
@@ -162,7 +162,7 @@ fn link_islands(rows: &Rows, layers: &mut [Frozen]) {
         next = island;
         // A search sees reached rows only, and ends near the island.
         let query = rows.as_query(island);
-        let shore = beam.search(rows, lowest, &query, &[0], SHORE_WIDTH);
+        let shore = beam.search(rows, lowest, &query, &[0], SHORE_WIDTH.into());
         let from = shore
             .into_iter()
             .map(|found| found.id)

@@ -169,7 +169,7 @@ mod tests {
 
     fn search(graph: &Graph, width: usize) -> Vec<(u32, f32)> {
         let query = QueryCode::new(&vec![12.0; graph.rows().dimensions()]);
-        let found = graph.search(&query, width, &mut Beam::default());
+        let found = graph.search(&query, width.into(), &mut Beam::default());
         found.iter().map(|found| (found.id, found.score)).collect()
     }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
-use super::beam::Beam;
+use super::beam::{Beam, Breadth};
 use super::codes::{QueryCode, Scores};
 use super::graph::Graph;
+use super::kernel;
 use super::marks::Marks;
 use super::nearest::{Nearest, Scored};
 use super::score::Query;
@@ -119,9 +120,8 @@ impl VectorState {
         }
         let query = Query::new(query, self.settings.metric);
         if let Some(width) = self.width(effort, limit) {
-            let width = width.clamp(limit, self.len());
             let candidates = self.candidates(&query, limit, width, filter, eligible);
-            let hits = self.score(&query, limit, candidates);
+            let hits = self.score(&query, limit, &candidates);
             // Fewer hits than eligible slots: some of those may have no vector, or the search missed something.
             if hits.len() == limit {
                 return hits;
@@ -168,7 +168,7 @@ impl VectorState {
         hits(nearest)
     }
 
-    /// Slots chosen by their codes, best first; only current and eligible ones, but some may occur twice.
+    /// Slots chosen by their codes, best first; only current and eligible ones.
     fn candidates(
         &self,
         query: &Query,
@@ -178,54 +178,57 @@ impl VectorState {
         eligible: usize,
     ) -> Vec<Scored> {
         let code = QueryCode::new(query.vector());
-        let mut found = Nearest::new(width.max(limit + 2 * PATIENCE));
-        self.scan_young(&code, filter, &mut found);
-        if let Some(linked) = &self.graph {
-            BEAM.with_borrow_mut(|beam| {
-                linked.search(
-                    &code,
-                    self.moment,
-                    limit,
-                    width,
-                    filter,
-                    eligible,
-                    beam,
-                    &mut found,
-                );
-            });
+        let asked = Asked {
+            code: &code,
+            limit,
+            width,
+            filter,
+            eligible,
+        };
+        let mut candidates = match &self.graph {
+            Some(linked) => BEAM.with_borrow_mut(|beam| linked.search(&asked, self.moment, beam)),
+            None => Vec::new(),
+        };
+        if !self.young.is_empty() {
+            candidates.extend(self.scan_young(&asked));
+            candidates.sort_unstable_by(|a, b| b.cmp(a));
         }
-        found.into_sorted()
+        candidates
     }
 
-    fn scan_young(&self, code: &QueryCode, filter: Option<&RoaringBitmap>, found: &mut Nearest) {
+    fn scan_young(&self, asked: &Asked<'_>) -> Vec<Scored> {
+        let mut nearest = Nearest::new(asked.kept());
         let mut scores = Scores::default();
         for block in self.young.blocks() {
             let is_alive = block.marks.at(self.moment);
-            block.rows.scores(code, &mut scores);
+            block.rows.scores(asked.code, &mut scores);
             for (row, &score) in (0..).zip(&scores.values) {
                 let id = block.rows.slot(row as usize).0;
                 let candidate = Scored { score, id };
-                if found.takes(candidate) && is_alive(row) && filter.is_none_or(|filter| filter.contains(id))
-                {
-                    found.push(candidate);
+                if nearest.takes(candidate) && is_alive(row) && asked.allows(id) {
+                    nearest.push(candidate);
                 }
             }
         }
+        nearest.into_sorted()
     }
 
     /// Scores candidates, best first, by their vectors.
-    fn score(&self, query: &Query, limit: usize, candidates: Vec<Scored>) -> Vec<VectorHit> {
+    fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
         let mut nearest = Nearest::new(limit);
         let patience = PATIENCE + limit / 8;
         let mut waited = 0;
-        for Scored { id, .. } in candidates {
-            let Some(entry) = self.table.get(Slot(id)) else {
-                continue;
-            };
-            let scored = Scored {
-                score: query.score(&entry.vector),
-                id,
-            };
+        let mut entries = candidates
+            .iter()
+            .filter_map(|found| Some((found.id, self.table.get(Slot(found.id))?)));
+        let mut next = entries.next();
+        while let Some((id, entry)) = next {
+            next = entries.next();
+            if let Some((_, entry)) = &next {
+                kernel::prefetch(&entry.vector);
+            }
+            let score = query.score(&entry.vector);
+            let scored = Scored { score, id };
             waited = if nearest.takes(scored) { 0 } else { waited + 1 };
             if waited > patience {
                 break;
@@ -236,80 +239,96 @@ impl VectorState {
     }
 }
 
+/// A question to the codes.
+struct Asked<'a> {
+    code: &'a QueryCode,
+    limit: usize,
+    width: usize,
+    filter: Option<&'a RoaringBitmap>,
+    /// Slots that the filter allows.
+    eligible: usize,
+}
+
+impl Asked<'_> {
+    fn allows(&self, slot: u32) -> bool {
+        self.filter.is_none_or(|filter| filter.contains(slot))
+    }
+
+    /// Candidates for the score by the vectors.
+    fn kept(&self) -> usize {
+        2 * self.limit + 2 * PATIENCE
+    }
+}
+
 impl Linked {
-    /// Adds slots near to the query to `found`.
-    #[expect(clippy::too_many_arguments, reason = "they are the parts of one question")]
-    fn search(
-        &self,
-        code: &QueryCode,
-        moment: u64,
-        limit: usize,
-        width: usize,
-        filter: Option<&RoaringBitmap>,
-        eligible: usize,
-        beam: &mut Beam,
-        found: &mut Nearest,
-    ) {
+    /// Slots near to the query, best first.
+    fn search(&self, asked: &Asked<'_>, moment: u64, beam: &mut Beam) -> Vec<Scored> {
+        let Asked { code, width, .. } = *asked;
         let rows = self.graph.rows();
         let is_alive = self.marks.at(moment);
-        let passes = |row: u32| {
-            is_alive(row) && filter.is_none_or(|filter| filter.contains(rows.slot(row as usize).0))
+        let slot = |row: u32| rows.slot(row as usize).0;
+        let way = asked
+            .filter
+            .map_or(Way::Along, |_| Way::choose(asked.eligible, rows.len(), width));
+        let breadth = |width: usize| Breadth {
+            width,
+            kept: width.max(asked.kept()),
         };
-        let push = |Scored { score, id }: Scored| {
-            let id = rows.slot(id as usize).0;
-            found.push(Scored { score, id });
-        };
-        // A search along links may pass by a row, and must not if its very vector is asked for.
-        let mut near: Vec<Scored> = self
-            .graph
-            .twins(code)
-            .filter(|&row| passes(row))
-            .map(|row| rows.score(code, row))
-            .collect();
-        let way = filter.map_or(Way::Along, |_| Way::choose(eligible, rows.len(), width));
-        match (way, filter) {
-            (Way::Scan, Some(filter)) => return self.scan(code, moment, filter, push),
+        let mut near = match (way, asked.filter) {
+            (Way::Scan, Some(filter)) => return self.scan(asked, moment, filter),
             (Way::Among, Some(filter)) => {
                 let allowed = Bits::new(filter);
-                let passes = |row: u32| is_alive(row) && allowed.contains(rows.slot(row as usize).0);
+                let passes = |row: u32| is_alive(row) && allowed.contains(slot(row));
                 let mut seeds: Vec<u32> = self.spread(filter).filter(|&row| passes(row)).collect();
                 seeds.push(self.graph.descend(code, beam).id);
-                near.extend(self.graph.search_among(code, &seeds, width, passes, beam));
+                self.graph
+                    .search_among(code, &seeds, breadth(width), passes, beam)
             }
             _ => {
                 // As many rows more as do not pass.
-                let wide = (width * rows.len()).div_ceil(eligible.max(1)).min(rows.len());
-                near.extend(self.graph.search(code, wide.max(width), beam));
+                let wide = (width * rows.len()).div_ceil(asked.eligible.max(1));
+                self.graph
+                    .search(code, breadth(wide.clamp(width, width.max(rows.len()))), beam)
+            }
+        };
+        near.retain(|near| is_alive(near.id) && asked.allows(slot(near.id)));
+        // A search along links may pass by a row, and must not if its very vector is asked for.
+        for twin in self.graph.twins(code) {
+            if near.iter().all(|near| near.id != twin) && is_alive(twin) && asked.allows(slot(twin)) {
+                near.insert(0, rows.score(code, twin));
             }
         }
-        near.retain(|near| passes(near.id));
-        near.sort_unstable_by(|a, b| b.cmp(a));
-        near.dedup();
-        match filter {
+        match asked.filter {
             // Too few passed where the query is: those that do are elsewhere.
-            Some(filter) if near.len() < limit => self.scan(code, moment, filter, push),
-            _ => near.into_iter().for_each(push),
+            Some(filter) if near.len() < asked.limit => self.scan(asked, moment, filter),
+            _ => {
+                near.iter_mut().for_each(|near| near.id = slot(near.id));
+                near
+            }
         }
     }
 
     /// Scores the codes of all living rows of a filter's slots.
-    fn scan(&self, code: &QueryCode, moment: u64, filter: &RoaringBitmap, mut push: impl FnMut(Scored)) {
+    fn scan(&self, asked: &Asked<'_>, moment: u64, filter: &RoaringBitmap) -> Vec<Scored> {
         let rows = self.graph.rows();
         let is_alive = self.marks.at(moment);
         let mut eligible = filter
             .iter()
             .filter_map(|slot| self.graph.row_of(Slot(slot)))
             .filter(|&row| is_alive(row));
+        let mut nearest = Nearest::new(asked.kept());
         let (mut batch, mut scores) = (Vec::with_capacity(BATCH_ROWS), Scores::default());
         loop {
             batch.clear();
             batch.extend(eligible.by_ref().take(BATCH_ROWS));
             if batch.is_empty() {
-                return;
+                return nearest.into_sorted();
             }
-            rows.scores_at(code, &batch, &mut scores);
-            let scored = batch.iter().zip(&scores.values);
-            scored.for_each(|(&id, &score)| push(Scored { score, id }));
+            rows.scores_at(asked.code, &batch, &mut scores);
+            for (&row, &score) in batch.iter().zip(&scores.values) {
+                let id = rows.slot(row as usize).0;
+                nearest.push(Scored { score, id });
+            }
         }
     }
 

@@ -27,6 +27,10 @@ impl Young {
         self.blocks.iter().map(|block| &**block)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
     /// Blocks so far.
     pub fn len(&self) -> usize {
         self.blocks.len()
