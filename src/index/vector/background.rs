@@ -22,8 +22,16 @@ pub struct Job {
     pub moment: u64,
 }
 
-/// The end of a job: a graph of all its rows, or none if there were none. `None`: it failed.
-pub type Outcome = Option<Option<Arc<Graph>>>;
+/// The end of a job. `None`: it failed.
+pub type Outcome = Option<Built>;
+
+/// What takes the place of the last graph and the young rows.
+pub struct Built {
+    /// None if there were no rows.
+    pub graph: Option<Arc<Graph>>,
+    /// Rows that were dead when it was begun.
+    pub dead: Vec<u32>,
+}
 
 /// New rows from which on all cores build. Fewer take a moment, and leave the other cores to those who wait.
 const MANY_ROWS: usize = 8_192;
@@ -88,15 +96,14 @@ impl Drop for Background {
 
 fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
     let start = Instant::now();
-    // New rows are inserted into the graph that there is, unless they are more than it has.
-    let last = job.graph.as_ref().filter(|last| {
-        let new: usize = job.young.blocks().map(|block| block.rows.len()).sum();
-        settings.builder == Builder::Millpond && last.graph.rows().len() > new && is_levelled(&last.graph)
-    });
+    let last = job
+        .graph
+        .as_ref()
+        .filter(|last| is_worth_keeping(last, job, settings));
     let gathered = gather(job, last.is_some());
-    let (rows, new) = (gathered.rows.len(), gathered.fresh.len());
+    let (rows, new, dead) = (gathered.rows.len(), gathered.fresh.len(), gathered.dead.clone());
     if rows == 0 {
-        return Some(None);
+        return Some(Built { graph: None, dead });
     }
     let graph = match settings.builder {
         Builder::HnswRs => reference::build(gathered.rows, settings, stop)?,
@@ -107,7 +114,7 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
             };
             let mut layers = Layers::new(&gathered.layers, settings.graph);
             if let Some(last) = last {
-                gathered.keep_links(&last.graph, &mut layers, threads);
+                gathered.keep_links(&last.graph, &mut layers);
             }
             if !layers.insert(&gathered.rows, &gathered.fresh, threads, stop) {
                 return None;
@@ -116,5 +123,18 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
         }
     };
     tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");
-    Some(Some(Arc::new(graph)))
+    Some(Built {
+        graph: Some(Arc::new(graph)),
+        dead,
+    })
+}
+
+/// Whether new rows are inserted into the last graph, rather than all linked anew: not if they are more than it has, or
+/// if a quarter of it is dead, as it is found through those.
+fn is_worth_keeping(last: &Linked, job: &Job, settings: &VectorSettings) -> bool {
+    let new: usize = job.young.blocks().map(|block| block.rows.len()).sum();
+    let rows = last.graph.rows().len();
+    let is_alive = last.marks.at(job.moment);
+    let dead = (0..rows as u32).filter(|&row| !is_alive(row)).count();
+    settings.builder == Builder::Millpond && new < rows && dead * 4 <= rows && is_levelled(&last.graph)
 }

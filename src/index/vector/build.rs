@@ -65,10 +65,6 @@ impl Layers {
         }
     }
 
-    pub fn links_max(&self, layer: usize) -> usize {
-        self.settings.links_max(layer)
-    }
-
     /// The highest layer that has the row.
     fn level(&self, row: u32) -> usize {
         let above = self.layers.iter().skip(1);
@@ -185,7 +181,7 @@ type Plan = Vec<Vec<u32>>;
 
 /// What a thread works with.
 #[derive(Default)]
-pub struct Memory {
+struct Memory {
     beam: Beam,
     scores: Scores,
     /// Best first.
@@ -194,7 +190,7 @@ pub struct Memory {
 
 impl Memory {
     /// The best `most` neighbours of a row among these.
-    pub fn best(&mut self, rows: &Rows, row: u32, all: Vec<u32>, most: usize) -> Vec<u32> {
+    fn best(&mut self, rows: &Rows, row: u32, all: Vec<u32>, most: usize) -> Vec<u32> {
         rows.scores_at(&rows.as_query(row as usize), &all, &mut self.scores);
         self.candidates.clear();
         let scored = all.iter().zip(&self.scores.values);

@@ -1,13 +1,12 @@
-//! What the next graph is made of: the living rows of the last one, which stay linked, and the young ones.
+//! What the next graph is made of: the rows of the last one, which stay linked, and the young ones.
 
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::background::Job;
-use super::build::{Layers, Memory};
+use super::build::Layers;
 use super::codes::Rows;
 use super::graph::Graph;
 use super::links::Links;
-use super::threads;
 
 /// Rows in the order that a graph has them: those of sparse layers first.
 pub struct Gathered {
@@ -16,8 +15,10 @@ pub struct Gathered {
     pub layers: Vec<usize>,
     /// Rows that have no links yet.
     pub fresh: Vec<u32>,
-    /// By row of the last graph: what it is now, unless it is dead or all is to be linked anew.
-    kept: Vec<Option<u32>>,
+    /// Rows of the last graph that are dead, and kept since others are found through them.
+    pub dead: Vec<u32>,
+    /// By row of the last graph: what it is now. Empty if all is to be linked anew.
+    place_of: Vec<u32>,
 }
 
 /// Each layer has a sixteenth of the rows below.
@@ -29,6 +30,11 @@ const LEVELS_MAX: u32 = 8;
 /// The highest layer of a vector. It is drawn once, by its stamp.
 fn level(stamp: u64) -> u32 {
     (hash(stamp).trailing_zeros() / LEVEL_BITS).min(LEVELS_MAX)
+}
+
+/// A place in no order of the stamps: what came together is alike, and one batch would not see it.
+fn shuffled(stamp: u64) -> u64 {
+    hash(stamp).rotate_left(32)
 }
 
 fn hash(stamp: u64) -> u64 {
@@ -45,22 +51,20 @@ pub fn is_levelled(graph: &Graph) -> bool {
             .map(|layer| levels.partition_point(|level| *level >= layer)))
 }
 
-/// Gathers the rows that are alive. With `keep_links`, those of the last graph stay in their order.
+/// Gathers the rows that are alive. With `keep_links` those of the last graph stay in their order, also the dead.
 pub fn gather(job: &Job, keep_links: bool) -> Gathered {
     let mut blocks: Vec<&Rows> = Vec::new();
     // Level, whether it is new, what it is ordered by, and where it lies.
     let mut order = Vec::new();
+    let mut is_dead = Vec::new();
     if let Some(linked) = &job.graph {
         let rows = linked.graph.rows();
         let is_alive = linked.marks.at(job.moment);
-        let alive = (0..rows.len() as u32).filter(|&row| is_alive(row));
-        order.extend(alive.map(|row| {
+        is_dead.extend((0..rows.len() as u32).map(|row| !is_alive(row)));
+        let kept = (0..rows.len() as u32).filter(|&row| keep_links || is_alive(row));
+        order.extend(kept.map(|row| {
             let stamp = rows.stamp(row as usize);
-            let rank = if keep_links {
-                row.into()
-            } else {
-                hash(stamp).rotate_left(32)
-            };
+            let rank = if keep_links { row.into() } else { shuffled(stamp) };
             (level(stamp), !keep_links, rank, (0, row))
         }));
         blocks.push(rows);
@@ -70,13 +74,7 @@ pub fn gather(job: &Job, keep_links: bool) -> Gathered {
         let alive = (0..block.rows.len() as u32).filter(|&row| is_alive(row));
         order.extend(alive.map(|row| {
             let stamp = block.rows.stamp(row as usize);
-            // In no order of theirs: what came together is alike, and one batch would not see it.
-            (
-                level(stamp),
-                true,
-                hash(stamp).rotate_left(32),
-                (blocks.len(), row),
-            )
+            (level(stamp), true, shuffled(stamp), (blocks.len(), row))
         }));
         blocks.push(&block.rows);
     }
@@ -87,17 +85,18 @@ pub fn gather(job: &Job, keep_links: bool) -> Gathered {
         rows: Rows::with_capacity(dimensions, order.len()),
         layers: Vec::new(),
         fresh: Vec::new(),
-        kept: Vec::new(),
+        dead: Vec::new(),
+        place_of: vec![0; if keep_links { is_dead.len() } else { 0 }],
     };
-    if keep_links {
-        gathered.kept = vec![None; job.graph.as_ref().map_or(0, |linked| linked.graph.rows().len())];
-    }
     for (place, &(_, is_new, _, (block, row))) in (0..).zip(&order) {
         gathered.rows.push_row(blocks[block], row as usize);
         if is_new {
             gathered.fresh.push(place);
         } else {
-            gathered.kept[row as usize] = Some(place);
+            gathered.place_of[row as usize] = place;
+            if is_dead[row as usize] {
+                gathered.dead.push(place);
+            }
         }
     }
     let top = order.first().map_or(0, |first| first.0);
@@ -108,43 +107,13 @@ pub fn gather(job: &Job, keep_links: bool) -> Gathered {
 }
 
 impl Gathered {
-    /// Gives the rows that the last graph had the links that they had in it. A row that has lost neighbours is
-    /// linked with the neighbours of those (FreshDiskANN: Singh et al., 2021).
-    pub fn keep_links(&self, last: &Graph, into: &mut Layers, threads: usize) {
-        for (layer, links) in last.layers().iter().enumerate() {
-            let most = into.links_max(layer);
-            let Some(lists) = into.layers.get_mut(layer) else {
-                return;
-            };
-            let mut before = vec![None; lists.rows()];
+    /// Gives the rows that the last graph had the links that they had in it.
+    pub fn keep_links(&self, last: &Graph, into: &mut Layers) {
+        for (links, open) in last.layers().iter().zip(&mut into.layers) {
             for row in 0..links.rows() as u32 {
-                if let Some(place) = self.kept[row as usize] {
-                    before[place as usize] = Some(row);
-                }
+                let neighbours = links.of(row).iter().map(|&other| self.place_of[other as usize]);
+                open.list_mut(self.place_of[row as usize]).set(neighbours);
             }
-            let work = (0..).zip(lists.lists_mut()).zip(before);
-            let work = work
-                .filter_map(|((row, list), before)| Some((row, list, before?)))
-                .collect();
-            threads::for_each(
-                work,
-                threads,
-                Memory::default,
-                |memory, (row, mut list, before)| {
-                    let now = |row: &u32| self.kept[*row as usize];
-                    let neighbours = links.of(before);
-                    let mut all: Vec<u32> = neighbours.iter().filter_map(now).collect();
-                    if all.len() == neighbours.len() {
-                        return list.set(all);
-                    }
-                    let dead = neighbours.iter().filter(|row| now(row).is_none());
-                    all.extend(dead.flat_map(|&dead| links.of(dead)).filter_map(now));
-                    all.sort_unstable();
-                    all.dedup();
-                    all.retain(|&other| other != row);
-                    list.set(memory.best(&self.rows, row, all, most));
-                },
-            );
         }
     }
 }

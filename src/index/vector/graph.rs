@@ -19,7 +19,7 @@ pub struct Graph {
     /// From the lowest up. The lowest has all rows, each above it the first so many of those below; every search
     /// begins at row 0.
     layers: Vec<Frozen>,
-    /// By slot: its row, or [`NO_ROW`].
+    /// By slot: its newest row, or [`NO_ROW`].
     row_of: Vec<u32>,
     twins: Twins,
     calibration: Calibration,
@@ -65,8 +65,11 @@ impl Graph {
     fn new(rows: Rows, layers: Vec<Frozen>, calibration: Calibration) -> Graph {
         let slots = rows.slots.iter().max().map_or(0, |&last| last as usize + 1);
         let mut row_of = vec![NO_ROW; slots];
-        for (row, &slot) in (0..).zip(rows.slots.iter()) {
-            row_of[slot as usize] = row;
+        for (row, &slot) in rows.slots.iter().enumerate() {
+            let newest = &mut row_of[slot as usize];
+            if *newest == NO_ROW || rows.stamp(*newest as usize) < rows.stamp(row) {
+                *newest = row as u32;
+            }
         }
         Graph {
             twins: Twins::new(&rows),
@@ -98,7 +101,7 @@ impl Graph {
         &self.layers
     }
 
-    /// The row of a slot, which may be dead.
+    /// The newest row of a slot, which may be dead.
     pub fn row_of(&self, slot: Slot) -> Option<u32> {
         let row = *self.row_of.get(slot.0 as usize)?;
         (row != NO_ROW).then_some(row)

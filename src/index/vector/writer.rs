@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::background::{Background, Job};
+use super::background::{Background, Built, Job};
 use super::census::Census;
-use super::graph::Graph;
 use super::marks::Marks;
 use super::state::{Linked, VectorState};
 use super::stored::{self, StoredVectors};
@@ -236,9 +235,12 @@ impl VectorWriter {
         };
         let Building { blocks, died } = self.building.take().unwrap_or_default();
         match outcome {
-            Some(graph) => {
-                self.next.graph = graph.map(|graph: Arc<Graph>| {
+            Some(Built { graph, dead }) => {
+                self.next.graph = graph.map(|graph| {
                     let marks = Marks::alive(graph.rows().len(), self.next.moment);
+                    for row in dead {
+                        marks.kill(row as usize, self.next.moment);
+                    }
                     let linked = Linked {
                         graph,
                         marks: Arc::new(marks),
