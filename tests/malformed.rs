@@ -8,6 +8,7 @@ mod dataflows;
 mod decode;
 mod definition;
 mod http_body;
+mod large;
 mod sql;
 
 use proptest::prelude::*;
