@@ -10,6 +10,7 @@ mod definition;
 mod http_body;
 mod large;
 mod sql;
+mod stored;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -268,6 +269,40 @@ proptest! {
     #[test]
     fn damaged_pushes_are_taken_line_by_line(choice in 6..21u8, body in damaged(MESSAGES)) {
         http_body::run(&[&[choice][..], &body].concat());
+    }
+}
+
+/// Changes of stored files: of each as it lies there, and unpacked.
+fn stored_changes() -> impl Strategy<Value = Vec<u8>> {
+    let change =
+        (0..10u8, any::<u16>(), any::<[u8; 2]>(), any::<bool>()).prop_map(|(what, place, with, far)| {
+            // Heads and ends matter most.
+            let [high, low] = place.to_be_bytes();
+            let side = if high & 1 == 0 { 0 } else { 0x80 };
+            [what, side, if far { high } else { 0 }, low, with[0], with[1]]
+        });
+    proptest::collection::vec(change, 1..4).prop_map(|changes| changes.concat())
+}
+
+proptest! {
+    #![proptest_config(cases(1_500))]
+
+    #[test]
+    fn foreign_bytes_in_a_stored_file_are_refused_or_read(
+        file in any::<u8>(), unpacked in any::<bool>(), changes in stored_changes(),
+    ) {
+        let file = file % stored::files()[0] as u8;
+        stored::run(&[&[file, u8::from(unpacked)][..], &changes].concat());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn foreign_bytes_in_a_stored_graph_are_refused_or_read(file in any::<u8>(), changes in stored_changes()) {
+        let file = 0x80 + file % stored::files()[1] as u8;
+        stored::run(&[&[file, 0][..], &changes].concat());
     }
 }
 

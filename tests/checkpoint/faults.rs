@@ -97,6 +97,12 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
     written.sync_folder("").unwrap();
     written.sync_folder("parts").unwrap();
     let (newest, before) = (&models[models.len() - 1], &models[models.len() - 2]);
+    let manifests = written
+        .paths()
+        .into_iter()
+        .filter(|path| path.starts_with("manifest"));
+    let oldest = written.read(&manifests.min().unwrap()).unwrap();
+    let oldest = String::from_utf8_lossy(&oldest);
     for path in written.paths() {
         for _ in 0..30 {
             let memory = written.crash(0);
@@ -120,6 +126,11 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
                 }
                 Err(OpenError::NothingWhole { newest }) => {
                     assert_eq!(newest.path, path, "bit {bit}");
+                    let name = path.strip_prefix("parts/").unwrap();
+                    assert!(
+                        oldest.contains(name),
+                        "{path}: the checkpoint before does without"
+                    );
                     "refused"
                 }
                 Err(error) => panic!("{path}, bit {bit}: {error}"),

@@ -3,12 +3,15 @@
 
 use std::sync::Arc;
 
-use millpond::change::{DatumRef, Offset, Operation, PartitionId, Row};
+use millpond::change::{DatumRef, Operation, Row, TableId};
 use millpond::decode::{Decoded, Decoder, Message, Refusal};
 use millpond::definition::{Definition, Format};
+use millpond::intake::{DeadLetters, Intake};
+use millpond::metrics::Metrics;
 
 use super::changes::check_change;
-use super::dataflows::formats;
+use super::dataflows::{definition, formats};
+use crate::shared::message;
 
 /// Columns of a wide row, rows of a long message: a pass over all for each of them would take hours.
 const MANY: usize = 200_000;
@@ -24,13 +27,9 @@ fn plain() -> impl Iterator<Item = (Format, Arc<Definition>)> {
 fn decode(definition: &Definition, key: Option<&str>, value: &str, headers: &[(String, Vec<u8>)]) -> Decoded {
     let table = &definition.tables[0];
     let message = Message {
-        topic: "",
-        partition: PartitionId(0),
-        offset: Offset(0),
         key: key.map(str::as_bytes),
-        value: Some(value.as_bytes()),
         headers,
-        timestamp_ms: None,
+        ..message(0, value)
     };
     let mut decoded = Decoded::default();
     Decoder::new(table).decode(&message, &mut decoded);
@@ -174,25 +173,68 @@ fn the_dead_letters_of_a_message_take_no_more_than_a_bound() {
     }
 }
 
+/// A canal table with this key.
+fn keyed(key: &str) -> Arc<Definition> {
+    definition(&format!(
+        "name = \"t\"\ntables.t = {{ source = {{ kind = \"http\" }}, format = \"canal-json\", key = [\"{key}\"] }}\n\
+         index = {{ query = \"SELECT {key} FROM t\", key = \"{key}\", text = {{ {key} = {{}} }} }}"
+    ))
+}
+
+#[test]
+fn the_letter_for_all_further_rows_stays_until_its_message_decodes_as_a_whole() {
+    let rows = |name: &str| vec![format!(r#"{{"{name}":"1"}}"#); 2_000].join(",");
+    let whole = |rows: &str| format!(r#"{{"table":"t","type":"INSERT","data":[{rows}]}}"#);
+    for (rows, is_whole) in [(rows("n"), true), (rows("n") + "," + &rows("m"), false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let letters = DeadLetters::append_to(&folder.path().join("letters")).unwrap();
+        let intake =
+            |key: &str| Intake::new(keyed(key), letters.clone(), Metrics::default(), Arc::new(|| {}));
+        let (refusing, _queue) = intake("id");
+        let whole = whole(&rows);
+        let partition = &mut refusing.receivers(TableId(0)).partition("0");
+        partition.receiver.receive(&[message(0, &whole)]).unwrap();
+        let others = format!("t/0/0/{}", Refusal::OTHERS);
+        let ids = ["t/0/0".to_owned(), others.clone()];
+        assert!(
+            letters
+                .get(&others)
+                .unwrap()
+                .unwrap()
+                .reason
+                .contains("further rows")
+        );
+
+        let (corrected, _queue) = intake("n");
+        let replayed = corrected.replay(&ids).unwrap();
+        assert!(replayed.decoded.contains(&ids[0]), "its row has a key now");
+        assert_eq!(replayed.decoded.contains(&others), is_whole);
+        assert_eq!(replayed.failed.len(), usize::from(!is_whole));
+    }
+}
+
+/// Levels, digits, repetitions: beyond every stack, and every number.
+const LONG: usize = 50_000;
+
 /// What is deep, long or repeated, as the value of a column and as a whole.
 fn oddities() -> Vec<String> {
-    let deep = |open: &str, close: &str| open.repeat(MANY) + "1" + &close.repeat(MANY);
-    let digits = "9".repeat(MANY);
+    let deep = |open: &str, close: &str| open.repeat(LONG) + "1" + &close.repeat(LONG);
+    let digits = "9".repeat(LONG);
     vec![
         deep("[", "]"),
         deep("{\"a\":", "}"),
-        "[".repeat(MANY),
-        "{\"a\":".repeat(MANY),
+        "[".repeat(LONG),
+        "{\"a\":".repeat(LONG),
         digits.clone(),
         format!("-{digits}.{digits}e-{digits}"),
-        format!("0.{}1", "0".repeat(MANY)),
-        format!("1{}e-{MANY}", "0".repeat(MANY)),
+        format!("0.{}1", "0".repeat(LONG)),
+        format!("1{}e-{LONG}", "0".repeat(LONG)),
         format!("\"{digits}\""),
-        format!("\"{}\"", "\\ud83d\\udd0b".repeat(MANY)),
-        format!("\"{}\"", "\\\\".repeat(MANY)),
-        format!("{{{}}}", fields((0..MANY).map(|_| "a".into()), "1")),
-        format!("{{\"scale\":{digits},\"value\":\"{}\"}}", "////".repeat(MANY)),
-        format!("[{}]", vec!["{\"a\":1}"; MANY].join(",")),
+        format!("\"{}\"", "\\ud83d\\udd0b".repeat(LONG)),
+        format!("\"{}\"", "\\\\".repeat(LONG)),
+        format!("{{{}}}", fields((0..LONG).map(|_| "a".into()), "1")),
+        format!("{{\"scale\":{digits},\"value\":\"{}\"}}", "////".repeat(LONG)),
+        format!("[{}]", vec!["{\"a\":1}"; LONG].join(",")),
     ]
 }
 
