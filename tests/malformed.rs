@@ -313,6 +313,7 @@ fn what_was_found_once_is_right_now() {
     sql::run(b"\x001. ");
     sql::run(b"\x00with = 3 = 0");
     decode::run(b"\x03{\"op\":\"u\",\"after\":{\"id\":1,\"v\":\"__debezium_unavailable_value\"}}\xff{\"id\":1}\xff{\"id\":1.0}");
+    stored::run(b"\x05\x10\x04\x00\xff\x80\xf7\x10\xff\x44");
     let search =
         br#"{"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}"#;
     http_body::run(&[&b"\x00"[..], search].concat());
