@@ -14,8 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::watch::{Followed, ask, follow, milliseconds};
-use common::{Random, Words, figure, options, processor_time, quantile};
-use millpond::node::Node;
+use common::{Pushing, Random, Served, Words, figure, processor_time, quantile};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
@@ -79,28 +78,10 @@ trait Sender {
     fn send(&mut self, changes: &[(usize, String)]);
 }
 
-struct Pushing {
-    agent: ureq::Agent,
-    url: String,
-}
-
-impl Pushing {
-    fn new(address: SocketAddr) -> Pushing {
-        Pushing {
-            agent: ureq::Agent::new_with_defaults(),
-            url: format!("http://{address}/v1/tables/products/changes"),
-        }
-    }
-}
-
 impl Sender for Pushing {
     fn send(&mut self, changes: &[(usize, String)]) {
         let lines: Vec<&str> = changes.iter().map(|(_, line)| line.as_str()).collect();
-        let body = lines.join("\n");
-        while let Err(error) = self.agent.post(&self.url).send(&body) {
-            assert!(matches!(error, ureq::Error::StatusCode(429)), "push: {error}");
-            std::thread::sleep(Duration::from_millis(2));
-        }
+        self.push(&lines);
     }
 }
 
@@ -134,15 +115,11 @@ impl Sender for Producing {
 
 fn run(name: &str, dataflow: &str, sender: impl FnOnce(SocketAddr) -> Box<dyn Sender>) {
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let node =
-        Arc::new(Node::start(common::define(dataflow), &options(&directory)).expect("the node starts"));
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let serving = node.clone();
-    runtime.spawn(async move { serving.serve(listener).await });
+    let Served {
+        node,
+        runtime,
+        address,
+    } = common::serve(dataflow, &directory);
     let mut sender = sender(address);
     let searcher = node.app().searcher.clone().expect("an index");
 

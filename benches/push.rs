@@ -11,10 +11,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{Random, Words, figure, options};
+use common::{Random, Served, Words, figure};
 use millpond::change::{Offset, PartitionId};
 use millpond::decode::Message;
-use millpond::node::Node;
 use millpond::source::http::PushTable;
 use millpond::source::{Closed, NotTaken, Partition, Receiver, Receivers, Room, Taken};
 use millpond::storage::{Disk, File, Storage};
@@ -53,15 +52,11 @@ fn main() {
     }
 
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let node =
-        Arc::new(Node::start(common::define(DATAFLOW), &options(&directory)).expect("the node starts"));
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let serving = node.clone();
-    runtime.spawn(async move { serving.serve(listener).await });
+    let Served {
+        node,
+        address,
+        runtime: _running,
+    } = common::serve(DATAFLOW, &directory);
     let url = format!("http://{address}/v1/tables/products/changes?wait=durable");
     compare("HTTP, this disk", &|| {
         // Each with a connection of its own, which is used again when an answer has been read.

@@ -20,10 +20,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::watch::{Followed, Timed, ask, follow};
-use common::{Random, Words, figure, median, options, quantile};
+use common::{Pushing, Random, Served, Words, figure, median, quantile};
 use millpond::change::Tick;
 use millpond::embed::{Embedder, HashEmbedder};
-use millpond::node::Node;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -133,24 +132,6 @@ impl Rows {
     }
 }
 
-struct Pushing {
-    agent: ureq::Agent,
-    url: String,
-}
-
-impl Pushing {
-    fn send(&self, lines: &[String]) {
-        let body = lines.join("\n");
-        while let Err(error) = self.agent.post(&self.url).send(&body) {
-            assert!(
-                matches!(error, ureq::Error::StatusCode(429 | 503)),
-                "push: {error}"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
 /// Loads the documents, and measures before and during their checkpoint. Returns the last change that was followed.
 fn under_load(directory: &tempfile::TempDir, documents: usize) -> Followed {
     // What comes before the checkpoint: the documents, and the changes of the calm time.
@@ -158,26 +139,19 @@ fn under_load(directory: &tempfile::TempDir, documents: usize) -> Followed {
     let loaded_bytes: usize = (0..documents).map(|id| rows.row(id, "first").0.len()).sum();
     let changes = CALM.as_secs() as usize * CHANGES_PER_SECOND;
     let calm_bytes = loaded_bytes / documents * changes;
-    let definition = common::define(&dataflow(((loaded_bytes + calm_bytes) >> 10) as u64));
-
-    let node = Arc::new(Node::start(definition, &options(directory)).expect("the node starts"));
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = runtime
-        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .expect("a port");
-    let address = listener.local_addr().expect("an address");
-    let serving = node.clone();
-    runtime.spawn(async move { serving.serve(listener).await });
-    let pushing = Pushing {
-        agent: ureq::Agent::new_with_defaults(),
-        url: format!("http://{address}/v1/tables/products/changes"),
-    };
+    let dataflow = dataflow(((loaded_bytes + calm_bytes) >> 10) as u64);
+    let Served {
+        node,
+        runtime,
+        address,
+    } = common::serve(&dataflow, directory);
+    let pushing = Pushing::new(address);
 
     let mut rows = Rows::new(3);
     let began = Instant::now();
     for first in (0..documents).step_by(1_000) {
         let lines: Vec<String> = (first..first + 1_000).map(|id| rows.row(id, "first").0).collect();
-        pushing.send(&lines);
+        pushing.push(&lines);
     }
     runtime.block_on(node.app().published.wait_for(|snapshot| {
         snapshot.documents() == documents
@@ -237,7 +211,7 @@ fn under_load(directory: &tempfile::TempDir, documents: usize) -> Followed {
         if (sent / TOGETHER).is_multiple_of(FOLLOWED_SENDS) {
             followed.lock().expect("not poisoned").push_back(change());
         }
-        pushing.send(&lines);
+        pushing.push(&lines);
         sent += TOGETHER;
     }
     let end = runtime.block_on(checkpointed).expect("the checkpoint");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use millpond::change::{Offset, PartitionId, TableId, Tick};
+use millpond::change::{TableId, Tick};
 use millpond::checkpoint::Checkpointed;
 use millpond::decode::{Decoder, Message};
 use millpond::definition::{self, Definition};
@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::{Served, eventually, millpond};
-use crate::shared::Random;
+use crate::shared::{Random, message};
 
 fn notes(key: &str) -> String {
     format!(
@@ -42,18 +42,6 @@ text = {{ text = {{}} }}
 
 fn parsed(text: &str) -> Definition {
     definition::parse(text, "shelf", Path::new(".")).unwrap()
-}
-
-fn message(offset: u64, value: &str) -> Message<'_> {
-    Message {
-        topic: "",
-        partition: PartitionId(0),
-        offset: Offset(offset),
-        key: None,
-        value: Some(value.as_bytes()),
-        headers: &[],
-        timestamp_ms: None,
-    }
 }
 
 /// Keeps what cannot be decoded of these messages of `notes/0`.

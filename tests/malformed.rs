@@ -8,7 +8,9 @@ mod dataflows;
 mod decode;
 mod definition;
 mod http_body;
+mod large;
 mod sql;
+mod stored;
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -270,6 +272,40 @@ proptest! {
     }
 }
 
+/// Changes of stored files: of each as it lies there, and unpacked.
+fn stored_changes() -> impl Strategy<Value = Vec<u8>> {
+    let change =
+        (0..10u8, any::<u16>(), any::<[u8; 2]>(), any::<bool>()).prop_map(|(what, place, with, far)| {
+            // Heads and ends matter most.
+            let [high, low] = place.to_be_bytes();
+            let side = if high & 1 == 0 { 0 } else { 0x80 };
+            [what, side, if far { high } else { 0 }, low, with[0], with[1]]
+        });
+    proptest::collection::vec(change, 1..4).prop_map(|changes| changes.concat())
+}
+
+proptest! {
+    #![proptest_config(cases(1_500))]
+
+    #[test]
+    fn foreign_bytes_in_a_stored_file_are_refused_or_read(
+        file in any::<u8>(), unpacked in any::<bool>(), changes in stored_changes(),
+    ) {
+        let file = file % stored::files()[0] as u8;
+        stored::run(&[&[file, u8::from(unpacked)][..], &changes].concat());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn foreign_bytes_in_a_stored_graph_are_refused_or_read(file in any::<u8>(), changes in stored_changes()) {
+        let file = 0x80 + file % stored::files()[1] as u8;
+        stored::run(&[&[file, 0][..], &changes].concat());
+    }
+}
+
 /// Inputs that showed a fault, with the byte that chooses.
 #[test]
 fn what_was_found_once_is_right_now() {
@@ -277,6 +313,7 @@ fn what_was_found_once_is_right_now() {
     sql::run(b"\x001. ");
     sql::run(b"\x00with = 3 = 0");
     decode::run(b"\x03{\"op\":\"u\",\"after\":{\"id\":1,\"v\":\"__debezium_unavailable_value\"}}\xff{\"id\":1}\xff{\"id\":1.0}");
+    stored::run(b"\x05\x10\x04\x00\xff\x80\xf7\x10\xff\x44");
     let search =
         br#"{"query":"shoe","fusion":{"method":"rrf","k":0,"weights":{"keyword":3e38,"vector":3e38}}}"#;
     http_body::run(&[&b"\x00"[..], search].concat());

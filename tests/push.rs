@@ -282,6 +282,61 @@ fn a_checkpoint_cuts_whole_segments_and_keys_are_carried_over() {
 }
 
 #[test]
+fn a_cut_at_any_position_leaves_all_that_follows() {
+    const LINES: u64 = 16;
+    for position in 0..LINES {
+        let storage = Memory::new();
+        let table = Table::open(&storage, None);
+        for _ in 0..LINES {
+            table.push(&"x".repeat(100)).unwrap();
+        }
+        let before = segments(&storage).len();
+        table.pushes.checkpointed(Offset(position));
+        assert!(before > 4 && (position < LINES / 2 || segments(&storage).len() < before));
+        drop(table);
+        let table = Table::open(&storage.crash(position), Some(position));
+        assert_eq!(table.pushes.lost(), 0, "cut at {position}");
+        let offsets: Vec<u64> = table.handed_on().iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(
+            offsets,
+            (position + 1..LINES).collect::<Vec<_>>(),
+            "cut at {position}"
+        );
+    }
+}
+
+#[test]
+fn a_checkpoint_beyond_the_log_makes_nothing_durable_that_comes_later() {
+    for seed in 0..8 {
+        let storage = Memory::new();
+        let table = Table::open(&storage, None);
+        table.push("a").unwrap();
+        table.pushes.checkpointed(Offset(70));
+        table.push("b").unwrap();
+        assert_eq!(table.durable(1), Ok(()));
+        assert_eq!(
+            Table::open(&storage.crash(seed), Some(0)).handed_on(),
+            [(1, "b".into())]
+        );
+    }
+}
+
+#[test]
+fn what_a_killed_process_never_synced_is_durable_when_the_next_one_says_so() {
+    for seed in 0..8 {
+        let storage = Memory::new();
+        let killed = Table::open(&storage, None);
+        killed.push("a").unwrap();
+        // It syncs no more, not even at its end.
+        std::mem::forget(killed);
+        let table = Table::open(&storage, None);
+        assert_eq!(table.durable(0), Ok(()));
+        let after_a_power_cut = Table::open(&storage.crash(seed), None);
+        assert_eq!(after_a_power_cut.handed_on(), [(0, "a".into())], "seed {seed}");
+    }
+}
+
+#[test]
 fn damage_costs_the_lines_it_hits_and_they_are_counted() {
     let storage = Memory::new();
     let table = Table::open(&storage, None);

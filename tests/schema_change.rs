@@ -13,7 +13,7 @@ use millpond::replay::Replay;
 use serde_json::{Value, json};
 
 use crate::binary::sample;
-use crate::shared::public_data;
+use crate::shared::{message, public_data};
 
 /// A table of products, `shop.products` at the source, with an index that needs three of its columns and the key.
 fn products(format: &str) -> Arc<Definition> {
@@ -315,18 +315,6 @@ fn decode(decoder: &mut Decoder, value: &str) -> Decoded {
     let mut decoded = Decoded::default();
     decoder.decode(&message(7, value), &mut decoded);
     decoded
-}
-
-fn message(offset: u64, value: &str) -> Message<'_> {
-    Message {
-        topic: "",
-        partition: PartitionId(0),
-        offset: Offset(offset),
-        key: None,
-        value: Some(value.as_bytes()),
-        headers: &[],
-        timestamp_ms: None,
-    }
 }
 
 #[test]

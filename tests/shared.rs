@@ -2,6 +2,9 @@
 
 use std::path::PathBuf;
 
+use millpond::change::{Offset, PartitionId};
+use millpond::decode::Message;
+
 /// Public data that is not in the repository, or `None` with the reason printed.
 pub fn public_data(path: &str) -> Option<PathBuf> {
     let found = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -12,6 +15,19 @@ pub fn public_data(path: &str) -> Option<PathBuf> {
     }
     println!("skipped: {} is absent", found.display());
     None
+}
+
+/// A message as a push of one line makes it.
+pub fn message(offset: u64, value: &str) -> Message<'_> {
+    Message {
+        topic: "",
+        partition: PartitionId(0),
+        offset: Offset(offset),
+        key: None,
+        value: Some(value.as_bytes()),
+        headers: &[],
+        timestamp_ms: None,
+    }
 }
 
 /// A small generator of random numbers: splitmix64, the same on every machine.

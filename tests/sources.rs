@@ -215,6 +215,14 @@ struct Source {
     stop: Stop,
 }
 
+fn follow(path: &Path, recorder: &Recorder) -> Source {
+    let settings = FileSettings {
+        follow: true,
+        ..file(path)
+    };
+    start(settings, recorder).unwrap()
+}
+
 fn start(settings: FileSettings, recorder: &Recorder) -> Result<Source, SourceError> {
     let (status, stop) = (Status::default(), Stop::new());
     let table = table(SourceSettings::File(settings));
@@ -499,14 +507,7 @@ fn a_followed_file_gives_what_is_appended_and_holds_a_line_until_it_is_whole() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "a", "a\nb");
     let recorder = Recorder::default();
-    let source = start(
-        FileSettings {
-            follow: true,
-            ..file(&path)
-        },
-        &recorder,
-    )
-    .unwrap();
+    let source = follow(&path, &recorder);
     eventually("the first line", || recorder.count() >= 1);
     append(&path, "b");
     append(&path, "b\nc\nd");
@@ -524,14 +525,7 @@ fn a_followed_file_that_is_replaced_goes_on_in_the_new_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "a", "a\nb\n");
     let recorder = Recorder::default();
-    let source = start(
-        FileSettings {
-            follow: true,
-            ..file(&path)
-        },
-        &recorder,
-    )
-    .unwrap();
+    let source = follow(&path, &recorder);
     eventually("the first lines", || recorder.count() == 2);
 
     let old = dir.path().join("a.1");
@@ -566,14 +560,7 @@ fn a_followed_file_that_is_cut_goes_on_at_its_beginning() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(&dir, "a", "a\nb\nc\n");
     let recorder = Recorder::default();
-    let source = start(
-        FileSettings {
-            follow: true,
-            ..file(&path)
-        },
-        &recorder,
-    )
-    .unwrap();
+    let source = follow(&path, &recorder);
     eventually("the first lines", || recorder.count() == 3);
     fs::write(&path, "d\n").unwrap();
     eventually("the new line", || recorder.count() == 4);

@@ -6,7 +6,9 @@
 
 pub mod watch;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millpond::definition::{self, Definition};
@@ -32,6 +34,56 @@ impl Random {
     pub fn zipf(&mut self, bound: usize) -> usize {
         let uniform = self.next() as f64 / u64::MAX as f64;
         ((bound as f64).powf(uniform) as usize - 1).min(bound - 1)
+    }
+}
+
+/// A node of this process that answers over HTTP.
+pub struct Served {
+    pub node: Arc<Node>,
+    pub runtime: tokio::runtime::Runtime,
+    pub address: SocketAddr,
+}
+
+pub fn serve(dataflow: &str, directory: &tempfile::TempDir) -> Served {
+    let node = Arc::new(Node::start(define(dataflow), &options(directory)).expect("the node starts"));
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = runtime
+        .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
+        .expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let serving = node.clone();
+    runtime.spawn(async move { serving.serve(listener).await });
+    Served {
+        node,
+        runtime,
+        address,
+    }
+}
+
+/// Pushes to the table `products`, again and again where the node is behind.
+pub struct Pushing {
+    agent: ureq::Agent,
+    url: String,
+}
+
+impl Pushing {
+    pub fn new(address: SocketAddr) -> Pushing {
+        Pushing {
+            agent: ureq::Agent::new_with_defaults(),
+            url: format!("http://{address}/v1/tables/products/changes"),
+        }
+    }
+
+    pub fn push(&self, lines: &[impl AsRef<str>]) {
+        let lines: Vec<&str> = lines.iter().map(AsRef::as_ref).collect();
+        let body = lines.join("\n");
+        while let Err(error) = self.agent.post(&self.url).send(&body) {
+            assert!(
+                matches!(error, ureq::Error::StatusCode(429 | 503)),
+                "push: {error}"
+            );
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

@@ -13,3 +13,5 @@ pub mod definition;
 pub mod http_body;
 #[path = "../../tests/malformed/sql.rs"]
 pub mod sql;
+#[path = "../../tests/malformed/stored.rs"]
+pub mod stored;

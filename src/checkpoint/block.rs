@@ -17,6 +17,9 @@ use crate::change::{Columns, Datum, DatumRef, Key, Row, Version};
 /// Plain bytes of a block, one entry more or less: what a reader holds of each part at a time.
 const BLOCK_BYTES: usize = 256 << 10;
 
+/// Plain bytes that a block may say to have, as an entry may be a row of a large message: a reader makes room for them.
+const PLAIN_BYTES_MAX: usize = 1 << 30;
+
 /// Fast, and rows shrink to about a third.
 const COMPRESSION: i32 = 1;
 
@@ -114,6 +117,11 @@ impl<'a> BlockWriter<'a> {
     fn end_block(&mut self) -> io::Result<()> {
         let mut plain = postcard::to_stdvec(&self.shapes.list).map_err(io::Error::other)?;
         plain.append(&mut self.entries);
+        if plain.len() > PLAIN_BYTES_MAX {
+            return Err(io::Error::other(format!(
+                "a row takes more than {PLAIN_BYTES_MAX} bytes"
+            )));
+        }
         let compressed = self.compressor.compress(&plain)?;
         for length in [compressed.len(), plain.len()] {
             let length = u32::try_from(length).map_err(io::Error::other)?;
@@ -213,6 +221,9 @@ impl BlockReader {
         let Some(compressed) = self.bytes.split_to_checked(compressed) else {
             return Err("it ends inside a block".into());
         };
+        if plain > PLAIN_BYTES_MAX {
+            return Err(format!("a block says to have {plain} bytes"));
+        }
         self.plain = zstd::bulk::decompress(&compressed, plain).map_err(|error| error.to_string())?;
         let (shapes, entries) =
             postcard::take_from_bytes::<Vec<Arc<Columns>>>(&self.plain).map_err(|error| error.to_string())?;

@@ -7,6 +7,9 @@ use crate::storage::Part;
 /// A new reader opens all layers of a collection, so there are few; each is written again a few times in its life.
 const LAYERS_MAX: usize = 8;
 
+/// More entries than any disk holds: sums of a few of them are still numbers.
+const ENTRIES_MAX: u64 = 1 << 40;
+
 /// The parts that hold one collection together: an entry of a later one stands for that of an earlier one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Layers(pub Vec<Layer>);
@@ -18,6 +21,11 @@ pub(super) struct Layer {
 }
 
 impl Layers {
+    /// Whether it counts entries as they can be.
+    pub fn is_sound(&self) -> bool {
+        self.0.iter().all(|layer| layer.entries <= ENTRIES_MAX)
+    }
+
     pub fn parts(&self) -> impl Iterator<Item = &Part> {
         self.0.iter().map(|layer| &layer.part)
     }

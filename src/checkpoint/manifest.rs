@@ -81,8 +81,30 @@ impl Manifest {
                 found: version,
             });
         }
-        Ok(serde_json::from_slice(body).map_err(|error| damaged(error.to_string()))?)
+        let manifest: Manifest = serde_json::from_slice(body).map_err(|error| damaged(error.to_string()))?;
+        match manifest.is_sound() {
+            true => Ok(manifest),
+            false => Err(damaged("it has numbers or names that no node writes".into()).into()),
+        }
     }
+
+    /// Whether others can follow its numbers, and its parts lie in their folder: a checksum says nothing of who wrote it.
+    fn is_sound(&self) -> bool {
+        let numbers = [self.tick.0, self.next_part].into_iter();
+        let mut layers = self.tables.values().map(|table| &table.rows).chain([&self.texts]);
+        numbers.chain(self.positions.values().copied()).all(has_next)
+            && self
+                .partitions
+                .values()
+                .all(|PartitionId(number)| *number < u32::MAX)
+            && layers.all(Layers::is_sound)
+            && self.parts().all(Part::is_sound)
+    }
+}
+
+/// Whether a number is one of those that are counted up to: half of them will do.
+pub(super) fn has_next(number: u64) -> bool {
+    number < u64::MAX / 2
 }
 
 /// Puts a manifest's bytes into place, at once.
@@ -145,9 +167,9 @@ impl Found {
                 continue;
             };
             match rest.parse() {
-                Ok(number) => found.manifests.push((number, name)),
+                Ok(number) if has_next(number) => found.manifests.push((number, name)),
                 Err(_) if rest.ends_with(ASIDE) => found.aside.push(name),
-                Err(_) => {}
+                _ => {}
             }
         }
         found.manifests.sort_unstable_by(|a, b| b.cmp(a));

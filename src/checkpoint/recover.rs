@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::manifest::{Found, Manifest, ManifestError};
+use super::manifest::{Found, Manifest, ManifestError, has_next};
 use super::shape::{Change, Shape};
 use super::store::{Basis, KEPT, Kept, Store};
 use super::{Cut, Recovered, StoredKey, StoredState, TableCut, rows, texts};
@@ -50,7 +50,7 @@ impl Store {
         let mut parts_seen = 0;
         for name in storage.list(PARTS)? {
             let number = name.rsplit_once('-').and_then(|(_, number)| number.parse().ok());
-            parts_seen = parts_seen.max(number.unwrap_or(0));
+            parts_seen = parts_seen.max(number.filter(|number| has_next(*number)).unwrap_or(0));
         }
         let mut store = Store {
             next_manifest: found.manifests.first().map_or(0, |(number, _)| *number) + 1,

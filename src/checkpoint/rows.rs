@@ -5,6 +5,7 @@ use std::io;
 use super::TableCut;
 use super::block::{BlockReader, BlockWriter, Entry};
 use super::layers::{Layer, Layers};
+use crate::change::Key;
 use crate::storage::{Damaged, Part, PartReader, PartWriter};
 
 /// Adds what has changed, sorted by key, to the stored rows.
@@ -41,7 +42,9 @@ pub(super) fn write(
 /// Everything known, sorted by key.
 pub(super) fn read(layers: &Layers, reader: &PartReader<'_>) -> Result<TableCut, Damaged> {
     let mut merge = Merge::open(layers, reader)?;
-    let mut keys = Vec::with_capacity(layers.0.first().map_or(0, |base| base.entries as usize));
+    // What a foreign manifest counts is not believed beyond what the part can hold.
+    let of_base = |base: &Layer| base.entries.min(base.part.bytes) as usize;
+    let mut keys = Vec::with_capacity(layers.0.first().map_or(0, of_base));
     while let Some((key, state)) = merge.next()? {
         if state.is_some() {
             keys.push((key, state));
@@ -64,6 +67,17 @@ impl Source<'_> {
         match self {
             Source::Stored { part, blocks } => blocks.read().map_err(|reason| part.damaged(reason)),
             Source::Changed(entries) => Ok(entries.next().cloned()),
+        }
+    }
+
+    /// The entry that follows the one of `key`.
+    fn next_behind(&mut self, key: &Key) -> Result<Option<Entry>, Damaged> {
+        let next = self.next()?;
+        match (self, &next) {
+            (Source::Stored { part, .. }, Some((next, _))) if next <= key => {
+                Err(part.damaged("its keys are in no order"))
+            }
+            _ => Ok(next),
         }
     }
 }
@@ -101,7 +115,7 @@ impl<'a> Merge<'a> {
         let mut newest = None;
         for (head, source) in &mut self.sources {
             if head.as_ref().is_some_and(|(key, _)| *key == least) {
-                newest = std::mem::replace(head, source.next()?);
+                newest = std::mem::replace(head, source.next_behind(&least)?);
             }
         }
         Ok(newest)

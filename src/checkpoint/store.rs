@@ -62,10 +62,7 @@ impl Store {
     /// The disk is full or faulty, or a part that was to be merged is damaged. The next call tries again with the changes
     /// of this cut and its own.
     pub fn write(&mut self, cut: Cut) -> Result<Checkpointed, CheckpointError> {
-        let cut = match self.unwritten.take() {
-            Some(earlier) => earlier.followed_by(cut),
-            None => cut.sorted(),
-        };
+        let cut = self.with_unwritten(cut);
         match self.write_manifest(&cut) {
             Ok(kept) => {
                 let checkpointed = kept.checkpointed.clone();
@@ -81,6 +78,18 @@ impl Store {
                 self.remove_unneeded();
                 Err(CheckpointError { tick, cause })
             }
+        }
+    }
+
+    /// Leaves a cut to the next one, which has the changes of both: what its positions rely on could be lost.
+    pub fn postpone(&mut self, cut: Cut) {
+        self.unwritten = Some(self.with_unwritten(cut));
+    }
+
+    fn with_unwritten(&mut self, cut: Cut) -> Cut {
+        match self.unwritten.take() {
+            Some(earlier) => earlier.followed_by(cut),
+            None => cut.sorted(),
         }
     }
 

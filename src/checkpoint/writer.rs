@@ -45,8 +45,13 @@ impl Writer {
     fn write(&mut self, cut: Cut) {
         let began = Instant::now();
         let tick = cut.tick.0;
-        let written = (self.sync_others)().map_err(|error| chain(&error));
-        let written = written.and_then(|()| self.store.write(cut).map_err(|error| chain(&error)));
+        let written = match (self.sync_others)() {
+            Ok(()) => self.store.write(cut).map_err(|error| chain(&error)),
+            Err(error) => {
+                self.store.postpone(cut);
+                Err(chain(&error))
+            }
+        };
         match written {
             Ok(checkpointed) => {
                 self.metrics.checkpoint(Some(began.elapsed()));

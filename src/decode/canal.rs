@@ -2,33 +2,41 @@
 //!
 //! All values are text; their types stand in the message, as SQL (`mysqlType`) and as JDBC numbers (`sqlType`).
 
+use std::cell::{Cell, LazyCell};
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::claim_check::{self, ClaimCheck};
+use super::declared::{Declared, Known};
 use super::json::{self, Fields, Text};
 use super::outcome::{Body, Outcome, Reached, Refused, Stamp, origin};
 use super::row::{Shape, Shapes};
 use super::target::Target;
 use super::value::{Kind, Wire};
 use crate::change::SourceOrder;
-use crate::definition::ColumnType;
 
 pub(super) struct Canal {
     pub(super) target: Target,
     shapes: Shapes<Basis>,
+    mysql_types: Known,
+    sql_types: Known,
     reached: Reached,
     claim_check: ClaimCheck,
     /// The commit timestamps of TiDB are one order, whichever node sends them.
     origin: u64,
 }
 
-/// What the types of a row's columns were read from.
+/// What the types of a row's columns were read from, by numbers in [`Known`].
 struct Basis {
-    mysql_type: Box<str>,
+    mysql_type: u64,
     /// TiCDC's vary with the values, so they are compared only where a column needs them.
-    sql_type: Option<Box<str>>,
+    sql_type: Option<u64>,
 }
+
+/// Sets of columns that the rows of one message may have and rows before did not. They are rows of one table, so one is
+/// usual; each costs as much as all that the message declares.
+const NEW_SHAPES_MAX: usize = 16;
 
 #[derive(Deserialize)]
 #[serde(expecting = "an object")]
@@ -74,6 +82,8 @@ impl Canal {
         Canal {
             target,
             shapes: Shapes::new(),
+            mysql_types: Known::default(),
+            sql_types: Known::default(),
             reached: Reached::default(),
             claim_check,
             origin: origin("tidb"),
@@ -150,6 +160,9 @@ impl Canal {
         let stamp = self.stamp(event);
         let mysql_type = event.mysql_type.map_or("", RawValue::get);
         let sql_type = event.sql_type.map_or("", RawValue::get);
+        let mysql_number = self.mysql_types.number(mysql_type);
+        let sql_number = LazyCell::new(|| self.sql_types.number(sql_type));
+        let mut new_shapes = 0;
         let Some(data) = &event.data else {
             return outcome.refuse("`data` is null: expected an array of rows");
         };
@@ -157,11 +170,22 @@ impl Canal {
         for (place, fields) in data.iter().enumerate() {
             let old = old.get(place).and_then(Option::as_ref);
             let same_basis = |basis: &Basis| {
-                *basis.mysql_type == *mysql_type
-                    && basis.sql_type.as_ref().is_none_or(|known| **known == *sql_type)
+                basis.mysql_type == mysql_number && basis.sql_type.is_none_or(|known| known == *sql_number)
             };
             let shape = self.shapes.of(fields, same_basis, || {
-                shape(&self.target, fields, mysql_type, sql_type)
+                new_shapes += 1;
+                if new_shapes > NEW_SHAPES_MAX {
+                    return Err(format!(
+                        "the rows of the message have more than {NEW_SHAPES_MAX} different sets of columns: \
+                         expected those of one table"
+                    ));
+                }
+                let (shape, needs_sql_type) = shape(&self.target, fields, mysql_type, sql_type)?;
+                let basis = Basis {
+                    mysql_type: mysql_number,
+                    sql_type: needs_sql_type.then(|| *sql_number),
+                };
+                Ok((basis, shape))
             });
             let result = shape.map_err(Refused::from).and_then(|shape| {
                 if rows == Rows::Deleted {
@@ -203,47 +227,24 @@ impl Canal {
     }
 }
 
-/// A column's type comes from the dataflow file, else from `mysqlType`, else from `sqlType`.
+/// A column's type comes from the dataflow file, else from `mysqlType`, else from `sqlType`. Says also whether the
+/// last was asked for any column.
 fn shape(
     target: &Target,
     fields: &Fields<'_>,
     mysql_type: &str,
     sql_type: &str,
-) -> Result<(Basis, Shape), String> {
-    let mysql = Fields::parse(mysql_type).unwrap_or_default();
-    let sql = Fields::parse(sql_type).unwrap_or_default();
-    let known = |name: &str| {
-        target
-            .kind(name)
-            .or_else(|| ColumnType::parse(&mysql.text(name)).map(Kind::Sql))
-    };
-    let needs_sql_type = fields.0.iter().any(|(name, _)| known(name).is_none());
+) -> Result<(Shape, bool), String> {
+    let mysql = LazyCell::new(|| Declared::parse(mysql_type));
+    let sql = LazyCell::new(|| Declared::parse(sql_type));
+    let needs_sql_type = Cell::new(false);
     let shape = Shape::new(target, fields, Wire::Canal, |name| {
-        let jdbc = || sql.integer(name).and_then(of_jdbc).map(Kind::Sql);
-        known(name).or_else(jdbc).unwrap_or(Kind::Untyped)
+        let jdbc = || {
+            needs_sql_type.set(true);
+            sql.jdbc(name)
+        };
+        let declared = || mysql.sql(name).or_else(jdbc).map(Kind::Sql);
+        target.kind(name).or_else(declared).unwrap_or(Kind::Untyped)
     })?;
-    Ok((
-        Basis {
-            mysql_type: mysql_type.into(),
-            sql_type: needs_sql_type.then(|| sql_type.into()),
-        },
-        shape,
-    ))
-}
-
-/// The constants of `java.sql.Types`.
-fn of_jdbc(code: i64) -> Option<ColumnType> {
-    Some(match code {
-        -6 | -5 | 4 | 5 => ColumnType::Int { unsigned: false },
-        -7 => ColumnType::Bit,
-        16 => ColumnType::Bool,
-        6..=8 => ColumnType::Float,
-        2 | 3 => ColumnType::Decimal { scale: None },
-        -4..=-2 | 2004 => ColumnType::Bytes,
-        91 => ColumnType::Date,
-        92 => ColumnType::Time,
-        93 => ColumnType::DateTime { precision: None },
-        -16 | -15 | -9 | -1 | 1 | 12 | 2005 | 2011 => ColumnType::Text,
-        _ => return None,
-    })
+    Ok((shape, needs_sql_type.get()))
 }

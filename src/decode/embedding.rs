@@ -3,6 +3,7 @@
 //! A row has the key, the vector under the name that the index uses, `meta`, and each of its keys as a column.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use super::json::Fields;
 use super::message_key::MessageKey;
@@ -15,9 +16,6 @@ pub(super) struct Embedding {
     target: Target,
     shapes: Shapes<()>,
 }
-
-/// Keys of `meta`, each of which becomes a column: no table has more, and each is looked for among those before it.
-const META_KEYS_MAX: usize = 1_024;
 
 impl Embedding {
     pub fn new(target: Target) -> Embedding {
@@ -72,12 +70,6 @@ impl Embedding {
             return Err("`vector` and `vector_b64` are both there: expected one of them".to_owned());
         }
         let meta = fields.object("meta").unwrap_or_default();
-        if meta.0.len() > META_KEYS_MAX {
-            return Err(format!(
-                "`meta` has {} keys: expected at most {META_KEYS_MAX}",
-                meta.0.len()
-            ));
-        }
         let given = fields.present("vector_b64").or_else(|| fields.present("vector"));
         let mut columns = Fields(Vec::with_capacity(fields.0.len() + meta.0.len()));
         for (name, json) in fields.0 {
@@ -90,11 +82,9 @@ impl Embedding {
             }
         }
         columns.0.push((Cow::Owned(vector), given.unwrap_or("null")));
-        for (name, json) in meta.0 {
-            if columns.get(&name).is_none() {
-                columns.0.push((name, json));
-            }
-        }
+        let mut taken: HashSet<_> = columns.0.iter().map(|(name, _)| name.clone()).collect();
+        let free = meta.0.into_iter().filter(|(name, _)| taken.insert(name.clone()));
+        columns.0.extend(free);
         // A key of one column is `id`, whatever the table calls it.
         if let [key] = &self.target.key[..]
             && columns.get(key).is_none()

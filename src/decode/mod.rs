@@ -8,6 +8,7 @@ mod debezium;
 mod maxwell;
 mod upsert;
 mod embedding;
+mod declared;
 mod claim_check;
 mod outcome;
 mod target;
@@ -59,10 +60,17 @@ pub struct Refusal {
     pub partition: PartitionId,
     pub offset: Offset,
     /// Which row of the message, or which message of several in one, counted from 0.
+    ///
+    /// [`Refusal::OTHERS`] stands for all further rows of the message that are refused.
     pub row: u32,
     pub cause: Cause,
     /// Names the field and what would be right.
     pub reason: String,
+}
+
+impl Refusal {
+    /// In the place of a row's number: further rows than are told of one by one.
+    pub const OTHERS: u32 = u32::MAX;
 }
 
 /// What kind of fault it is.

@@ -11,7 +11,12 @@ pub(super) struct Outcome<'a> {
     out: &'a mut Decoded,
     /// Rows that are done with.
     rows: u32,
+    refused: usize,
 }
+
+/// Bytes of dead letters of one message, where it is not larger itself. Each refused row is a letter with the whole
+/// message, so that those of many rows would take space quadratic in its length.
+const LETTERS_BYTES_MAX: usize = 16 << 20;
 
 /// Why a row is refused.
 #[derive(Debug)]
@@ -66,6 +71,7 @@ impl<'a> Outcome<'a> {
             message,
             out,
             rows: 0,
+            refused: 0,
         }
     }
 
@@ -85,18 +91,37 @@ impl<'a> Outcome<'a> {
 
     /// The message, or a row of it, becomes a dead letter.
     pub fn refuse(&mut self, refused: impl Into<Refused>) {
-        let Refused { cause, reason } = refused.into();
+        self.refused += 1;
+        let single_max = (LETTERS_BYTES_MAX / self.message.value.map_or(0, <[u8]>::len).max(1)).max(1);
+        if self.refused <= single_max + 1 {
+            self.push_refusal(refused.into(), self.refused > single_max);
+        }
+        self.row_done();
+    }
+
+    /// `stands_for_others`: no other refusal of the message follows.
+    fn push_refusal(&mut self, refused: Refused, stands_for_others: bool) {
+        let Refused { cause, reason } = refused;
+        let (row, reason) = match stands_for_others {
+            false => (self.rows, reason),
+            true => (
+                Refusal::OTHERS,
+                format!(
+                    "row {}: {reason}; further rows of the message may be wrong, too",
+                    self.rows
+                ),
+            ),
+        };
         let Message {
             partition, offset, ..
         } = *self.message;
         self.out.refusals.push(Refusal {
             partition,
             offset,
-            row: self.rows,
+            row,
             cause,
             reason,
         });
-        self.row_done();
     }
 
     /// Another row of the message follows, if any does.

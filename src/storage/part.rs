@@ -22,6 +22,13 @@ pub struct Part {
 }
 
 impl Part {
+    /// Whether its name is one that [`PartWriter`] gives: in the folder of parts, and no way out of it.
+    pub fn is_sound(&self) -> bool {
+        self.name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    }
+
     pub fn path(&self) -> String {
         format!("{PARTS}/{}", self.name)
     }

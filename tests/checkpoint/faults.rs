@@ -97,6 +97,12 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
     written.sync_folder("").unwrap();
     written.sync_folder("parts").unwrap();
     let (newest, before) = (&models[models.len() - 1], &models[models.len() - 2]);
+    let manifests = written
+        .paths()
+        .into_iter()
+        .filter(|path| path.starts_with("manifest"));
+    let oldest = written.read(&manifests.min().unwrap()).unwrap();
+    let oldest = String::from_utf8_lossy(&oldest);
     for path in written.paths() {
         for _ in 0..30 {
             let memory = written.crash(0);
@@ -105,6 +111,10 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
             let outcome = match open(&memory) {
                 Ok((mut store, found)) => {
                     let found = found.unwrap();
+                    assert!(
+                        memory.paths().contains(&path),
+                        "what is damaged stays to be looked at"
+                    );
                     let outcome = if found == *newest { "newest" } else { "before" };
                     assert!(found == *newest || found == *before, "{path}, bit {bit}");
                     let mut model = found;
@@ -120,6 +130,11 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
                 }
                 Err(OpenError::NothingWhole { newest }) => {
                     assert_eq!(newest.path, path, "bit {bit}");
+                    let name = path.strip_prefix("parts/").unwrap();
+                    assert!(
+                        oldest.contains(name),
+                        "{path}: the checkpoint before does without"
+                    );
                     "refused"
                 }
                 Err(error) => panic!("{path}, bit {bit}: {error}"),
@@ -128,6 +143,22 @@ fn a_flipped_bit_in_any_file_is_an_error_or_an_older_checkpoint() {
         }
     }
     assert_eq!(outcomes.len(), 3, "{outcomes:?}");
+}
+
+#[test]
+fn the_checkpoint_before_a_restart_is_kept_beside_the_first_one_after_it() {
+    let memory = Memory::new();
+    let mut random = Random::new(4);
+    let mut model = Model::default();
+    let (mut store, _) = open(&memory).unwrap();
+    store.write(model.step(&mut random, 20)).unwrap();
+    let before = model.clone();
+    let (mut store, _) = open(&memory).unwrap();
+    store.write(model.step(&mut random, 20)).unwrap();
+    let paths = memory.paths().into_iter();
+    let newest = paths.filter(|path| path.starts_with("manifest")).max().unwrap();
+    assert!(memory.flip_bit(&newest, 999));
+    assert_eq!(open(&memory).unwrap().1, Some(before));
 }
 
 #[test]

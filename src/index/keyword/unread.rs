@@ -2,6 +2,8 @@
 //!
 //! A walk over all lists of a segment, so it is for recovery alone. In a tick a document dies with its row.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tantivy::schema::IndexRecordOption;
 
 use super::KeywordError;
@@ -18,7 +20,15 @@ pub(super) struct Unread {
 }
 
 impl Unread {
+    /// # Errors
+    /// The lists cannot be read.
     pub fn of(segment: &Segment, docs: &Docs) -> Result<Unread, KeywordError> {
+        // As where a segment is opened: tantivy panics on some lists that are not its own.
+        catch_unwind(AssertUnwindSafe(|| Unread::walk(segment, docs)))
+            .unwrap_or_else(|_| Err(KeywordError("a segment's lists cannot be read".into())))
+    }
+
+    fn walk(segment: &Segment, docs: &Docs) -> Result<Unread, KeywordError> {
         let mut unread = Unread {
             terms: Vec::new(),
             tokens: vec![0; segment.texts.len()],

@@ -128,7 +128,8 @@ impl Intake {
             batch.bytes += size(&raw);
             batch.changes.append(&mut decoded.changes);
             for letter in letters {
-                match decoded.refusals.iter().find(|refusal| refusal.row == letter.row) {
+                let is_its = |refusal: &&Refusal| refusal.row == letter.row || letter.row == Refusal::OTHERS;
+                match decoded.refusals.iter().find(is_its) {
                     Some(Refusal { reason, .. }) => fail(replayed, [(*letter, reason.clone())]),
                     None => replayed.decoded.push(letter.id.clone()),
                 }
