@@ -7,6 +7,7 @@ mod datum_ref;
 mod packed;
 mod row;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Deref;
@@ -145,32 +146,34 @@ impl Key {
     /// The key as a user writes it: `28`, or `acme/28` for a composite key.
     ///
     /// `%` and `/` inside the parts of a composite key are percent-escaped, so different keys have different texts.
-    pub fn to_text(&self) -> String {
+    pub fn text(&self) -> Cow<'_, str> {
         match &*self.0 {
             [part] => plain_text(part),
             parts => parts
                 .iter()
                 .map(|part| plain_text(part).replace('%', "%25").replace('/', "%2F"))
                 .collect::<Vec<_>>()
-                .join("/"),
+                .join("/")
+                .into(),
         }
     }
 }
 
-fn plain_text(datum: &Datum) -> String {
+fn plain_text(datum: &Datum) -> Cow<'_, str> {
     match datum {
-        Datum::Text(text) | Datum::Decimal(text) => text.to_string(),
+        Datum::Text(text) | Datum::Decimal(text) => Cow::Borrowed(text),
+        Datum::Int(value) => value.to_string().into(),
         other => {
             let mut out = Vec::new();
             other.write_json(&mut out);
-            String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+            String::from_utf8_lossy(&out).trim_matches('"').to_owned().into()
         }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
+        f.write_str(&self.text())
     }
 }
 
