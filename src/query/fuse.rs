@@ -67,8 +67,7 @@ pub(super) fn fuse<'a>(fusion: &Fusion, keyword: &[Scored<'a>], vector: &[Scored
 
 /// The order of hits: the greater score first, ties by key.
 pub(super) fn best_first(a: (f32, &Document), b: (f32, &Document)) -> Ordering {
-    b.0.total_cmp(&a.0)
-        .then_with(|| a.1.key.text().cmp(&b.1.key.text()))
+    b.0.total_cmp(&a.0).then_with(|| a.1.key.cmp_text(&b.1.key))
 }
 
 /// The hits of the keyword leg where it answers alone: its order, its scores.

@@ -69,7 +69,7 @@ impl Ord for Ranked<'_> {
             .hit
             .score
             .total_cmp(&self.hit.score)
-            .then_with(|| self.document.key.text().cmp(&other.document.key.text()))
+            .then_with(|| self.document.key.cmp_text(&other.document.key))
     }
 }
 impl PartialOrd for Ranked<'_> {
