@@ -7,6 +7,7 @@ mod datum_ref;
 mod packed;
 mod row;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Deref;
@@ -145,32 +146,56 @@ impl Key {
     /// The key as a user writes it: `28`, or `acme/28` for a composite key.
     ///
     /// `%` and `/` inside the parts of a composite key are percent-escaped, so different keys have different texts.
-    pub fn to_text(&self) -> String {
+    pub fn text(&self) -> Cow<'_, str> {
         match &*self.0 {
             [part] => plain_text(part),
             parts => parts
                 .iter()
                 .map(|part| plain_text(part).replace('%', "%25").replace('/', "%2F"))
                 .collect::<Vec<_>>()
-                .join("/"),
+                .join("/")
+                .into(),
+        }
+    }
+
+    /// The order of the keys' texts: `10` comes before `9`. Makes no text of numbers: searches settle ties by it.
+    pub fn cmp_text(&self, other: &Key) -> Ordering {
+        match (&*self.0, &*other.0) {
+            ([Datum::Int(mine)], [Datum::Int(theirs)]) => cmp_digits(*mine, *theirs),
+            _ => self.text().cmp(&other.text()),
         }
     }
 }
 
-fn plain_text(datum: &Datum) -> String {
+/// The order of two numbers' decimal texts.
+fn cmp_digits(a: i64, b: i64) -> Ordering {
+    let zeros_to = |digits: u32, number: u64| {
+        let missing = digits - number.checked_ilog10().unwrap_or(0);
+        u128::from(number) * 10_u128.pow(missing)
+    };
+    let (number_a, number_b) = (a.unsigned_abs(), b.unsigned_abs());
+    let digits = number_a.max(number_b).checked_ilog10().unwrap_or(0);
+    // A minus comes before all digits, and a text before those that it begins.
+    let by_sign = (a >= 0).cmp(&(b >= 0));
+    let by_digits = zeros_to(digits, number_a).cmp(&zeros_to(digits, number_b));
+    by_sign.then(by_digits).then(number_a.cmp(&number_b))
+}
+
+fn plain_text(datum: &Datum) -> Cow<'_, str> {
     match datum {
-        Datum::Text(text) | Datum::Decimal(text) => text.to_string(),
+        Datum::Text(text) | Datum::Decimal(text) => Cow::Borrowed(text),
+        Datum::Int(value) => value.to_string().into(),
         other => {
             let mut out = Vec::new();
             other.write_json(&mut out);
-            String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+            String::from_utf8_lossy(&out).trim_matches('"').to_owned().into()
         }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.to_text())
+        f.write_str(&self.text())
     }
 }
 
@@ -260,5 +285,29 @@ pub struct Tick(pub u64);
 impl fmt::Display for Tick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn number() -> impl Strategy<Value = i64> {
+        // Of every length, and often one the beginning of another.
+        let shortened = (any::<i64>(), 0_u32..19).prop_map(|(number, by)| number / 10_i64.pow(by));
+        let round = (-12_i64..12, 0_u32..17).prop_map(|(number, by)| number * 10_i64.pow(by));
+        prop_oneof![shortened, round, Just(i64::MIN), Just(i64::MAX)]
+    }
+
+    proptest! {
+        #[test]
+        fn keys_of_numbers_have_the_order_of_their_texts(a in number(), b in number()) {
+            let [key_a, key_b] = [a, b].map(|number| Key::new([Datum::Int(number)]));
+            prop_assert_eq!(key_a.cmp_text(&key_b), a.to_string().cmp(&b.to_string()));
+            let text_b = Key::new([Datum::text(&b.to_string())]);
+            prop_assert_eq!(key_a.cmp_text(&text_b), a.to_string().cmp(&b.to_string()));
+        }
     }
 }

@@ -74,7 +74,7 @@ fn a_shard_that_was_stored_is_as_before_and_goes_on_so() {
                 let again = opened
                     .state()
                     .documents
-                    .by_key(&document.key)
+                    .by_key(&document.key.text())
                     .map(|(slot, _)| slot);
                 assert_eq!(again, Some(slot), "{at}: a document keeps its slot");
             }

@@ -20,7 +20,7 @@ use timely::progress::Timestamp;
 
 use super::latest::{Arrived, Effect, SharedLatest};
 use super::publish::Publisher;
-use crate::change::{Change, Datum, Key, Operation, Row, Tick};
+use crate::change::{Change, Key, Operation, Row, Tick};
 
 /// A collection of rows by key: what a table shows.
 pub type Rows<'scope> = VecCollection<'scope, Tick, (Key, Row), isize>;
@@ -77,11 +77,7 @@ fn owner(change: &Change) -> u64 {
 /// Keys of one text share a worker whatever their types, so a text names one document.
 pub(super) fn key_hash(key: &Key) -> u64 {
     let mut hasher = rustc_hash::FxHasher::default();
-    match &*key.0 {
-        [Datum::Text(text) | Datum::Decimal(text)] => text.hash(&mut hasher),
-        [Datum::Int(value)] => value.to_string().hash(&mut hasher),
-        _ => key.to_text().hash(&mut hasher),
-    }
+    key.text().hash(&mut hasher);
     hasher.finish()
 }
 

@@ -19,8 +19,9 @@ use timely::dataflow::operators::generic::Operator;
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
 use super::publish::Publisher;
-use crate::change::{DatumRef, Key, Row, TextHash, Tick, Vector};
+use crate::change::{DatumRef, TextHash, Tick, Vector};
 use crate::definition::VectorSource;
+use crate::index::Document;
 
 /// What is known of a document's vector at a tick.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,8 +33,8 @@ pub enum Embedding {
     Known(Vector),
 }
 
-/// Documents with what is known of their vectors.
-pub type Embedded<'scope> = VecCollection<'scope, Tick, (Key, (Row, Embedding)), isize>;
+/// Documents with what is known of their vectors. The index shares them with the arrangement here.
+pub type Embedded<'scope> = VecCollection<'scope, Tick, (Arc<Document>, Embedding), isize>;
 
 /// Documents whose vectors come ready-made in a column, or that have none.
 pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Embedded<'scope> {
@@ -46,7 +47,7 @@ pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Emb
             Some(DatumRef::Vector(vector)) => Embedding::Known(vector.clone()),
             _ => Embedding::Absent,
         };
-        (key, (row, embedding))
+        (Arc::new(Document { key, row }), embedding)
     })
 }
 
@@ -60,36 +61,36 @@ pub fn embed<'scope>(
     publisher: Arc<Publisher>,
 ) -> Embedded<'scope> {
     let hashing = lane.borrow().texts().clone();
-    let hashed = documents.map(move |(key, row)| (hashing.hash(&row), (key, row)));
+    let hashed = documents.map(move |(key, row)| (hashing.hash(&row), Arc::new(Document { key, row })));
     let nothing_to_embed = hashed
         .clone()
         .filter(|(hash, _)| hash.is_none())
-        .map(|(_, (key, row))| (key, (row, Embedding::Absent)));
+        .map(|(_, document)| (document, Embedding::Absent));
     let documents = hashed.flat_map(|(hash, document)| hash.map(|hash| (hash, document)));
 
     let vectors = vectors(documents.clone(), answers, lane, publisher).arrange_by_key();
     let known = documents
         .clone()
         .arrange_by_key()
-        .join_core(vectors, |_, (key, row), embedding| {
-            Some((key.clone(), (row.clone(), embedding.clone())))
+        .join_core(vectors, |_, document, embedding| {
+            Some((document.clone(), embedding.clone()))
         });
     // A text has one vector at most, so what the join leaves over is the documents less those it found.
-    let pending = |(key, (row, _)): (Key, (Row, Embedding))| (key, (row, Embedding::Pending));
-    let all = documents.map(|(_, (key, row))| (key, (row, Embedding::Pending)));
+    let pending = |(document, _)| (document, Embedding::Pending);
+    let all = documents.map(|(_, document)| (document, Embedding::Pending));
     let left_over = all.concat(known.clone().map(pending).negate());
     nothing_to_embed.concat(known).concat(left_over)
 }
 
 /// The collection of vectors: of each text that a document needs and the lane has.
 fn vectors<'scope>(
-    documents: VecCollection<'scope, Tick, (TextHash, (Key, Row)), isize>,
+    documents: VecCollection<'scope, Tick, (TextHash, Arc<Document>), isize>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
     let worker = documents.inner.scope().index();
-    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, (Key, Row)), Tick, isize)| hash.0 as u64);
+    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, Arc<Document>), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
     documents
         .inner
@@ -102,12 +103,12 @@ fn vectors<'scope>(
                 let mut waiting: BTreeMap<Tick, (Capability<Tick>, Arrivals)> = BTreeMap::new();
                 move |(documents, documents_frontier), (answers, answers_frontier), output| {
                     documents.for_each(|capability, data| {
-                        for ((hash, (_, row)), tick, diff) in data.drain(..) {
+                        for ((hash, document), tick, diff) in data.drain(..) {
                             waiting
                                 .entry(tick)
                                 .or_insert_with(|| (capability.delayed(&tick, 0), Arrivals::default()))
                                 .1
-                                .document(hash, row, diff);
+                                .document(hash, &document.row, diff);
                         }
                     });
                     answers.for_each(|capability, data| {

@@ -104,7 +104,10 @@ pub struct Lane {
     texts: Texts,
     beside: Beside,
     refused: Refused,
-    needed: FxHashMap<TextHash, Needed>,
+    /// Needed texts whose vectors are there, or failed.
+    answered: FxHashMap<TextHash, Answered>,
+    /// Texts that wait in the backlog or are with the embedder's threads.
+    awaited: FxHashMap<TextHash, Awaited>,
     backlog: BTreeMap<u64, Request>,
     next_place: u64,
     cache: Cache,
@@ -118,17 +121,16 @@ pub type TextChanges = BTreeMap<TextHash, Option<TextVector>>;
 /// A lane, shared by its operator and who takes cuts of it between ticks.
 pub type SharedLane = Rc<RefCell<Lane>>;
 
-struct Needed {
+struct Answered {
     documents: isize,
-    state: State,
+    known: TextVector,
 }
 
-enum State {
-    /// In the backlog, at this place.
-    Waiting(u64),
-    /// With the embedder's threads.
-    Asked,
-    Answered(TextVector),
+struct Awaited {
+    /// With the threads, none may be left.
+    documents: isize,
+    /// In the backlog; `None`: it has been asked for.
+    place: Option<u64>,
 }
 
 impl Texts {
@@ -155,7 +157,7 @@ impl Texts {
 
 impl Arrivals {
     /// A document that has this text came (`diff` > 0) or went.
-    pub fn document(&mut self, hash: TextHash, row: Row, diff: isize) {
+    pub fn document(&mut self, hash: TextHash, row: &Row, diff: isize) {
         let need = self.texts.entry(hash).or_insert_with(|| Need {
             change: 0,
             arrived: 0,
@@ -164,7 +166,7 @@ impl Arrivals {
         need.change += diff;
         if diff > 0 {
             need.arrived += diff as u64;
-            need.row = row;
+            need.row = row.clone();
         }
     }
 
@@ -180,7 +182,8 @@ impl Lane {
             texts,
             beside,
             refused: Refused::default(),
-            needed: FxHashMap::default(),
+            answered: FxHashMap::default(),
+            awaited: FxHashMap::default(),
             backlog: BTreeMap::new(),
             next_place: 0,
             cache: Cache::default(),
@@ -265,22 +268,24 @@ impl Lane {
         need: &Need,
         emit: &mut impl FnMut(TextHash, Embedding, isize),
     ) -> bool {
-        if let Some(needed) = self.needed.get_mut(&hash) {
-            let before = needed.documents;
-            needed.documents += need.change;
-            match (&needed.state, before > 0, needed.documents > 0) {
-                (State::Answered(known), true, false) => {
-                    let known = known.clone();
-                    emit(hash, known.clone().into(), -1);
-                    self.needed.remove(&hash);
-                    self.retire(hash, known);
-                }
-                // Nobody has begun to compute it: the request is withdrawn.
-                (State::Waiting(place), true, false) => {
-                    self.backlog.remove(place);
-                    self.needed.remove(&hash);
-                }
-                _ => {}
+        if let Some(answered) = self.answered.get_mut(&hash) {
+            answered.documents += need.change;
+            if answered.documents <= 0
+                && let Some(Answered { known, .. }) = self.answered.remove(&hash)
+            {
+                emit(hash, known.clone().into(), -1);
+                self.retire(hash, known);
+            }
+            return false;
+        }
+        if let Some(awaited) = self.awaited.get_mut(&hash) {
+            awaited.documents += need.change;
+            // Nobody has begun to compute it: the request is withdrawn.
+            if awaited.documents <= 0
+                && let Some(place) = awaited.place
+            {
+                self.backlog.remove(&place);
+                self.awaited.remove(&hash);
             }
             return false;
         }
@@ -289,20 +294,16 @@ impl Lane {
         }
         if let Some(known) = self.cache.take(hash) {
             emit(hash, known.clone().into(), 1);
-            self.needed.insert(
-                hash,
-                Needed {
-                    documents: need.change,
-                    state: State::Answered(known),
-                },
-            );
+            let documents = need.change;
+            self.answered.insert(hash, Answered { documents, known });
             return false;
         }
-        self.needed.insert(
+        let documents = need.change;
+        self.awaited.insert(
             hash,
-            Needed {
-                documents: need.change,
-                state: State::Asked,
+            Awaited {
+                documents,
+                place: None,
             },
         );
         true
@@ -311,15 +312,16 @@ impl Lane {
     fn answer(&mut self, answer: Answer, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
         let known = answer.vector.map_or(TextVector::Failed, TextVector::Known);
         self.note(answer.hash, Some(known.clone()));
-        match self.needed.get_mut(&answer.hash) {
-            Some(needed) if needed.documents > 0 => {
+        match self.awaited.remove(&answer.hash) {
+            Some(Awaited { documents, .. }) if documents > 0 => {
                 emit(answer.hash, known.clone().into(), 1);
-                needed.state = State::Answered(known);
+                self.answered.insert(answer.hash, Answered { documents, known });
             }
-            _ => {
-                self.needed.remove(&answer.hash);
-                self.retire(answer.hash, known);
-            }
+            _ => self.retire(answer.hash, known),
+        }
+        if self.awaited.is_empty() {
+            // A load has made room for as many as there are.
+            self.awaited.shrink_to_fit();
         }
     }
 
@@ -376,8 +378,8 @@ impl Lane {
     fn wait(&mut self, request: Request) {
         let place = self.next_place;
         self.next_place += 1;
-        if let Some(needed) = self.needed.get_mut(&request.hash) {
-            needed.state = State::Waiting(place);
+        if let Some(awaited) = self.awaited.get_mut(&request.hash) {
+            awaited.place = Some(place);
         }
         self.backlog.insert(place, request);
     }
@@ -394,8 +396,8 @@ impl Lane {
             while texts.len() < *batch
                 && let Some((_, request)) = self.backlog.pop_first()
             {
-                if let Some(needed) = self.needed.get_mut(&request.hash) {
-                    needed.state = State::Asked;
+                if let Some(awaited) = self.awaited.get_mut(&request.hash) {
+                    awaited.place = None;
                 }
                 texts.push(request);
             }

@@ -51,7 +51,8 @@ pub enum Effect {
 /// The rows and tombstones of one worker's share of a table.
 pub struct Latest {
     keep: Keep,
-    rows: FxHashMap<Key, Kept>,
+    /// Boxed, so that the room that a table keeps for its growth is for pointers.
+    rows: FxHashMap<Key, Box<Kept>>,
     /// The newest truncate: keys that are not in `rows` were empty at this version.
     truncated: Option<Version>,
     moved_rows: VecDeque<(Tick, Key)>,
@@ -79,11 +80,15 @@ struct Kept {
 #[derive(Clone)]
 enum State {
     Row(Row),
-    /// `before` is the row that was deleted, as long as one that moved may ask for it.
-    Deleted {
-        since: Tick,
-        before: Option<Row>,
-    },
+    /// Boxed, so that a row takes no more room than it needs.
+    Deleted(Box<Deleted>),
+}
+
+#[derive(Clone)]
+struct Deleted {
+    since: Tick,
+    /// The row that was deleted, as long as one that moved may ask for it.
+    before: Option<Row>,
 }
 
 impl Arrived {
@@ -149,7 +154,7 @@ impl Latest {
     pub fn cut(&mut self) -> TableCut {
         let changed = self.changed.as_mut().map(std::mem::take).unwrap_or_default();
         let stored = |key: Key| {
-            let kept = self.rows.get(&key).map(Kept::stored);
+            let kept = self.rows.get(&key).map(|kept| kept.stored());
             (key, kept)
         };
         TableCut {
@@ -174,11 +179,11 @@ impl Latest {
             self.truncate(version, &mut arrived);
         }
         for (key, steps) in arrived.keys {
-            let old = self.rows.get(&key).and_then(Kept::row).cloned();
+            let old = self.rows.get(&key).and_then(|kept| kept.row()).cloned();
             let mut kept = if self.keep.unavailable_values {
                 self.refold(tick, round, &key, steps, effect)
             } else {
-                let kept = self.rows.remove(&key);
+                let kept = self.rows.remove(&key).map(|kept| *kept);
                 steps
                     .into_iter()
                     .fold(kept, |kept, step| self.fold(tick, kept, step))
@@ -227,7 +232,7 @@ impl Latest {
             self.history = (tick, FxHashMap::default());
         }
         let mut history = self.history.1.remove(key).unwrap_or_else(|| {
-            let before = self.rows.get(key).cloned();
+            let before = self.rows.get(key).map(|kept| (**kept).clone());
             History {
                 before,
                 steps: Vec::new(),
@@ -275,14 +280,14 @@ impl Latest {
                     // The same delete again. Another one deletes a row that has not come by yet.
                     Some(Kept {
                         version,
-                        state: State::Deleted { before, .. },
-                    }) => before.filter(|_| change.version.is_same_change(&version)),
+                        state: State::Deleted(deleted),
+                    }) => deleted.before.filter(|_| change.version.is_same_change(&version)),
                     None => None,
                 };
-                State::Deleted {
+                State::Deleted(Box::new(Deleted {
                     since: tick,
                     before: before.filter(|_| self.keep.unavailable_values),
-                }
+                }))
             }
         };
         Some(Kept {
@@ -299,18 +304,18 @@ impl Latest {
             self.rows.remove(&key);
             return;
         };
-        if let State::Deleted { since, before } = &kept.state
-            && *since == tick
+        if let State::Deleted(deleted) = &kept.state
+            && deleted.since == tick
             && self.keep.forget_tombstones
         {
-            let queue = if before.is_some() {
+            let queue = if deleted.before.is_some() {
                 &mut self.moved_rows
             } else {
                 &mut self.tombstones
             };
             queue.push_back((tick, key.clone()));
         }
-        self.rows.insert(key, kept);
+        self.rows.insert(key, Box::new(kept));
     }
 
     fn note(&mut self, key: &Key) {
@@ -355,13 +360,10 @@ impl Latest {
             let Some((since, key)) = self.moved_rows.pop_front() else {
                 break;
             };
-            if let Some(Kept {
-                state: State::Deleted { since: at, before },
-                ..
-            }) = self.rows.get_mut(&key)
-                && *at == since
+            if let Some(deleted) = self.rows.get_mut(&key).and_then(|kept| kept.deleted())
+                && deleted.since == since
             {
-                *before = None;
+                deleted.before = None;
                 self.note(&key);
                 self.tombstones.push_back((since, key));
             }
@@ -370,8 +372,8 @@ impl Latest {
             let Some((since, key)) = self.tombstones.pop_front() else {
                 break;
             };
-            if matches!(self.rows.get(&key), Some(Kept { state: State::Deleted { since: at, .. }, .. }) if *at == since)
-            {
+            let deleted = self.rows.get_mut(&key).and_then(|kept| kept.deleted());
+            if deleted.is_some_and(|deleted| deleted.since == since) {
                 self.rows.remove(&key);
                 self.note(&key);
             }
@@ -383,8 +385,8 @@ impl Kept {
     fn stored(&self) -> StoredKey {
         let state = match &self.state {
             State::Row(row) => StoredState::Row(row.clone()),
-            State::Deleted { before, .. } => StoredState::Deleted {
-                before: before.clone(),
+            State::Deleted(deleted) => StoredState::Deleted {
+                before: deleted.before.clone(),
             },
         };
         StoredKey {
@@ -396,14 +398,21 @@ impl Kept {
     fn row(&self) -> Option<&Row> {
         match &self.state {
             State::Row(row) => Some(row),
-            State::Deleted { .. } => None,
+            State::Deleted(_) => None,
+        }
+    }
+
+    fn deleted(&mut self) -> Option<&mut Deleted> {
+        match &mut self.state {
+            State::Row(_) => None,
+            State::Deleted(deleted) => Some(deleted),
         }
     }
 
     fn row_or_before(&self) -> Option<&Row> {
         match &self.state {
             State::Row(row) => Some(row),
-            State::Deleted { before, .. } => before.as_ref(),
+            State::Deleted(deleted) => deleted.before.as_ref(),
         }
     }
 }

@@ -15,11 +15,11 @@ use timely::dataflow::operators::{Capability, Probe};
 use super::collapse::key_hash;
 use super::embed::{Embedded, Embedding};
 use super::publish::Publisher;
-use crate::change::{Key, Row, Tick};
-use crate::index::Shard;
+use crate::change::{Key, Tick};
 use crate::index::shard::{DocumentVector, Update};
+use crate::index::{Document, Shard};
 
-type DocumentUpdate = ((Key, (Row, Embedding)), isize);
+type DocumentUpdate = ((Arc<Document>, Embedding), isize);
 
 /// Keeps the shard of this worker up to date with the documents whose keys it owns.
 ///
@@ -31,7 +31,8 @@ pub fn maintain<'scope>(
     probe: &ProbeHandle<Tick>,
 ) {
     let worker = documents.inner.scope().index();
-    let by_owner = Exchange::new(|update: &((Key, (Row, Embedding)), Tick, isize)| key_hash(&update.0.0));
+    let by_owner =
+        Exchange::new(|update: &((Arc<Document>, Embedding), Tick, isize)| key_hash(&update.0.0.key));
     documents
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
@@ -75,26 +76,21 @@ pub fn maintain<'scope>(
 fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
     differential_dataflow::consolidation::consolidate(&mut updates);
     let mut by_key: Vec<Update> = Vec::with_capacity(updates.len());
-    let mut places: FxHashMap<Arc<str>, usize> = FxHashMap::default();
+    let mut places: FxHashMap<String, usize> = FxHashMap::default();
     let mut last: Option<(Key, usize)> = None;
-    for ((key, (row, embedding)), diff) in updates {
+    for ((document, embedding), diff) in updates {
+        let key = &document.key;
         // Consolidated updates are sorted by key, so those of one key are neighbours.
         let place = match &last {
-            Some((same, place)) if *same == key => *place,
-            _ => {
-                let text: Arc<str> = Arc::from(key.to_text());
-                *places.entry(text).or_insert_with_key(|text| {
-                    by_key.push(Update {
-                        key: text.clone(),
-                        document: None,
-                    });
-                    by_key.len() - 1
-                })
-            }
+            Some((same, place)) if same == key => *place,
+            _ => *places.entry(key.text().into_owned()).or_insert_with(|| {
+                by_key.push(Update::Remove(key.clone()));
+                by_key.len() - 1
+            }),
         };
-        last = Some((key, place));
+        last = Some((key.clone(), place));
         if diff > 0 {
-            by_key[place].document = Some((row, embedding.into()));
+            by_key[place] = Update::Put(document, embedding.into());
         }
     }
     by_key

@@ -103,7 +103,7 @@ pub(super) fn tombstone(target: &Target, outcome: &mut Outcome<'_>) {
 /// The key as the message key writes it, if that is the same in text: a producer may send `1` as the key and `"1"`
 /// in the row, and a later null value has the message key alone.
 pub(super) fn agreed(key: Key, message_key: &MessageKey<'_>, target: &Target) -> Key {
-    let same = |a: &Datum, b: &Datum| Key::new([a.clone()]).to_text() == Key::new([b.clone()]).to_text();
+    let same = |a: &Datum, b: &Datum| Key::new([a.clone()]).text() == Key::new([b.clone()]).text();
     match key_of(message_key, target) {
         Ok(named) if named != key && named.0.iter().zip(key.0.iter()).all(|(a, b)| same(a, b)) => named,
         _ => key,

@@ -2,18 +2,20 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::Keys;
-use crate::change::Row;
+use crate::change::{Key, Row};
 
 /// A document's number in its shard, from its insert until its delete; an update keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
 /// What is searchable of one key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Document {
-    /// The key's canonical text, unique in the index; ties of scores are settled by it.
-    pub key: Arc<str>,
+    /// Its text is unique in the index; ties of scores are settled by that.
+    pub key: Key,
     /// The columns of the index's plan.
     pub row: Row,
 }
@@ -40,7 +42,7 @@ impl Documents {
 
     /// The document with this key text, and its slot.
     pub fn by_key(&self, key: &str) -> Option<(Slot, &Arc<Document>)> {
-        let is_it = |slot| self.get(slot).is_some_and(|document| *document.key == *key);
+        let is_it = |slot| self.get(slot).is_some_and(|document| document.key.text() == key);
         let slot = self.by_key.find(key, is_it)?;
         Some((slot, self.get(slot)?))
     }
@@ -70,19 +72,19 @@ impl Documents {
     pub(super) fn put(&mut self, slot: Slot, document: Arc<Document>) {
         let place = slot.0 as usize;
         if place == self.slots.len() {
-            self.by_key.insert(&document.key, slot);
+            self.by_key.insert(&document.key.text(), slot);
             self.slots.push_back(Some(document));
             return;
         }
         if self.slots[place].is_none() {
-            self.by_key.insert(&document.key, slot);
+            self.by_key.insert(&document.key.text(), slot);
         }
         self.slots[place] = Some(document);
     }
 
     pub(super) fn remove(&mut self, slot: Slot) {
         if let Some(document) = self.slots[slot.0 as usize].take() {
-            self.by_key.remove(&document.key, slot);
+            self.by_key.remove(&document.key.text(), slot);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::documents::{Document, Documents, Slot};
+use super::documents::{Documents, Slot};
 use super::keyword::KeywordError;
 use super::shard::{Changes, DocumentVector, Shard, Update};
 use super::slots::{SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
@@ -102,21 +102,17 @@ impl Shard {
         let mut news = Vec::new();
         let mut forgotten = Vec::new();
         for update in updates {
-            let Some((row, vector)) = update.document else {
+            let Update::Put(document, vector) = update else {
                 // What does not come again is deleted in any case.
                 continue;
             };
-            let Some(expected) = waiting.remove(&update.key) else {
+            let Some(expected) = waiting.remove(&*document.key.text()) else {
                 self.corrections += 1;
-                news.push(Update {
-                    document: Some((row, vector)),
-                    ..update
-                });
+                news.push(Update::Put(document, vector));
                 continue;
             };
             let slot = expected.slot;
-            let is_same_row = row_hash(&row) == expected.row;
-            let document = Arc::new(Document { key: update.key, row });
+            let is_same_row = row_hash(&document.row) == expected.row;
             self.documents.put(slot, document.clone());
             if !is_same_row {
                 forgotten.push(slot);

@@ -8,15 +8,14 @@ use super::keyword::{Compaction, KeywordError, KeywordSchema, KeywordWriter};
 use super::recovery::Recovery;
 use super::snapshot::{ShardState, VectorStatus};
 use super::vector::{SharedVector, VectorSettings, VectorWriter};
-use crate::change::{Row, Tick};
+use crate::change::{Key, Tick};
 use crate::definition::Index;
 
-/// What a tick does to one key. A key occurs once in a tick.
+/// What a tick does to one key. A key's text occurs once in a tick.
 #[derive(Clone, Debug)]
-pub struct Update {
-    pub key: Arc<str>,
-    /// `None`: the document leaves.
-    pub document: Option<(Row, DocumentVector)>,
+pub enum Update {
+    Put(Arc<Document>, DocumentVector),
+    Remove(Key),
 }
 
 /// What is known of a document's vector.
@@ -114,9 +113,9 @@ impl Shard {
             None => updates,
         };
         for update in updates {
-            match update.document {
-                Some((row, vector)) => self.put(tick, update.key, row, vector, &mut changes),
-                None => self.remove(&update.key, &mut changes),
+            match update {
+                Update::Put(document, vector) => self.put(tick, document, vector, &mut changes),
+                Update::Remove(key) => self.remove(&key, &mut changes),
             }
         }
         self.keyword.apply(&changes.keyword)?;
@@ -158,18 +157,17 @@ impl Shard {
         })
     }
 
-    fn put(&mut self, tick: Tick, key: Arc<str>, row: Row, vector: DocumentVector, changes: &mut Changes) {
+    fn put(&mut self, tick: Tick, document: Arc<Document>, vector: DocumentVector, changes: &mut Changes) {
         let existing = self
             .documents
-            .by_key(&key)
+            .by_key(&document.key.text())
             .map(|(slot, document)| (slot, document.clone()));
         let (slot, old) = match existing {
             Some((slot, old)) => (slot, Some(old)),
             None => (self.new_slot(), None),
         };
-        let row_changed = old.as_ref().is_none_or(|old| old.row != row);
+        let row_changed = old.as_ref().is_none_or(|old| old.row != document.row);
         if row_changed {
-            let document = Arc::new(Document { key, row });
             changes.keyword.push((slot, old, Some(document.clone())));
             self.documents.put(slot, document);
         }
@@ -218,10 +216,10 @@ impl Shard {
         self.statuses.set(place, status);
     }
 
-    fn remove(&mut self, key: &str, changes: &mut Changes) {
+    fn remove(&mut self, key: &Key, changes: &mut Changes) {
         let Some((slot, old)) = self
             .documents
-            .by_key(key)
+            .by_key(&key.text())
             .map(|(slot, document)| (slot, document.clone()))
         else {
             return;
@@ -272,6 +270,10 @@ impl Pending {
         let Some(tick) = self.since.remove(&slot) else {
             return;
         };
+        if self.since.is_empty() {
+            // A load has made room for as many as there are.
+            self.since.shrink_to_fit();
+        }
         if let Some(waiting) = self.ticks.get_mut(&tick) {
             *waiting -= 1;
             if *waiting == 0 {

@@ -54,7 +54,7 @@ impl SlotTable {
             let shown = state.vector.as_ref().and_then(|vectors| vectors.get(slot));
             if let Some(place) = slots.get_mut(slot.0 as usize) {
                 *place = Some(StoredDocument {
-                    key: document.key.clone(),
+                    key: document.key.text().into(),
                     row: row_hash(&document.row),
                     status,
                     vector: shown.map(|(stamp, vector)| StoredVector {

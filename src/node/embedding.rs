@@ -94,7 +94,7 @@ pub(crate) fn refused_texts(
             index: &name,
             hash: request.hash,
             text: &texts.render(row).unwrap_or_default(),
-            key: Key::new(parts).to_text(),
+            key: Key::new(parts).to_string(),
             row,
             reason,
         });

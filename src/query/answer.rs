@@ -76,7 +76,7 @@ impl Hit {
     pub(super) fn new(fused: &Fused, vector_state: Option<VectorState>, columns: &[usize]) -> Hit {
         Hit {
             vector_state,
-            key: fused.document.key.clone(),
+            key: fused.document.key.text().into(),
             score: fused.score,
             keyword: fused.keyword,
             vector: fused.vector,
@@ -151,7 +151,7 @@ impl DocumentAnswer {
     pub(super) fn new(document: &Document, snapshot: &Snapshot) -> DocumentAnswer {
         let columns: Vec<usize> = (0..document.row.columns().names().len()).collect();
         DocumentAnswer {
-            key: document.key.clone(),
+            key: document.key.text().into(),
             document: write_columns(&document.row, &columns),
             as_of: AsOf::new(snapshot),
         }
@@ -226,7 +226,7 @@ mod tests {
 
     use super::super::fuse::Fused;
     use super::*;
-    use crate::change::{Columns, Datum, Vector};
+    use crate::change::{Columns, Datum, Key, Vector};
 
     fn document() -> Document {
         let row = Row::new(
@@ -239,7 +239,7 @@ mod tests {
             ],
         );
         Document {
-            key: "28".into(),
+            key: Key::new([Datum::Int(28)]),
             row,
         }
     }

@@ -8,6 +8,7 @@ use std::cmp::Ordering;
 use rustc_hash::FxHashMap;
 
 use super::answer::LegHit;
+use crate::change::Key;
 use crate::definition::Fusion;
 use crate::index::Document;
 
@@ -66,7 +67,7 @@ pub(super) fn fuse<'a>(fusion: &Fusion, keyword: &[Scored<'a>], vector: &[Scored
 
 /// The order of hits: the greater score first, ties by key.
 pub(super) fn best_first(a: (f32, &Document), b: (f32, &Document)) -> Ordering {
-    b.0.total_cmp(&a.0).then_with(|| a.1.key.cmp(&b.1.key))
+    b.0.total_cmp(&a.0).then_with(|| a.1.key.cmp_text(&b.1.key))
 }
 
 /// The hits of the keyword leg where it answers alone: its order, its scores.
@@ -92,13 +93,13 @@ pub(super) fn vector_alone<'a>(hits: &[Scored<'a>]) -> Vec<Fused<'a>> {
 /// The documents of both lists, each once, with what each leg says of it.
 fn join<'a>(keyword: &[Scored<'a>], vector: &[Scored<'a>]) -> Vec<Fused<'a>> {
     let mut fused = keyword_alone(keyword);
-    let places: FxHashMap<&str, usize> = keyword
+    let places: FxHashMap<&Key, usize> = keyword
         .iter()
         .enumerate()
-        .map(|(place, hit)| (&*hit.document.key, place))
+        .map(|(place, hit)| (&hit.document.key, place))
         .collect();
     for hit in vector_alone(vector) {
-        match places.get(&*hit.document.key) {
+        match places.get(&hit.document.key) {
             Some(&place) => fused[place].vector = hit.vector,
             None => fused.push(hit),
         }

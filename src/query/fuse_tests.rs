@@ -1,12 +1,11 @@
 //! Fusion against numbers worked out by hand, and against the script that measured the default weights.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
-use crate::change::{Columns, Row};
+use crate::change::{Columns, Datum, Key, Row};
 
 const RRF: Fusion = Fusion::Rrf {
     k: 60.0,
@@ -14,11 +13,11 @@ const RRF: Fusion = Fusion::Rrf {
     vector_weight: 0.5,
 };
 
-fn documents(keys: impl IntoIterator<Item = impl Into<Arc<str>>>) -> Vec<Document> {
+fn documents<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<Document> {
     let row = Row::new(Columns::new([""; 0]), vec![]);
     keys.into_iter()
         .map(|key| Document {
-            key: key.into(),
+            key: Key::new([Datum::text(key)]),
             row: row.clone(),
         })
         .collect()
@@ -224,7 +223,7 @@ proptest! {
         prop_assert_eq!(fused.len(), expected.len());
         let (keyword, vector) = (by_key(&keyword), by_key(&vector));
         for hit in &fused {
-            let key = &*hit.document.key;
+            let key = &*hit.document.key.text();
             prop_assert!((f64::from(hit.score) - expected[key]).abs() < 1e-6, "{} {:?}", key, hit);
             prop_assert_eq!(hit.keyword, keyword.get(key).copied());
             prop_assert_eq!(hit.vector, vector.get(key).copied());

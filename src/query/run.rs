@@ -44,7 +44,7 @@ pub(super) fn run<'s>(
     };
 
     let hit = |hit: &Fused<'_>| {
-        let vector_state = VectorState::of(snapshot, &hit.document.key);
+        let vector_state = VectorState::of(snapshot, &hit.document.key.text());
         Hit::new(hit, vector_state, &search.columns)
     };
     let page = hits.iter().skip(search.offset).take(search.limit);
@@ -100,8 +100,9 @@ fn keyword_leg<'s>(
     depth: usize,
 ) -> LegAnswer<'s> {
     let states: Vec<&KeywordState> = snapshot.shards.iter().map(|shard| &*shard.keyword).collect();
-    let key = |shard, slot| Some(snapshot.document_at(shard, slot)?.key.clone());
-    let hits = keyword::search(&states, words, allowed, depth, &key).map_err(|error| error.to_string())?;
+    let document = |shard, slot| snapshot.document_at(shard, slot).map(|document| &**document);
+    let hits =
+        keyword::search(&states, words, allowed, depth, &document).map_err(|error| error.to_string())?;
     let hits = hits
         .iter()
         .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score));

@@ -66,7 +66,7 @@ mod tests {
             &["50%/7%zz%+f", "50%25/7%25zz%25+f"],
         );
 
-        let slash = Key::new(vec![Datum::text("a/b %"), Datum::Int(28)]).to_text();
+        let slash = Key::new(vec![Datum::text("a/b %"), Datum::Int(28)]).to_string();
         assert_eq!(slash, "a%2Fb %25/28");
         check("a%252Fb%20%2525%2F28", &slash, &[&slash, "a%252Fb %2525%2F28"]);
         check("a%252Fb%20%2525/28", &slash, &[&slash, "a%252Fb %2525/28"]);

@@ -145,7 +145,7 @@ fn stored() -> Memory {
 
 fn texts(recovered: &Recovered, table: &str) -> String {
     let keys = recovered.tables[table].keys.iter();
-    let keys: Vec<String> = keys.map(|(key, _)| key.to_text()).collect();
+    let keys: Vec<String> = keys.map(|(key, _)| key.to_string()).collect();
     keys.join(" ")
 }
 

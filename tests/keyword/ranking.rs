@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use millpond::change::{Datum, Row};
+use millpond::change::{Datum, Key, Row};
 use millpond::definition::{Analyzer, FieldKind, Index};
 use millpond::index::keyword::Compaction;
+use millpond::index::{Document, Slot};
 
 use super::model::{self, WORDS};
 use super::support::{KeyRow, Random, Shards, index};
@@ -249,9 +250,13 @@ fn an_old_state_answers_as_before() {
     shards.tick(vec![("1".into(), Some(row))]);
     let old = shards.states();
     shards.tick(vec![("1".into(), None)]);
-    let key = |_: usize, _: millpond::index::Slot| Some(Arc::from("1"));
+    let document = Document {
+        key: Key::new([Datum::text("1")]),
+        row: shards.row(vec![Datum::Null, Datum::Null, Datum::Null]),
+    };
+    let of_slot = |_: usize, _: Slot| Some(&document);
     let find = |state| {
-        millpond::index::keyword::search(&[state], "shoe", None, 10, &key)
+        millpond::index::keyword::search(&[state], "shoe", None, 10, &of_slot)
             .unwrap()
             .len()
     };

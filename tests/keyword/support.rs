@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use millpond::change::{Columns, Datum, Row, TableId};
+use millpond::change::{Columns, Datum, Key, Row, TableId};
 use millpond::definition::plan::Node;
 use millpond::definition::{
     Analyzer, Expression, Field, FieldKind, Fusion, Index, Metric, Plan, TextField, VectorSource,
@@ -126,7 +126,7 @@ impl Shards {
             }
             let new = row.map(|row| {
                 Arc::new(Document {
-                    key: Arc::from(&*key),
+                    key: Key::new([Datum::text(&key)]),
                     row,
                 })
             });
@@ -176,20 +176,14 @@ impl Shards {
         filters: Option<&[RoaringBitmap]>,
         limit: usize,
     ) -> Vec<(String, f32)> {
-        let key = |shard: usize, slot: Slot| {
-            self.shards[shard].documents[slot.0 as usize]
-                .as_ref()
-                .map(|document| document.key.clone())
-        };
+        let document = |shard: usize, slot: Slot| self.shards[shard].documents[slot.0 as usize].as_deref();
         let states = self.states();
         let states: Vec<&KeywordState> = states.iter().map(|state| &**state).collect();
-        let hits = search(&states, query, filters, limit, &key).unwrap();
+        let hits = search(&states, query, filters, limit, &document).unwrap();
         hits.into_iter()
             .map(|hit| {
-                (
-                    key(hit.shard, hit.slot).expect("a hit is there").to_string(),
-                    hit.score,
-                )
+                let document = document(hit.shard, hit.slot).expect("a hit is there");
+                (document.key.to_string(), hit.score)
             })
             .collect()
     }

@@ -44,7 +44,7 @@ fn check_key(table: &Table, key: &Key) {
     }
     if key.0.len() > 1 {
         assert_eq!(
-            key.to_text().matches('/').count(),
+            key.text().matches('/').count(),
             key.0.len() - 1,
             "the parts cannot be told apart"
         );

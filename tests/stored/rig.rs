@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use millpond::change::{Columns, Datum, Row, Tick};
+use millpond::change::{Columns, Datum, Key, Row, Tick};
 use millpond::definition::{self, Index, parse_filter};
 use millpond::index::keyword::search;
 use millpond::index::shard::{DocumentVector, ShardSettings, Update};
@@ -15,7 +15,7 @@ use millpond::index::snapshot::ShardState;
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
 use millpond::index::vector::SharedVector;
-use millpond::index::{Shard, Slot};
+use millpond::index::{Document, Shard, Slot};
 use millpond::storage::{Damaged, Disk, PartReader, PartWriter, Storage};
 
 use crate::shared::Random;
@@ -181,9 +181,10 @@ impl Rig {
                 Some(document) => self.held.insert(key.clone(), document.clone()),
                 None => self.held.remove(&key),
             };
-            updates.push(Update {
-                key: key.into(),
-                document,
+            let key = Key::new([Datum::text(&key)]);
+            updates.push(match document {
+                Some((row, vector)) => Update::Put(Arc::new(Document { key, row }), vector),
+                None => Update::Remove(key),
             });
         }
         self.shard.apply(Tick(self.tick), updates).unwrap();
@@ -227,7 +228,7 @@ pub fn answers(state: &ShardState) -> Vec<String> {
         .collect();
     lines.sort();
     for words in ["tea", "tea pot", "w1 w2 w3", "note5", "w4 note7 tea", "nothing"] {
-        let of_slot = |_, slot| state.documents.get(slot).map(|document| document.key.clone());
+        let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
         let hits = search(&[&state.keyword], words, None, 1_000, &of_slot).unwrap();
         let hits = hits
             .iter()

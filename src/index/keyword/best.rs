@@ -2,30 +2,29 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
 use super::KeywordHit;
-use crate::index::Slot;
+use crate::index::{Document, Slot};
 
 /// Keeps the best `limit` of what is offered.
-pub(super) struct Best<'a> {
+pub(super) struct Best<'f, 'a> {
     limit: usize,
     /// The worst is on top.
-    heap: BinaryHeap<Ranked>,
-    key: &'a dyn Fn(usize, Slot) -> Option<Arc<str>>,
+    heap: BinaryHeap<Ranked<'a>>,
+    document: &'f dyn Fn(usize, Slot) -> Option<&'a Document>,
 }
 
-struct Ranked {
+struct Ranked<'a> {
     hit: KeywordHit,
-    key: Arc<str>,
+    document: &'a Document,
 }
 
-impl<'a> Best<'a> {
-    pub fn new(limit: usize, key: &'a dyn Fn(usize, Slot) -> Option<Arc<str>>) -> Best<'a> {
+impl<'f, 'a> Best<'f, 'a> {
+    pub fn new(limit: usize, document: &'f dyn Fn(usize, Slot) -> Option<&'a Document>) -> Best<'f, 'a> {
         Best {
             limit,
             heap: BinaryHeap::new(),
-            key,
+            document,
         }
     }
 
@@ -41,10 +40,10 @@ impl<'a> Best<'a> {
         if hit.score < self.floor() {
             return;
         }
-        let Some(key) = (self.key)(hit.shard, hit.slot) else {
+        let Some(document) = (self.document)(hit.shard, hit.slot) else {
             return;
         };
-        let ranked = Ranked { hit, key };
+        let ranked = Ranked { hit, document };
         if self.heap.len() < self.limit {
             self.heap.push(ranked);
         } else if let Some(mut worst) = self.heap.peek_mut()
@@ -64,23 +63,23 @@ impl<'a> Best<'a> {
 }
 
 /// The better hit is the smaller one.
-impl Ord for Ranked {
+impl Ord for Ranked<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         other
             .hit
             .score
             .total_cmp(&self.hit.score)
-            .then_with(|| self.key.cmp(&other.key))
+            .then_with(|| self.document.key.cmp_text(&other.document.key))
     }
 }
-impl PartialOrd for Ranked {
+impl PartialOrd for Ranked<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl PartialEq for Ranked {
+impl PartialEq for Ranked<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Ranked {}
+impl Eq for Ranked<'_> {}

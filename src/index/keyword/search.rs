@@ -5,7 +5,6 @@
 //! tantivy's own pruning is not used: its bounds hold for the statistics of one segment.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 use tantivy::TERMINATED;
@@ -16,7 +15,7 @@ use super::dead::TermHash;
 use super::postings::{self, Lengths, Postings};
 use super::state::Part;
 use super::{KeywordError, KeywordSchema, KeywordState};
-use crate::index::Slot;
+use crate::index::{Document, Slot};
 
 /// Different words of a query that are searched in each text; more would let one query hold a core for long.
 const WORDS_MAX: usize = 1_024;
@@ -36,17 +35,17 @@ pub struct KeywordHit {
 /// The best `limit` documents for the words of `query` over all shards, best first, ties by key.
 ///
 /// Scores are BM25 with the statistics of the live documents of all shards: they do not depend on segments,
-/// shards or merges. `filters` has one bitmap of slots per shard. `key` gives a document's key text.
+/// shards or merges. `filters` has one bitmap of slots per shard. `document` gives the document in a slot of a shard.
 ///
 /// # Errors
 ///
 /// When a segment cannot be read; no query is wrong.
-pub fn search(
+pub fn search<'a>(
     states: &[&KeywordState],
     query: &str,
     filters: Option<&[RoaringBitmap]>,
     limit: usize,
-    key: &dyn Fn(usize, Slot) -> Option<Arc<str>>,
+    document: &dyn Fn(usize, Slot) -> Option<&'a Document>,
 ) -> Result<Vec<KeywordHit>, KeywordError> {
     let Some(schema) = states.first().map(|state| &state.schema).filter(|_| limit > 0) else {
         return Ok(Vec::new());
@@ -57,7 +56,7 @@ pub fn search(
 
     // From the largest segment on: it raises the floor for the others.
     found.sort_by_key(|found| std::cmp::Reverse(found.part.living));
-    let mut best = Best::new(limit, key);
+    let mut best = Best::new(limit, document);
     let mut window = Window {
         sums: vec![0; WINDOW],
         counts: vec![0.0; WINDOW],

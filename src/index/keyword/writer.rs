@@ -357,7 +357,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
-    use crate::change::{Columns, Datum, TableId};
+    use crate::change::{Columns, Datum, Key, TableId};
     use crate::definition::plan::Node;
     use crate::definition::{Analyzer, Fusion, Index, Metric, Plan, TextField, VectorSource};
 
@@ -391,7 +391,7 @@ mod tests {
         for slot in 0..3_000 {
             let row = Row::new(columns.clone(), [Datum::text("tea")]);
             let document = Arc::new(Document {
-                key: slot.to_string().into(),
+                key: Key::new([Datum::Int(slot.into())]),
                 row,
             });
             writer.apply(&[(Slot(slot), None, Some(document))]).unwrap();

@@ -27,7 +27,7 @@ fn rows_of_a_message_keep_their_order() {
     let keys: Vec<_> = decoded
         .changes
         .iter()
-        .map(|change| change.key.to_text())
+        .map(|change| change.key.to_string())
         .collect();
     assert_eq!(
         keys,
