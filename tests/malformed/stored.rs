@@ -14,10 +14,11 @@ use millpond::change::{
 };
 use millpond::checkpoint::{Cut, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector};
 use millpond::definition::{Definition, Index};
-use millpond::index::Shard;
 use millpond::index::keyword::search;
 use millpond::index::shard::{DocumentVector, ShardSettings, Update};
 use millpond::index::stored::{self, StoredShard};
+use millpond::index::vector::Effort;
+use millpond::index::{Document, Shard};
 use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
 use millpond::storage::{Memory, PartReader, PartWriter, Storage};
@@ -93,10 +94,7 @@ impl Directory {
             .write(cut(1, 0..documents, &shard))
             .expect("memory takes it");
         // Some go, some are new, and some are as they were.
-        let gone = (0..documents / 4).map(|n| Update {
-            key: n.to_string().into(),
-            document: None,
-        });
+        let gone = (0..documents / 4).map(|n| Update::Remove(key(n)));
         shard
             .apply(
                 Tick(2),
@@ -218,7 +216,7 @@ impl Directory {
         shard.apply(Tick(10), updates(0..3)).expect("it is a shard");
         let state = shard.state();
         assert_eq!(state.documents.len(), there.len() + 3);
-        let of_slot = |_, slot| state.documents.get(slot).map(|document| document.key.clone());
+        let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
         for words in ["word", "word1 word2", "\"word word1\""] {
             // A leg that panics, as tantivy may over lists that are not its own, is one that says it failed.
             let run = || search(&[&state.keyword], words, None, 20, &of_slot);
@@ -229,7 +227,7 @@ impl Directory {
         }
         let vectors = state.vector.as_ref().expect("the index has vectors");
         for query in [[1.0, 0.0], [-0.5, 0.5]] {
-            let hits = vectors.search(&query, 10, None, None, false);
+            let hits = vectors.search(&query, 10, Effort::Usual, None);
             assert!(hits.iter().all(|hit| hit.score.is_finite()), "{hits:?}");
         }
         let writer = PartWriter::new(memory, 1 << 40);
@@ -293,9 +291,12 @@ fn vector(n: usize) -> Vector {
 }
 
 fn updates(keys: std::ops::Range<usize>) -> Vec<Update> {
-    keys.map(|n| Update {
-        key: n.to_string().into(),
-        document: Some((row(n), DocumentVector::Known((*vector(n)).into()))),
+    keys.map(|n| {
+        let document = Document {
+            key: key(n),
+            row: row(n),
+        };
+        Update::Put(Arc::new(document), DocumentVector::Known((*vector(n)).into()))
     })
     .collect()
 }
