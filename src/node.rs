@@ -1,5 +1,6 @@
 //! Puts the parts together: sources, workers, the query port; starts them in order and stops them in reverse.
 
+mod before;
 mod embedding;
 mod letters;
 
@@ -11,23 +12,26 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use embedding::open_embedder;
+pub use embedding::{Embedders, open_embedder};
 pub(crate) use embedding::refused_texts;
-use embedding::start_embedders;
+use embedding::{open_embedder_by, start_embedders};
 use letters::{open_dead_letters, produce_dead_letters};
+use arc_swap::ArcSwapOption;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Offset, Row, TableId};
-use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
+use crate::change::{Offset, Row, TableId, Tick};
+use crate::checkpoint;
+use crate::checkpoint::snapshots::Snapshots;
+use crate::checkpoint::{Change, Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::dataflow::{Parts, Resume};
 use crate::decode::key_of;
 use crate::definition::{Definition, SourceSettings, Table};
-use crate::embed::{EmbedError, Embedder};
+use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{Batch, DeadLetters, Intake};
@@ -118,7 +122,7 @@ pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeE
             address: options.listen,
             cause,
         })?;
-    let node = Arc::new(Node::new(definition, options)?);
+    let node = Arc::new(Node::new(definition, options, Arc::new(embed::open))?);
     let opening = {
         let node = node.clone();
         runtime.spawn_blocking(move || node.open())
@@ -145,6 +149,7 @@ pub struct Node {
     pace: Arc<Pace>,
     intake: Arc<Intake>,
     options: ServeOptions,
+    embedders: Arc<Embedders>,
     /// What [`Node::open`] takes; locked while it is at work.
     closed: Mutex<Option<Closed>>,
     stop_sources: Stop,
@@ -166,7 +171,16 @@ struct Closed {
 impl Node {
     /// Brings back what is stored, then starts workers and sources.
     pub fn start(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
-        let node = Node::new(definition, options)?;
+        Node::start_with(definition, options, Arc::new(embed::open))
+    }
+
+    /// The same, with embedders of the caller's own.
+    pub fn start_with(
+        definition: Definition,
+        options: &ServeOptions,
+        embedders: Arc<Embedders>,
+    ) -> Result<Node, NodeError> {
+        let node = Node::new(definition, options, embedders)?;
         if let Err(error) = node.open() {
             let _ = node.stop();
             return Err(error);
@@ -175,7 +189,11 @@ impl Node {
     }
 
     /// A node that answers requests, most of them with "recovering".
-    fn new(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
+    fn new(
+        definition: Definition,
+        options: &ServeOptions,
+        embedders: Arc<Embedders>,
+    ) -> Result<Node, NodeError> {
         let definition = Arc::new(definition);
         let metrics = Metrics::default();
         let locked = lock_data_dir(&options.data_dir)?;
@@ -183,7 +201,7 @@ impl Node {
         if let Some(topic) = &definition.dead_letters {
             produce_dead_letters(topic, &dead_letters, &metrics)?;
         }
-        let embedder = open_embedder(&definition)?;
+        let embedder = open_embedder_by(&definition, &*embedders)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
         let pace = Arc::new(Pace::default());
         let wake = waker(&pace);
@@ -205,6 +223,8 @@ impl Node {
             caught_up: AtomicBool::new(false),
             intake: intake.clone(),
             durable: Arc::default(),
+            snapshots: Snapshots::new(Arc::new(Disk::new(&options.data_dir))),
+            before: ArcSwapOption::empty(),
             definition,
         });
         Ok(Node {
@@ -212,6 +232,7 @@ impl Node {
             pace,
             intake,
             options: options.clone(),
+            embedders,
             closed: Mutex::new(Some(Closed {
                 batches,
                 embedder,
@@ -250,15 +271,33 @@ impl Node {
         };
         let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
         let shape = Shape::of(&definition, model, count);
-        let (store, recovered) = Store::open(storage.clone(), shape, rebuild)?;
+        let (mut store, mut recovered) = Store::open(storage.clone(), shape, rebuild)?;
+        store.keep_file(definition.kept.clone());
+        let stored = match &recovered {
+            // What is made anew of the rows is on disk when it is written again.
+            Some(recovered) if recovered.change == Change::Same => recovered.tick,
+            _ => Tick(0),
+        };
+        if let Some(before) = recovered.as_mut().and_then(|recovered| recovered.before.take()) {
+            self.serve_before(before, &storage);
+        }
         let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
         let resume = self.restore(recovered, &publisher, storage.clone());
         let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
         let logs = pushes.clone();
         let _ = app.pushes.set(pushes);
         let (cuts, writing) = crossbeam_channel::bounded(1);
-        let cuts = Cuts::new(cuts);
+        let mut cuts = Cuts::new(cuts, stored);
+        if let Some(before) = &*app.before.load() {
+            cuts = cuts.complete_through(before.tick);
+        }
         let written = cuts.when_written();
+        let (ask, wake) = (cuts.ask(), waker(&self.pace));
+        app.durable.asked_by(move || {
+            ask();
+            wake();
+        });
+        let answering = app.clone();
         let writer = Writer {
             store,
             cuts: writing,
@@ -269,6 +308,8 @@ impl Node {
             },
             written: Box::new(move |oldest| {
                 oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
+                // There is no checkpoint before the new index is complete: the old one answers no more.
+                answering.before.store(None);
                 written();
             }),
             metrics: app.metrics.clone(),
@@ -302,6 +343,25 @@ impl Node {
         let workers = start_workers(count, build, self.pace.clone(), feeds, self.worker_ended.clone())?;
         *lock(&self.workers) = Some(workers);
         self.start_sources()
+    }
+
+    /// Has the index before answer until the one that is made anew is complete.
+    fn serve_before(&self, before: checkpoint::Before, storage: &Arc<dyn Storage>) {
+        if self.app.searcher.is_none() {
+            return;
+        }
+        match before::open(before, &*self.embedders, storage.clone()) {
+            Ok(None) => {}
+            Ok(Some(before)) => {
+                let documents = before.searcher.stats().documents;
+                tracing::info!(documents, "rebuilding; until that is done, the index before answers");
+                self.app.before.store(Some(Arc::new(before)));
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "the index before cannot be served: what is rebuilt so far answers"
+            ),
+        }
     }
 
     /// Hands what was stored to whom it belongs; the workers' part is returned.
@@ -373,6 +433,9 @@ impl Node {
         // An opening under way comes to its end first.
         lock(&self.closed).take();
         self.app.ready.store(false, Ordering::Release);
+        if self.app.rebuilding().is_some() {
+            tracing::warn!("the rebuild is not complete: the checkpoint before stays in force");
+        }
         // Sources that wait for room are let go of before they are waited for.
         self.intake.close();
         for (_, running) in std::mem::take(&mut *lock(&self.sources)) {

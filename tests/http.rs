@@ -226,6 +226,7 @@ fn definition(has_index: bool) -> Definition {
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        kept: KeptFile::default(),
     }
 }
 

@@ -239,7 +239,7 @@ impl Leader {
             metrics: feeds.metrics.clone(),
             ready: feeds.ready.clone(),
             cutter: cuts
-                .map(|(cuts, due)| Cutter::new(cuts, due, workers, resumed, move || intake.numbers())),
+                .map(|(cuts, due)| Cutter::new(cuts, due, workers, move || intake.numbers())),
             resumed,
             published: None,
             started: Instant::now(),
