@@ -2,9 +2,13 @@
 
 mod before;
 mod embedding;
+mod error;
 mod letters;
+mod pushes;
+mod recover;
+mod signals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,35 +16,36 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use embedding::{Embedders, open_embedder};
-pub(crate) use embedding::refused_texts;
-use embedding::{open_embedder_by, start_embedders};
-use letters::{open_dead_letters, produce_dead_letters};
 use arc_swap::ArcSwapOption;
+pub(crate) use embedding::refused_texts;
+pub use embedding::{Embedders, open_embedder};
+use embedding::{open_embedder_by, start_embedders};
+pub use error::NodeError;
+use letters::{open_dead_letters, produce_dead_letters};
+use pushes::{PushTables, cut_logs, push_tables};
+use recover::Recovery;
+use signals::{end_at_the_next_signal, told_to_stop};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Offset, Row, TableId, Tick};
-use crate::checkpoint;
+use crate::change::{TableId, Tick};
 use crate::checkpoint::snapshots::Snapshots;
-use crate::checkpoint::{Change, Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
+use crate::checkpoint::{Store, Writer};
+use crate::dataflow::Parts;
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
-use crate::dataflow::{Parts, Resume};
-use crate::decode::key_of;
-use crate::definition::{Definition, SourceSettings, Table};
-use crate::embed::{self, EmbedError, Embedder};
+use crate::definition::Definition;
+use crate::embed::{self, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{Batch, DeadLetters, Intake};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
-use crate::source::http::PushTable;
-use crate::source::{self, Running, SourceError, Status, Stop};
-use crate::storage::{Disk, LockError, Storage};
+use crate::source::{self, Running, Status, Stop};
+use crate::storage::{Disk, Storage};
 
 /// How often positions are committed to Kafka and sources' states go to the metrics.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
@@ -56,59 +61,6 @@ pub struct ServeOptions {
     pub dead_letters: Option<PathBuf>,
     /// Makes the index anew where what is stored does not fit the definition.
     pub rebuild: bool,
-}
-
-/// Why a node did not start, or ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error("cannot listen on {address} (is another node running there? `--listen` names another address)")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot create the data directory {} (`--data-dir` names another)", path.display())]
-    DataDirectory {
-        path: PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot write dead letters to {}", path.display())]
-    DeadLetters {
-        path: PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error(transparent)]
-    Locked(#[from] LockError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Embedder(#[from] EmbedError),
-    #[error("the topic of dead letters")]
-    DeadLetterTopic(#[source] SourceError),
-    #[error("table `{table}`")]
-    Source {
-        table: String,
-        #[source]
-        cause: SourceError,
-    },
-    #[error("cannot open the push log of table `{table}`")]
-    PushLog {
-        table: String,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot start a thread")]
-    Thread(#[source] std::io::Error),
-    #[error("cannot answer requests on {address}")]
-    Serve {
-        address: SocketAddr,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("a worker failed, and the node cannot go on without it: {0}")]
-    Worker(String),
 }
 
 /// Runs a node until it is told to stop by Ctrl-C or SIGTERM.
@@ -262,60 +214,15 @@ impl Node {
         let definition = app.definition.clone();
         let count = self.options.workers.unwrap_or_else(default_workers);
         let storage: Arc<dyn Storage> = Arc::new(Disk::new(&self.options.data_dir));
-        let model = embedder
-            .as_deref()
-            .map(|embedder| (embedder.model(), embedder.dimensions()));
-        let rekey = |table: &str, row: &Row| {
-            let (_, table) = definition.table(table)?;
-            key_of(table, row).ok()
-        };
-        let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
-        let shape = Shape::of(&definition, model, count);
-        let (mut store, mut recovered) = Store::open(storage.clone(), shape, rebuild)?;
-        store.keep_file(definition.kept.clone());
-        let stored = match &recovered {
-            // What is made anew of the rows is on disk when it is written again.
-            Some(recovered) if recovered.change == Change::Same => recovered.tick,
-            _ => Tick(0),
-        };
-        if let Some(before) = recovered.as_mut().and_then(|recovered| recovered.before.take()) {
-            self.serve_before(before, &storage);
-        }
         let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
-        let resume = self.restore(recovered, &publisher, storage.clone());
-        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
-        let logs = pushes.clone();
-        let _ = app.pushes.set(pushes);
-        let (cuts, writing) = crossbeam_channel::bounded(1);
-        let mut cuts = Cuts::new(cuts, stored);
-        if let Some(before) = &*app.before.load() {
-            cuts = cuts.complete_through(before.tick);
-        }
-        let written = cuts.when_written();
-        let (ask, wake) = (cuts.ask(), waker(&self.pace));
-        app.durable.asked_by(move || {
-            ask();
-            wake();
-        });
-        let answering = app.clone();
-        let writer = Writer {
+        let Recovery {
             store,
-            cuts: writing,
-            durable: app.durable.clone(),
-            sync_others: {
-                let dead_letters = dead_letters.clone();
-                Box::new(move || dead_letters.sync())
-            },
-            written: Box::new(move |oldest| {
-                oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
-                // There is no checkpoint before the new index is complete: the old one answers no more.
-                answering.before.store(None);
-                written();
-            }),
-            metrics: app.metrics.clone(),
-        };
-        *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
-
+            resume,
+            stored,
+        } = self.recover(embedder.as_deref(), count, &storage, &publisher)?;
+        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
+        let _ = app.pushes.set(pushes.clone());
+        let cuts = self.start_checkpoints(store, stored, pushes, &dead_letters)?;
         let wake = waker(&self.pace);
         let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &app.metrics);
         let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
@@ -345,60 +252,40 @@ impl Node {
         self.start_sources()
     }
 
-    /// Has the index before answer until the one that is made anew is complete.
-    fn serve_before(&self, before: checkpoint::Before, storage: &Arc<dyn Storage>) {
-        if self.app.searcher.is_none() {
-            return;
-        }
-        match before::open(before, &*self.embedders, storage.clone()) {
-            Ok(None) => {}
-            Ok(Some(before)) => {
-                let documents = before.searcher.stats().documents;
-                tracing::info!(documents, "rebuilding; until that is done, the index before answers");
-                self.app.before.store(Some(Arc::new(before)));
-            }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "the index before cannot be served: what is rebuilt so far answers"
-            ),
-        }
-    }
-
-    /// Hands what was stored to whom it belongs; the workers' part is returned.
-    fn restore(
+    /// Starts the thread that writes checkpoints; the cuts for it are made by the workers.
+    fn start_checkpoints(
         &self,
-        recovered: Option<Recovered>,
-        publisher: &Publisher,
-        storage: Arc<dyn Storage>,
-    ) -> Arc<Resume> {
-        let tables = &self.app.definition.tables;
-        let Some(mut recovered) = recovered else {
-            return Arc::new(Resume::nothing(tables.len(), storage));
-        };
-        let rows: usize = recovered.tables.values().map(|table| table.keys.len()).sum();
-        tracing::info!(rows, tick = recovered.tick.0, "recovering");
-        publisher.restore(recovered.positions.clone());
-        self.app.durable.advance(Checkpointed {
-            tick: recovered.tick,
-            positions: Arc::new(recovered.positions.clone()),
-        });
-        self.intake.restore(recovered.partitions, recovered.positions);
-        let stored = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
-        let stored: Vec<TableCut> = tables.iter().map(stored).collect();
-        for (number, table) in (0..).zip(&stored) {
-            // A column that the newest rows have, and the next ones lack, was dropped.
-            if let Some(row) = table.newest_row() {
-                let columns = row.columns().names().iter().map(|name| &**name);
-                self.intake.expect_columns(TableId(number), columns);
-            }
+        store: Store,
+        stored: Tick,
+        pushes: PushTables,
+        dead_letters: &DeadLetters,
+    ) -> Result<Cuts, NodeError> {
+        let (whole, writing) = crossbeam_channel::bounded(1);
+        let mut cuts = Cuts::new(whole, stored);
+        if let Some(before) = &*self.app.before.load() {
+            cuts = cuts.complete_through(before.tick);
         }
-        Arc::new(Resume {
-            tick: recovered.tick,
-            tables: Mutex::new(stored),
-            texts: Mutex::new(recovered.texts),
-            shards: recovered.shards,
-            storage,
-        })
+        let (ask, wake) = (cuts.ask(), waker(&self.pace));
+        self.app.durable.asked_by(move || {
+            ask();
+            wake();
+        });
+        let (app, written, dead_letters) = (self.app.clone(), cuts.when_written(), dead_letters.clone());
+        let writer = Writer {
+            store,
+            cuts: writing,
+            durable: self.app.durable.clone(),
+            sync_others: Box::new(move || dead_letters.sync()),
+            written: Box::new(move |oldest| {
+                oldest.into_iter().for_each(|oldest| cut_logs(&pushes, oldest));
+                // There is no cut before the new index is complete: the one before answers no more.
+                app.before.store(None);
+                written();
+            }),
+            metrics: self.app.metrics.clone(),
+        };
+        *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
+        Ok(cuts)
     }
 
     /// What the query port and tests use.
@@ -508,38 +395,6 @@ impl Node {
     }
 }
 
-/// The tables that take pushes, by name.
-fn push_tables(
-    definition: &Definition,
-    intake: &Arc<Intake>,
-    storage: &Arc<dyn Storage>,
-    metrics: &Metrics,
-) -> Result<BTreeMap<String, Arc<PushTable>>, NodeError> {
-    let tables = definition.tables.iter().zip(0..);
-    tables
-        .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
-        .map(|(table, number)| {
-            let receivers = intake.receivers(TableId(number));
-            let opened = PushTable::open(storage.clone(), &table.name, &*receivers);
-            let pushes = opened.map_err(|cause| NodeError::PushLog {
-                table: table.name.clone(),
-                cause,
-            })?;
-            metrics.push_lost(&table.name, pushes.lost());
-            Ok((table.name.clone(), pushes))
-        })
-        .collect()
-}
-
-/// Takes off the logs what no start replays any more.
-fn cut_logs(logs: &BTreeMap<String, Arc<PushTable>>, oldest: &Checkpointed) {
-    for (table, log) in logs {
-        if let Some(position) = oldest.positions.get(&format!("{table}/0")) {
-            log.checkpointed(Offset(*position));
-        }
-    }
-}
-
 /// Runs the workers on threads of their own; `ended` is told when they are done, for whatever reason.
 fn start_workers(
     count: usize,
@@ -580,25 +435,4 @@ fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores <= 4 { 1 } else { cores / 2 }
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-/// Ends the process at the next signal: what is acknowledged is on disk at any moment.
-fn end_at_the_next_signal() {
-    tokio::spawn(async {
-        told_to_stop().await;
-        tracing::warn!("told twice: ending at once");
-        std::process::exit(130);
-    });
 }

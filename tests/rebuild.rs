@@ -241,7 +241,10 @@ fn ask(node: &Running, before: Value, stop: &Arc<AtomicBool>) -> JoinHandle<(usi
                 assert_eq!(hits.len(), expected, "{mode} of {has}");
                 for hit in hits {
                     let document = hit["document"].as_object().unwrap();
-                    assert!(document.contains_key(has) && !document.contains_key(lacks), "{hit}");
+                    assert!(
+                        document.contains_key(has) && !document.contains_key(lacks),
+                        "{hit}"
+                    );
                     assert!(mode != "vector" || hit["vector"].is_object(), "{hit}");
                 }
                 assert!(!is_old || new == 0, "back to the index before");
@@ -275,7 +278,11 @@ fn the_index_before_answers_until_the_new_one_has_every_vector() {
     assert_eq!(status, 202, "{taken}");
     assert_eq!(node.get(&format!("/v1/indexes/notes/documents/{NOTES}")).0, 404);
     let filtered = |filter: &str| node.search(&json!({"filter": filter, "mode": "keyword", "query": "note"}));
-    assert_eq!(filtered("topic = 'calm'").0, 200, "fields are those of the answers");
+    assert_eq!(
+        filtered("topic = 'calm'").0,
+        200,
+        "fields are those of the answers"
+    );
     assert_eq!(filtered("rank = 7").1["error"]["code"], "unknown_field");
     let (status, refused) = node.post("/v1/snapshots", "");
     assert_eq!((status, &refused["error"]["code"]), (503, &json!("rebuilding")));
@@ -299,10 +306,13 @@ fn the_index_before_answers_until_the_new_one_has_every_vector() {
     let answered = asking_ends(asking, &stop);
     assert!(answered.0 > 0 && answered.1 > 0, "{answered:?}");
 
-    eventually("a checkpoint has the new index, and the one before is let go of", || {
-        let is_gone = node.node.app().before.load().is_none();
-        (is_gone && manifests(data.path()) != kept).then_some(())
-    });
+    eventually(
+        "a checkpoint has the new index, and the one before is let go of",
+        || {
+            let is_gone = node.node.app().before.load().is_none();
+            (is_gone && manifests(data.path()) != kept).then_some(())
+        },
+    );
     node.stop();
     let again = Running::start(&after(), data.path(), false, 1).unwrap();
     again.complete(NOTES + 1);

@@ -111,7 +111,10 @@ fn a_snapshot_has_what_was_searchable_when_it_was_asked_for_and_a_new_node_goes_
     assert_eq!(by_files, list(["--url", node.url()]));
     for (snapshot, position) in &made {
         let tick = format!("tick {}", snapshot["tick"]);
-        assert!(by_files.contains(&tick) && by_files.contains(&format!("notes/0 to {position}")), "{by_files}");
+        assert!(
+            by_files.contains(&tick) && by_files.contains(&format!("notes/0 to {position}")),
+            "{by_files}"
+        );
     }
 
     for (name, (snapshot, position)) in ["first", "second"].into_iter().zip(&made) {
@@ -119,8 +122,18 @@ fn a_snapshot_has_what_was_searchable_when_it_was_asked_for_and_a_new_node_goes_
         let node = Served::start_in(&copy, &dataflow);
         let (_, stats) = node.get("/v1/indexes/notes/stats");
         assert_eq!(
-            (&stats["documents"], &stats["vectors"], &stats["tick"], &stats["positions"]),
-            (&json!(position), &json!(position), &snapshot["tick"], &snapshot["positions"]),
+            (
+                &stats["documents"],
+                &stats["vectors"],
+                &stats["tick"],
+                &stats["positions"]
+            ),
+            (
+                &json!(position),
+                &json!(position),
+                &snapshot["tick"],
+                &snapshot["positions"]
+            ),
             "{name}: {stats}"
         );
         assert_eq!(letters(&node), ["notes/0/0"], "{name}");
@@ -138,7 +151,11 @@ fn a_snapshot_that_cannot_be_made_says_why() {
     let node = Served::start_in(&data, &dataflow(&folder));
     let error = |body: &str, status: u16, code: &str| {
         let (found, answer) = node.post("/v1/snapshots", body);
-        assert_eq!((found, &answer["error"]["code"]), (status, &json!(code)), "{answer}");
+        assert_eq!(
+            (found, &answer["error"]["code"]),
+            (status, &json!(code)),
+            "{answer}"
+        );
         assert!(answer["error"]["hint"].is_string(), "{answer}");
         answer["error"]["message"].to_string() + &answer["error"]["hint"].to_string()
     };
@@ -155,14 +172,22 @@ fn a_snapshot_that_cannot_be_made_says_why() {
     let (status, dated) = node.post("/v1/snapshots", "");
     assert_eq!(status, 201, "{dated}");
     let name = dated["name"].as_str().unwrap();
-    assert!(name.len() == 20 && name.starts_with("20") && name.ends_with('Z'), "{name}");
+    assert!(
+        name.len() == 20 && name.starts_with("20") && name.ends_with('Z'),
+        "{name}"
+    );
     let printed = millpond(&["snapshot", "create", "--url", node.url(), "by-command"]).success();
     assert!(printed.starts_with("by-command\ttick "), "{printed}");
     assert!(printed.contains("notes/0 to 0"), "{printed}");
 
     let (status, answer) = node.post("/v1/snapshots/restore", "{}");
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("node_runs")));
-    assert!(answer["error"]["hint"].as_str().unwrap().contains("millpond snapshot restore"));
+    assert!(
+        answer["error"]["hint"]
+            .as_str()
+            .unwrap()
+            .contains("millpond snapshot restore")
+    );
     let used = millpond(&[
         "snapshot",
         "restore",

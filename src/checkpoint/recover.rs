@@ -213,7 +213,9 @@ impl Before {
             return None;
         };
         let parts = manifest.shards.iter().flat_map(StoredShard::parts);
-        let whole = parts.map(|part| reader.read(part).map(drop)).collect::<Result<(), Damaged>>();
+        let whole = parts
+            .map(|part| reader.read(part).map(drop))
+            .collect::<Result<(), Damaged>>();
         match whole.and_then(|()| texts::read(&manifest.texts, reader)) {
             Ok(texts) => Some(Before {
                 tick: manifest.tick,

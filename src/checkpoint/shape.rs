@@ -182,7 +182,10 @@ impl IndexShape {
         reasons.each("text field", &self.text, &now.text);
         reasons.each("filter field", &self.fields, &now.fields);
         reasons.reindex("the metric", &self.metric, &now.metric);
-        if !self.order.is_empty() && self.text.len() == now.text.len() && self.fields.len() == now.fields.len() {
+        if !self.order.is_empty()
+            && self.text.len() == now.text.len()
+            && self.fields.len() == now.fields.len()
+        {
             let (before, after) = (self.order.join(", "), now.order.join(", "));
             reasons.reindex("the order of fields", &before, &after);
         }

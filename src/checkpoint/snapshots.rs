@@ -221,7 +221,10 @@ fn copy_letters(storage: &dyn Storage, folder: &str, number: u64) -> io::Result<
         return Ok(());
     }
     storage.copy(DEAD_LETTERS, &format!("{folder}/{DEAD_LETTERS}"))?;
-    let newest = Found::list(storage, "")?.manifests.first().map(|(newest, _)| *newest);
+    let newest = Found::list(storage, "")?
+        .manifests
+        .first()
+        .map(|(newest, _)| *newest);
     match newest == Some(number) {
         true => Ok(()),
         false => Err(io::ErrorKind::NotFound.into()),

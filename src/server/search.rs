@@ -12,9 +12,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Rebuilding, Server};
 use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
+use super::{Rebuilding, Server};
 use crate::metrics::{Metrics, QueryMode};
 use crate::query::{DocumentAnswer, Mode, SearchAnswer, SearchRequest, Searcher, Stats};
 

@@ -71,10 +71,7 @@ pub async fn create(
     check_name(&name)?;
     server.checkpoint().await?;
     let snapshots = server.app.snapshots.clone();
-    let made = server
-        .snapshots
-        .run(move || snapshots.create(&name))
-        .await??;
+    let made = server.snapshots.run(move || snapshots.create(&name)).await??;
     Ok((StatusCode::CREATED, Json(made)))
 }
 
@@ -137,8 +134,9 @@ impl From<SnapshotError> for ApiError {
             None => error.to_string(),
         };
         match error {
-            SnapshotError::OddName { .. } => ApiError::bad_request("bad_name", message)
-                .hint("without a name it gets the time for one"),
+            SnapshotError::OddName { .. } => {
+                ApiError::bad_request("bad_name", message).hint("without a name it gets the time for one")
+            }
             SnapshotError::Exists { .. } => {
                 ApiError::conflict("snapshot_exists", message).hint("GET /v1/snapshots lists what there is")
             }
