@@ -59,7 +59,7 @@ pub struct ServeOptions {
     pub workers: Option<usize>,
     /// Where dead letters go, other than `dead-letters.ndjson` in the data directory.
     pub dead_letters: Option<PathBuf>,
-    /// Makes the index anew where what is stored does not fit the definition.
+    /// Makes the index anew where what is stored does not fit the definition; the one before answers meanwhile.
     pub rebuild: bool,
 }
 

@@ -35,7 +35,7 @@ embed = "{text}"
 model = "hash"
 dimensions = 8
 [checkpoint]
-interval = "50ms"
+interval = "10ms"
 "#;
 
 /// Another model, template, query and field.
@@ -218,14 +218,15 @@ fn manifests(data: &Path) -> BTreeSet<String> {
     names.filter(|name| name.starts_with("manifest-")).collect()
 }
 
-/// Asks in all modes until it is told to stop, and returns how many answers the index before gave, and how many the
-/// new one: each of one of them alone, of all documents, and none of the index before after one of the new.
-fn ask(node: &Running, before: Value, stop: &Arc<AtomicBool>) -> JoinHandle<(usize, usize)> {
+/// Asks in all modes until it is told to stop and the new index has answered. Each answer is of one index alone, with all
+/// its documents, and none is of the index before after one of the new. Returns how many the one
+/// before gave.
+fn ask(node: &Running, before: Value, stop: &Arc<AtomicBool>) -> JoinHandle<usize> {
     let (agent, stop) = (node.agent.clone(), stop.clone());
     let url = format!("{}/v1/indexes/notes/search", node.url);
     std::thread::spawn(move || {
         let (mut old, mut new) = (0, 0);
-        while !stop.load(Ordering::Acquire) {
+        while new == 0 || !stop.load(Ordering::Acquire) {
             for mode in ["keyword", "vector", "hybrid"] {
                 let request = json!({"query": "note number7", "mode": mode, "limit": 1000});
                 let (status, answer) = read(agent.post(&url).send(request.to_string()));
@@ -254,7 +255,7 @@ fn ask(node: &Running, before: Value, stop: &Arc<AtomicBool>) -> JoinHandle<(usi
                 }
             }
         }
-        (old, new)
+        old
     })
 }
 
@@ -293,6 +294,12 @@ fn the_index_before_answers_until_the_new_one_has_every_vector() {
         // Texts that the threads have not got together into a whole batch yet wait.
         (documents as usize >= NOTES / 2 - 16).then_some(())
     });
+    let newest = || node.node.app().published.snapshot().tick.0;
+    let then = newest();
+    eventually("many checkpoints would have been due", || {
+        assert_eq!(node.push(NOTES..NOTES + 1, "").0, 202);
+        (newest() > then + 100).then_some(())
+    });
     let stats = node.stats();
     assert_eq!((&stats["tick"], &stats["documents"]), (&before, &json!(NOTES)));
     assert_eq!(stats["rebuilding"]["of"], NOTES + 1, "{stats}");
@@ -303,8 +310,8 @@ fn the_index_before_answers_until_the_new_one_has_every_vector() {
     assert_eq!(node.ready()["status"], "ready");
     assert_eq!(filtered("rank = 7").0, 200);
     assert_eq!(filtered("topic = 'calm'").1["error"]["code"], "unknown_field");
-    let answered = asking_ends(asking, &stop);
-    assert!(answered.0 > 0 && answered.1 > 0, "{answered:?}");
+    stop.store(true, Ordering::Release);
+    assert!(asking.join().unwrap() > 0, "the index before has answered");
 
     eventually(
         "a checkpoint has the new index, and the one before is let go of",
@@ -318,12 +325,6 @@ fn the_index_before_answers_until_the_new_one_has_every_vector() {
     again.complete(NOTES + 1);
     assert_eq!(again.stats()["texts_embedded"], 0, "no texts are embedded again");
     again.stop();
-}
-
-fn asking_ends(asking: JoinHandle<(usize, usize)>, stop: &AtomicBool) -> (usize, usize) {
-    // An answer of the new index has been asked for before.
-    stop.store(true, Ordering::Release);
-    asking.join().unwrap()
 }
 
 #[test]

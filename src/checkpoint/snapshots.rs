@@ -150,7 +150,7 @@ pub fn list(storage: &dyn Storage) -> io::Result<Vec<SnapshotInfo>> {
 /// # Errors
 /// See [`SnapshotError`]. After an error the data directory has no checkpoint, and can be restored into again.
 pub fn restore(from: &dyn Storage, to: &dyn Storage) -> Result<SnapshotInfo, SnapshotError> {
-    // Letters alone are those of an attempt that has failed, or will be delivered again.
+    // Letters alone are what an attempt that failed has left.
     if !Found::list(to, "")?.manifests.is_empty() || !to.folders(PUSHES)?.is_empty() {
         return Err(SnapshotError::NotEmpty);
     }
@@ -170,6 +170,7 @@ pub fn restore(from: &dyn Storage, to: &dyn Storage) -> Result<SnapshotInfo, Sna
     }
     if from.list("")?.iter().any(|name| name == DEAD_LETTERS) {
         copy(to, DEAD_LETTERS, &from.read(DEAD_LETTERS)?)?;
+        to.sync_folder("")?;
     }
     manifest::put(to, path, &from.read(path)?)?;
     Ok(info("restored", &manifest))
@@ -221,6 +222,7 @@ fn copy_letters(storage: &dyn Storage, folder: &str, number: u64) -> io::Result<
         return Ok(());
     }
     storage.copy(DEAD_LETTERS, &format!("{folder}/{DEAD_LETTERS}"))?;
+    storage.sync_folder(folder)?;
     let newest = Found::list(storage, "")?
         .manifests
         .first()
