@@ -212,10 +212,8 @@ impl Before {
             );
             return None;
         };
-        let parts = manifest.shards.iter().flat_map(StoredShard::parts);
-        let whole = parts
-            .map(|part| reader.read(part).map(drop))
-            .collect::<Result<(), Damaged>>();
+        let mut parts = manifest.shards.iter().flat_map(StoredShard::parts);
+        let whole = parts.try_for_each(|part| reader.read(part).map(drop));
         match whole.and_then(|()| texts::read(&manifest.texts, reader)) {
             Ok(texts) => Some(Before {
                 tick: manifest.tick,
