@@ -47,6 +47,12 @@ impl Node {
         if let Some(before) = recovered.as_mut().and_then(|recovered| recovered.before.take()) {
             self.serve_before(before, storage);
         }
+        if let Some(recovered) = &recovered {
+            self.app.durable.advance(Checkpointed {
+                tick: stored,
+                positions: Arc::new(recovered.positions.clone()),
+            });
+        }
         let resume = self.restore(recovered, publisher, storage.clone());
         Ok(Recovery {
             store,
@@ -91,10 +97,6 @@ impl Node {
         let rows: usize = recovered.tables.values().map(|table| table.keys.len()).sum();
         tracing::info!(rows, tick = recovered.tick.0, "recovering");
         publisher.restore(recovered.positions.clone());
-        self.app.durable.advance(Checkpointed {
-            tick: recovered.tick,
-            positions: Arc::new(recovered.positions.clone()),
-        });
         self.intake.restore(recovered.partitions, recovered.positions);
         let stored = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
         let stored: Vec<TableCut> = tables.iter().map(stored).collect();
