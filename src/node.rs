@@ -1,9 +1,14 @@
 //! Puts the parts together: sources, workers, the query port; starts them in order and stops them in reverse.
 
+mod before;
 mod embedding;
+mod error;
 mod letters;
+mod pushes;
+mod recover;
+mod signals;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,32 +16,36 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub use embedding::open_embedder;
+use arc_swap::ArcSwapOption;
 pub(crate) use embedding::refused_texts;
-use embedding::start_embedders;
+pub use embedding::{Embedders, open_embedder};
+use embedding::{open_embedder_by, start_embedders};
+pub use error::NodeError;
 use letters::{open_dead_letters, produce_dead_letters};
+use pushes::{PushTables, cut_logs, push_tables};
+use recover::Recovery;
+use signals::{end_at_the_next_signal, told_to_stop};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
 
-use crate::change::{Offset, Row, TableId};
-use crate::checkpoint::{Checkpointed, OpenError, Recovered, Rekey, Shape, Store, TableCut, Writer};
+use crate::change::{TableId, Tick};
+use crate::checkpoint::snapshots::Snapshots;
+use crate::checkpoint::{Store, Writer};
+use crate::dataflow::Parts;
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
-use crate::dataflow::{Parts, Resume};
-use crate::decode::key_of;
-use crate::definition::{Definition, SourceSettings, Table};
-use crate::embed::{EmbedError, Embedder};
+use crate::definition::Definition;
+use crate::embed::{self, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{Batch, DeadLetters, Intake};
 use crate::metrics::Metrics;
 use crate::query::Searcher;
 use crate::server::{self, App};
-use crate::source::http::PushTable;
-use crate::source::{self, Running, SourceError, Status, Stop};
-use crate::storage::{Disk, LockError, Storage};
+use crate::source::{self, Running, Status, Stop};
+use crate::storage::{Disk, Storage};
 
 /// How often positions are committed to Kafka and sources' states go to the metrics.
 const HOUSEKEEPING: Duration = Duration::from_secs(2);
@@ -50,61 +59,8 @@ pub struct ServeOptions {
     pub workers: Option<usize>,
     /// Where dead letters go, other than `dead-letters.ndjson` in the data directory.
     pub dead_letters: Option<PathBuf>,
-    /// Makes the index anew where what is stored does not fit the definition.
+    /// Makes the index anew where what is stored does not fit the definition; the one before answers meanwhile.
     pub rebuild: bool,
-}
-
-/// Why a node did not start, or ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeError {
-    #[error("cannot listen on {address} (is another node running there? `--listen` names another address)")]
-    Listen {
-        address: SocketAddr,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot create the data directory {} (`--data-dir` names another)", path.display())]
-    DataDirectory {
-        path: PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot write dead letters to {}", path.display())]
-    DeadLetters {
-        path: PathBuf,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error(transparent)]
-    Locked(#[from] LockError),
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    #[error(transparent)]
-    Embedder(#[from] EmbedError),
-    #[error("the topic of dead letters")]
-    DeadLetterTopic(#[source] SourceError),
-    #[error("table `{table}`")]
-    Source {
-        table: String,
-        #[source]
-        cause: SourceError,
-    },
-    #[error("cannot open the push log of table `{table}`")]
-    PushLog {
-        table: String,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("cannot start a thread")]
-    Thread(#[source] std::io::Error),
-    #[error("cannot answer requests on {address}")]
-    Serve {
-        address: SocketAddr,
-        #[source]
-        cause: std::io::Error,
-    },
-    #[error("a worker failed, and the node cannot go on without it: {0}")]
-    Worker(String),
 }
 
 /// Runs a node until it is told to stop by Ctrl-C or SIGTERM.
@@ -118,7 +74,7 @@ pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeE
             address: options.listen,
             cause,
         })?;
-    let node = Arc::new(Node::new(definition, options)?);
+    let node = Arc::new(Node::new(definition, options, Arc::new(embed::open))?);
     let opening = {
         let node = node.clone();
         runtime.spawn_blocking(move || node.open())
@@ -145,6 +101,7 @@ pub struct Node {
     pace: Arc<Pace>,
     intake: Arc<Intake>,
     options: ServeOptions,
+    embedders: Arc<Embedders>,
     /// What [`Node::open`] takes; locked while it is at work.
     closed: Mutex<Option<Closed>>,
     stop_sources: Stop,
@@ -166,7 +123,16 @@ struct Closed {
 impl Node {
     /// Brings back what is stored, then starts workers and sources.
     pub fn start(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
-        let node = Node::new(definition, options)?;
+        Node::start_with(definition, options, Arc::new(embed::open))
+    }
+
+    /// The same, with embedders of the caller's own.
+    pub fn start_with(
+        definition: Definition,
+        options: &ServeOptions,
+        embedders: Arc<Embedders>,
+    ) -> Result<Node, NodeError> {
+        let node = Node::new(definition, options, embedders)?;
         if let Err(error) = node.open() {
             let _ = node.stop();
             return Err(error);
@@ -175,7 +141,11 @@ impl Node {
     }
 
     /// A node that answers requests, most of them with "recovering".
-    fn new(definition: Definition, options: &ServeOptions) -> Result<Node, NodeError> {
+    fn new(
+        definition: Definition,
+        options: &ServeOptions,
+        embedders: Arc<Embedders>,
+    ) -> Result<Node, NodeError> {
         let definition = Arc::new(definition);
         let metrics = Metrics::default();
         let locked = lock_data_dir(&options.data_dir)?;
@@ -183,7 +153,7 @@ impl Node {
         if let Some(topic) = &definition.dead_letters {
             produce_dead_letters(topic, &dead_letters, &metrics)?;
         }
-        let embedder = open_embedder(&definition)?;
+        let embedder = open_embedder_by(&definition, &*embedders)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
         let pace = Arc::new(Pace::default());
         let wake = waker(&pace);
@@ -205,6 +175,8 @@ impl Node {
             caught_up: AtomicBool::new(false),
             intake: intake.clone(),
             durable: Arc::default(),
+            snapshots: Snapshots::new(Arc::new(Disk::new(&options.data_dir))),
+            before: ArcSwapOption::empty(),
             definition,
         });
         Ok(Node {
@@ -212,6 +184,7 @@ impl Node {
             pace,
             intake,
             options: options.clone(),
+            embedders,
             closed: Mutex::new(Some(Closed {
                 batches,
                 embedder,
@@ -241,40 +214,15 @@ impl Node {
         let definition = app.definition.clone();
         let count = self.options.workers.unwrap_or_else(default_workers);
         let storage: Arc<dyn Storage> = Arc::new(Disk::new(&self.options.data_dir));
-        let model = embedder
-            .as_deref()
-            .map(|embedder| (embedder.model(), embedder.dimensions()));
-        let rekey = |table: &str, row: &Row| {
-            let (_, table) = definition.table(table)?;
-            key_of(table, row).ok()
-        };
-        let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
-        let shape = Shape::of(&definition, model, count);
-        let (store, recovered) = Store::open(storage.clone(), shape, rebuild)?;
         let publisher = Arc::new(Publisher::new(app.published.clone(), app.metrics.clone()));
-        let resume = self.restore(recovered, &publisher, storage.clone());
-        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
-        let logs = pushes.clone();
-        let _ = app.pushes.set(pushes);
-        let (cuts, writing) = crossbeam_channel::bounded(1);
-        let cuts = Cuts::new(cuts);
-        let written = cuts.when_written();
-        let writer = Writer {
+        let Recovery {
             store,
-            cuts: writing,
-            durable: app.durable.clone(),
-            sync_others: {
-                let dead_letters = dead_letters.clone();
-                Box::new(move || dead_letters.sync())
-            },
-            written: Box::new(move |oldest| {
-                oldest.into_iter().for_each(|oldest| cut_logs(&logs, oldest));
-                written();
-            }),
-            metrics: app.metrics.clone(),
-        };
-        *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
-
+            resume,
+            stored,
+        } = self.recover(embedder.as_deref(), count, &storage, &publisher)?;
+        let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
+        let _ = app.pushes.set(pushes.clone());
+        let cuts = self.start_checkpoints(store, stored, pushes, &dead_letters)?;
         let wake = waker(&self.pace);
         let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &app.metrics);
         let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
@@ -304,41 +252,40 @@ impl Node {
         self.start_sources()
     }
 
-    /// Hands what was stored to whom it belongs; the workers' part is returned.
-    fn restore(
+    /// Starts the thread that writes checkpoints; the cuts for it are made by the workers.
+    fn start_checkpoints(
         &self,
-        recovered: Option<Recovered>,
-        publisher: &Publisher,
-        storage: Arc<dyn Storage>,
-    ) -> Arc<Resume> {
-        let tables = &self.app.definition.tables;
-        let Some(mut recovered) = recovered else {
-            return Arc::new(Resume::nothing(tables.len(), storage));
-        };
-        let rows: usize = recovered.tables.values().map(|table| table.keys.len()).sum();
-        tracing::info!(rows, tick = recovered.tick.0, "recovering");
-        publisher.restore(recovered.positions.clone());
-        self.app.durable.advance(Checkpointed {
-            tick: recovered.tick,
-            positions: Arc::new(recovered.positions.clone()),
-        });
-        self.intake.restore(recovered.partitions, recovered.positions);
-        let stored = |table: &Table| recovered.tables.remove(&table.name).unwrap_or_default();
-        let stored: Vec<TableCut> = tables.iter().map(stored).collect();
-        for (number, table) in (0..).zip(&stored) {
-            // A column that the newest rows have, and the next ones lack, was dropped.
-            if let Some(row) = table.newest_row() {
-                let columns = row.columns().names().iter().map(|name| &**name);
-                self.intake.expect_columns(TableId(number), columns);
-            }
+        store: Store,
+        stored: Tick,
+        pushes: PushTables,
+        dead_letters: &DeadLetters,
+    ) -> Result<Cuts, NodeError> {
+        let (whole, writing) = crossbeam_channel::bounded(1);
+        let mut cuts = Cuts::new(whole, stored);
+        if let Some(before) = &*self.app.before.load() {
+            cuts = cuts.complete_through(before.tick);
         }
-        Arc::new(Resume {
-            tick: recovered.tick,
-            tables: Mutex::new(stored),
-            texts: Mutex::new(recovered.texts),
-            shards: recovered.shards,
-            storage,
-        })
+        let (ask, wake) = (cuts.ask(), waker(&self.pace));
+        self.app.durable.asked_by(move || {
+            ask();
+            wake();
+        });
+        let (app, written, dead_letters) = (self.app.clone(), cuts.when_written(), dead_letters.clone());
+        let writer = Writer {
+            store,
+            cuts: writing,
+            durable: self.app.durable.clone(),
+            sync_others: Box::new(move || dead_letters.sync()),
+            written: Box::new(move |oldest| {
+                oldest.into_iter().for_each(|oldest| cut_logs(&pushes, oldest));
+                // There is no cut before the new index is complete: the one before answers no more.
+                app.before.store(None);
+                written();
+            }),
+            metrics: self.app.metrics.clone(),
+        };
+        *lock(&self.checkpoints) = Some(writer.start().map_err(NodeError::Thread)?);
+        Ok(cuts)
     }
 
     /// What the query port and tests use.
@@ -373,6 +320,9 @@ impl Node {
         // An opening under way comes to its end first.
         lock(&self.closed).take();
         self.app.ready.store(false, Ordering::Release);
+        if self.app.rebuilding().is_some() {
+            tracing::warn!("the rebuild is not complete: the checkpoint before stays in force");
+        }
         // Sources that wait for room are let go of before they are waited for.
         self.intake.close();
         for (_, running) in std::mem::take(&mut *lock(&self.sources)) {
@@ -445,38 +395,6 @@ impl Node {
     }
 }
 
-/// The tables that take pushes, by name.
-fn push_tables(
-    definition: &Definition,
-    intake: &Arc<Intake>,
-    storage: &Arc<dyn Storage>,
-    metrics: &Metrics,
-) -> Result<BTreeMap<String, Arc<PushTable>>, NodeError> {
-    let tables = definition.tables.iter().zip(0..);
-    tables
-        .filter(|(table, _)| matches!(table.source, SourceSettings::Http))
-        .map(|(table, number)| {
-            let receivers = intake.receivers(TableId(number));
-            let opened = PushTable::open(storage.clone(), &table.name, &*receivers);
-            let pushes = opened.map_err(|cause| NodeError::PushLog {
-                table: table.name.clone(),
-                cause,
-            })?;
-            metrics.push_lost(&table.name, pushes.lost());
-            Ok((table.name.clone(), pushes))
-        })
-        .collect()
-}
-
-/// Takes off the logs what no start replays any more.
-fn cut_logs(logs: &BTreeMap<String, Arc<PushTable>>, oldest: &Checkpointed) {
-    for (table, log) in logs {
-        if let Some(position) = oldest.positions.get(&format!("{table}/0")) {
-            log.checkpointed(Offset(*position));
-        }
-    }
-}
-
 /// Runs the workers on threads of their own; `ended` is told when they are done, for whatever reason.
 fn start_workers(
     count: usize,
@@ -517,25 +435,4 @@ fn lock_data_dir(path: &Path) -> Result<Disk, NodeError> {
 fn default_workers() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     if cores <= 4 { 1 } else { cores / 2 }
-}
-
-async fn told_to_stop() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut terminate) = signal(SignalKind::terminate()) else {
-        let _ = tokio::signal::ctrl_c().await;
-        return;
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-/// Ends the process at the next signal: what is acknowledged is on disk at any moment.
-fn end_at_the_next_signal() {
-    tokio::spawn(async {
-        told_to_stop().await;
-        tracing::warn!("told twice: ending at once");
-        std::process::exit(130);
-    });
 }

@@ -41,6 +41,14 @@ pub trait Storage: Send + Sync + 'static {
     /// Another name for a file that is not written to any more.
     fn link(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// A synced copy of a file that may grow at its end meanwhile: of all that it has held at some moment.
+    fn copy(&self, from: &str, to: &str) -> io::Result<()> {
+        let bytes = self.read(from)?;
+        let mut file = self.create(to)?;
+        file.write_all(&bytes)?;
+        file.sync()
+    }
+
     fn remove(&self, path: &str) -> io::Result<()>;
 
     /// Names of the files in a folder, sorted; none where the folder is absent.

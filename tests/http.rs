@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use millpond::change::{PartitionId, TableId, Tick};
+use millpond::checkpoint::Checkpointed;
+use millpond::checkpoint::snapshots::Snapshots;
 use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
@@ -87,6 +89,14 @@ impl Port {
             caught_up: AtomicBool::new(false),
             intake: door,
             durable: Arc::default(),
+            snapshots: Snapshots::new(Arc::new(disk.clone())),
+            before: Default::default(),
+        });
+
+        // Nothing here makes checkpoints: what is published is durable.
+        app.durable.advance(Checkpointed {
+            tick: Tick(3),
+            ..Checkpointed::default()
         });
 
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -226,6 +236,7 @@ fn definition(has_index: bool) -> Definition {
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        kept: Default::default(),
     }
 }
 
@@ -765,9 +776,12 @@ fn the_description_names_every_route_and_holds_together() {
             "get /v1/dead-letters/{id}",
             "get /v1/indexes/{index}/documents/{key}",
             "get /v1/indexes/{index}/stats",
+            "get /v1/snapshots",
             "post /v1/dead-letters/drop",
             "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/search",
+            "post /v1/snapshots",
+            "post /v1/snapshots/restore",
             "post /v1/tables/{table}/changes",
         ]
     );

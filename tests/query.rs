@@ -173,6 +173,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         index: Some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        kept: Default::default(),
     };
     let snapshot = Snapshot {
         tick: Tick(9),

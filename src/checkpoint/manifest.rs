@@ -12,6 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::layers::Layers;
 use super::shape::Shape;
 use crate::change::{PartitionId, Tick, Version};
+use crate::definition::KeptFile;
 use crate::index::stored::StoredShard;
 use crate::storage::{Damaged, Part, Storage};
 
@@ -29,6 +30,9 @@ pub(super) struct Manifest {
     pub positions: BTreeMap<String, u64>,
     pub partitions: BTreeMap<String, PartitionId>,
     pub shape: Shape,
+    /// Absent in manifests of versions that did not keep it.
+    #[serde(default)]
+    pub file: Option<KeptFile>,
     pub tables: BTreeMap<String, StoredTable>,
     pub texts: Layers,
     pub shards: Vec<StoredShard>,

@@ -25,6 +25,7 @@ pub use store::{CheckpointError, Store};
 pub use writer::Writer;
 
 use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
+use crate::definition::KeptFile;
 use crate::index::snapshot::ShardState;
 use crate::index::stored::StoredShard;
 
@@ -43,7 +44,7 @@ pub struct Cut {
 }
 
 /// What has changed in one table since the cut before.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct TableCut {
     /// The newest truncate.
     pub truncated: Option<Version>,
@@ -100,4 +101,18 @@ pub struct Recovered {
     pub shards: Vec<StoredShard>,
     /// What the definition of now asks of the stored data; it is done already.
     pub change: Change,
+    /// Where the index is made anew: the one that can be served until then.
+    pub before: Option<Before>,
+}
+
+/// The index as it was stored, by the definition that it was stored by.
+pub struct Before {
+    pub tick: Tick,
+    pub positions: BTreeMap<String, u64>,
+    pub file: KeptFile,
+    pub shape: Shape,
+    /// By name of the table.
+    pub tables: BTreeMap<String, TableCut>,
+    pub texts: BTreeMap<TextHash, TextVector>,
+    pub shards: Vec<StoredShard>,
 }

@@ -1,13 +1,15 @@
 //! Opens a data directory: the newest checkpoint that is whole, made to fit the definition.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use super::manifest::{Found, Manifest, ManifestError, has_next};
 use super::shape::{Change, Shape};
 use super::store::{Basis, KEPT, Kept, Store};
-use super::{Cut, Recovered, StoredKey, StoredState, TableCut, rows, texts};
+use super::{Before, Cut, Recovered, StoredKey, StoredState, TableCut, rows, texts};
 use crate::change::{Key, Row};
+use crate::index::stored::StoredShard;
 use crate::storage::{Damaged, PARTS, PartReader, Storage};
 
 /// The key of a table's row by the definition as it is now; `None` where the row has none.
@@ -37,7 +39,7 @@ impl Store {
     /// Opens a data directory for a definition of this shape. `None` where there is no checkpoint yet.
     ///
     /// `rebuild` is given where the user asks for it: then a definition that needs a rebuild gets the stored rows, under the
-    /// keys that it says, and nothing else.
+    /// keys that it says, and the index before, to be served meanwhile.
     ///
     /// # Errors
     /// See [`OpenError`]: each says what can be done.
@@ -57,6 +59,7 @@ impl Store {
             next_part: parts_seen + 1,
             storage,
             shape,
+            file: None,
             basis: Basis::default(),
             kept: Vec::new(),
             unwritten: None,
@@ -129,6 +132,7 @@ impl Store {
             texts: Default::default(),
             shards: Vec::new(),
             change,
+            before: None,
         };
         for (name, stored) in &manifest.tables {
             let mut table = rows::read(&stored.rows, &reader)?;
@@ -150,6 +154,7 @@ impl Store {
         self.basis = basis;
         self.unwritten = None;
         if let (Change::Rebuild { .. }, Some(rekey)) = (&recovered.change, rekey) {
+            recovered.before = Before::read(manifest, &recovered.tables, &reader);
             self.rebuild(manifest, &mut recovered, rekey);
         }
         Ok(recovered)
@@ -190,6 +195,43 @@ impl Store {
             texts: Default::default(),
             shards: Vec::new(),
         });
+    }
+}
+
+impl Before {
+    /// What is stored of the index, or `None` where it cannot be served any more: the rows are what matters.
+    fn read(
+        manifest: &Manifest,
+        tables: &BTreeMap<String, TableCut>,
+        reader: &PartReader<'_>,
+    ) -> Option<Before> {
+        let Some(file) = manifest.file.clone() else {
+            tracing::warn!(
+                "the version that stored the index did not keep its dataflow file: until the rebuild is complete, what is \
+                 rebuilt so far is served"
+            );
+            return None;
+        };
+        let mut parts = manifest.shards.iter().flat_map(StoredShard::parts);
+        let whole = parts.try_for_each(|part| reader.read(part).map(drop));
+        match whole.and_then(|()| texts::read(&manifest.texts, reader)) {
+            Ok(texts) => Some(Before {
+                tick: manifest.tick,
+                positions: manifest.positions.clone(),
+                file,
+                shape: manifest.shape.clone(),
+                tables: tables.clone(),
+                texts,
+                shards: manifest.shards.clone(),
+            }),
+            Err(damaged) => {
+                tracing::warn!(
+                    %damaged,
+                    "the index before cannot be served: until the rebuild is complete, what is rebuilt so far is"
+                );
+                None
+            }
+        }
     }
 }
 

@@ -34,6 +34,10 @@ pub struct IndexShape {
     pub fields: BTreeMap<String, String>,
     pub vectors: VectorShape,
     pub metric: String,
+    /// Text and filter fields as they follow each other, which is how segments know them; empty where an older version
+    /// has not noted it.
+    #[serde(default)]
+    pub order: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -159,6 +163,8 @@ impl IndexShape {
             Metric::Dot => "dot product",
             Metric::L2 => "squared L2 distance",
         };
+        let text_names = index.text.iter().map(|field| &field.name);
+        let field_names = index.fields.iter().map(|field| &field.name);
         IndexShape {
             query: query(definition, &index.plan.root, &index.plan.columns),
             key: index.key.iter().map(|place| column(*place)).collect(),
@@ -166,6 +172,7 @@ impl IndexShape {
             fields: fields.collect(),
             vectors,
             metric: metric.to_owned(),
+            order: text_names.chain(field_names).cloned().collect(),
         }
     }
 
@@ -175,6 +182,13 @@ impl IndexShape {
         reasons.each("text field", &self.text, &now.text);
         reasons.each("filter field", &self.fields, &now.fields);
         reasons.reindex("the metric", &self.metric, &now.metric);
+        if !self.order.is_empty()
+            && self.text.len() == now.text.len()
+            && self.fields.len() == now.fields.len()
+        {
+            let (before, after) = (self.order.join(", "), now.order.join(", "));
+            reasons.reindex("the order of fields", &before, &after);
+        }
         match (&self.vectors, &now.vectors) {
             (before, now) if before == now => {}
             (VectorShape::Absent, VectorShape::Embedded { .. }) => {

@@ -12,6 +12,7 @@ use super::layers::Layers;
 use super::manifest::{Found, Manifest, StoredTable};
 use super::{Checkpointed, Cut, Shape, rows, texts};
 use crate::change::Tick;
+use crate::definition::KeptFile;
 use crate::index::stored::{self, StoredShard};
 use crate::storage::{PARTS, Part, PartReader, PartWriter, Storage};
 
@@ -19,6 +20,8 @@ use crate::storage::{PARTS, Part, PartReader, PartWriter, Storage};
 pub struct Store {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) shape: Shape,
+    /// Kept with the next checkpoints.
+    pub(super) file: Option<KeptFile>,
     pub(super) basis: Basis,
     /// The newest first, at most [`KEPT`].
     pub(super) kept: Vec<Kept>,
@@ -56,6 +59,11 @@ pub struct CheckpointError {
 }
 
 impl Store {
+    /// Keeps the dataflow file with the checkpoints from now on: what it has made can be read when it has changed.
+    pub fn keep_file(&mut self, file: KeptFile) {
+        self.file = Some(file);
+    }
+
     /// Makes a cut durable. It may take seconds: it belongs on a thread of its own.
     ///
     /// # Errors
@@ -110,6 +118,7 @@ impl Store {
             positions: cut.positions.clone(),
             partitions: cut.partitions.clone(),
             shape: self.shape.clone(),
+            file: self.file.clone(),
             tables: basis.tables,
             texts: basis.texts,
             shards: basis.shards,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::server::{ErrorBody, ErrorDetail};
 
-/// Longer than a node takes for any answer.
+/// Longer than a node takes for an answer.
 const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// An answer of 10,000 hits with large documents; more is not for a terminal.
@@ -40,11 +40,16 @@ pub(super) struct Node {
 
 impl Node {
     pub fn new(url: &str) -> Node {
+        Node::patient(url, ANSWER_MAX)
+    }
+
+    /// A node that may take so long for an answer.
+    pub fn patient(url: &str, answer_max: Duration) -> Node {
         // Statuses are read with their bodies, and a proxy knows nothing of a node on this machine.
         let settings = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
-            .timeout_global(Some(ANSWER_MAX))
+            .timeout_global(Some(answer_max))
             .build();
         Node {
             url: url.trim_end_matches('/').to_owned(),

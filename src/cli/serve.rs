@@ -27,7 +27,7 @@ pub struct ServeArgs {
     /// Where messages go that cannot be decoded [default: dead-letters.ndjson in the data directory]
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
-    /// Make the index anew where what is stored does not fit the dataflow file any more
+    /// Make the index anew where what is stored does not fit the dataflow file any more; the one before answers meanwhile
     #[arg(long)]
     rebuild: bool,
 }

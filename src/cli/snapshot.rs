@@ -1,12 +1,15 @@
-//! `millpond snapshot create | list | restore`: works on the files, whether a node runs on them or not.
+//! `millpond snapshot create | list | restore`: works on the files, whether a node runs on them or not, or asks a node.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::Failure;
+use super::client::Node;
 use crate::checkpoint::snapshots::{self, SnapshotInfo};
+use crate::server::SnapshotList;
 use crate::storage::Disk;
 
 #[derive(Args)]
@@ -17,18 +20,17 @@ pub struct SnapshotArgs {
 
 #[derive(Subcommand)]
 enum SnapshotCommand {
-    /// Keep the newest checkpoint under a name, by hard links.
+    /// Keep the newest checkpoint under a name, by hard links; with --url one of what is searchable now.
     Create {
-        name: String,
-        /// Where the node keeps what it writes: its --data-dir, or millpond-data/NAME.
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
+        /// Letters, digits, `-`, `_` and `.` [default: the time]
+        name: Option<String>,
+        #[command(flatten)]
+        of: Place,
     },
     /// Say which snapshots there are.
     List {
-        /// Where the node keeps what it writes: its --data-dir, or millpond-data/NAME.
-        #[arg(long, value_name = "DIR")]
-        data_dir: PathBuf,
+        #[command(flatten)]
+        of: Place,
     },
     /// Copy a snapshot into a new data directory, and check all of it.
     Restore {
@@ -40,10 +42,27 @@ enum SnapshotCommand {
     },
 }
 
+/// Whose snapshots.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Place {
+    /// Where the node keeps what it writes: its --data-dir, or millpond-data/NAME.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A running node, such as http://127.0.0.1:7700
+    #[arg(long)]
+    url: Option<String>,
+}
+
+/// Longer than a node takes to write a checkpoint.
+const SNAPSHOT_MAX: Duration = Duration::from_secs(90);
+
+const ROUTE: &str = "/v1/snapshots";
+
 pub fn run(arguments: &SnapshotArgs) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        SnapshotCommand::Create { name, data_dir } => show(&snapshots::create(&Disk::new(data_dir), name)?),
-        SnapshotCommand::List { data_dir } => snapshots::list(&Disk::new(data_dir))?.iter().for_each(show),
+        SnapshotCommand::Create { name, of } => show(&create(name.clone(), of)?),
+        SnapshotCommand::List { of } => list(of)?.iter().for_each(show),
         SnapshotCommand::Restore { from, data_dir } => {
             show(&snapshots::restore(&Disk::new(from), &Disk::lock(data_dir)?)?);
         }
@@ -51,7 +70,45 @@ pub fn run(arguments: &SnapshotArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn create(name: Option<String>, of: &Place) -> Result<SnapshotInfo, Failure> {
+    let name = name.unwrap_or_else(snapshots::name_of_now);
+    match of.node() {
+        Some(node) => {
+            let made = node.post(ROUTE, &serde_json::json!({ "name": name }))?;
+            Ok(node.read(&made)?)
+        }
+        None => Ok(snapshots::create(&of.disk(), &name)?),
+    }
+}
+
+fn list(of: &Place) -> Result<Vec<SnapshotInfo>, Failure> {
+    match of.node() {
+        Some(node) => Ok(node.read::<SnapshotList>(&node.get(ROUTE)?)?.snapshots),
+        None => Ok(snapshots::list(&of.disk())?),
+    }
+}
+
+impl Place {
+    fn node(&self) -> Option<Node> {
+        let url = self.url.as_deref()?;
+        Some(Node::patient(url, SNAPSHOT_MAX))
+    }
+
+    /// The data directory; clap asks for one where there is no node.
+    fn disk(&self) -> Disk {
+        Disk::new(self.data_dir.as_deref().unwrap_or(Path::new(".")))
+    }
+}
+
 fn show(snapshot: &SnapshotInfo) {
-    let SnapshotInfo { name, tick, bytes } = snapshot;
+    let SnapshotInfo {
+        name,
+        tick,
+        positions,
+        bytes,
+    } = snapshot;
     println!("{name}\ttick {tick}\t{bytes} bytes");
+    for (partition, position) in positions {
+        println!("  {partition} to {position}");
+    }
 }

@@ -30,6 +30,10 @@ pub struct Cuts {
     shares: (Sender<Share>, Receiver<Share>),
     /// At most one: while it is written, none is due.
     whole: Sender<Cut>,
+    /// The tick that is on disk already.
+    stored: Tick,
+    /// There is no cut before both legs show everything up to there.
+    complete_through: Tick,
 }
 
 #[derive(Default)]
@@ -40,16 +44,35 @@ struct State {
     busy: AtomicBool,
     /// Bytes of messages taken since the last cut.
     bytes: AtomicU64,
+    /// Somebody waits for a cut.
+    asked: AtomicBool,
 }
 
 impl Cuts {
-    /// Cuts that go to `whole`, which holds one.
-    pub fn new(whole: Sender<Cut>) -> Cuts {
+    /// Cuts that go to `whole`, which holds one. `stored` is the tick that is on disk already.
+    pub fn new(whole: Sender<Cut>, stored: Tick) -> Cuts {
         Cuts {
             state: Arc::default(),
             shares: crossbeam_channel::unbounded(),
             whole,
+            stored,
+            complete_through: Tick(0),
         }
+    }
+
+    /// The same, with no cut before both legs show everything up to `tick`, not even a last one: what was stored before
+    /// stays in force until something as complete can take its place.
+    pub fn complete_through(self, tick: Tick) -> Cuts {
+        Cuts {
+            complete_through: tick,
+            ..self
+        }
+    }
+
+    /// Makes a cut due, as soon as the last one is written. It holds no end of the channel.
+    pub fn ask(&self) -> impl Fn() + Send + Sync + use<> {
+        let state = self.state.clone();
+        move || state.asked.store(true, Ordering::Release)
     }
 
     /// To be called when the last cut has been written, or will be written with the next one.
@@ -88,21 +111,19 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// `resumed` is the tick that is on disk already.
     pub fn new(
         cuts: Cuts,
         due: CheckpointSettings,
         workers: usize,
-        resumed: Tick,
         partitions: impl Fn() -> BTreeMap<String, PartitionId> + 'static,
     ) -> Cutter {
         Cutter {
+            last: cuts.stored,
             cuts,
             due,
             workers,
             partitions: Box::new(partitions),
             collected: None,
-            last: resumed,
             since: Instant::now(),
         }
     }
@@ -112,9 +133,11 @@ impl Cutter {
     /// `at_last`: whatever has changed is cut now.
     pub fn step(&mut self, tick: Tick, publisher: &Publisher, at_last: bool) -> bool {
         if self.collected.is_none() {
-            if tick == self.last || !self.is_due(at_last) {
-                return !at_last || tick == self.last;
+            let nothing = tick == self.last || self.is_held(publisher);
+            if nothing || !self.is_due(at_last) {
+                return nothing || !at_last;
             }
+            self.cuts.state.asked.store(false, Ordering::Relaxed);
             self.cuts.state.busy.store(true, Ordering::Release);
             self.cuts.state.bytes.store(0, Ordering::Relaxed);
             self.cuts.state.open.store(tick.0, Ordering::Release);
@@ -145,12 +168,18 @@ impl Cutter {
         true
     }
 
+    fn is_held(&self, publisher: &Publisher) -> bool {
+        let snapshot = publisher.published().snapshot();
+        !snapshot.is_complete_through(self.cuts.complete_through)
+    }
+
     fn is_due(&self, at_last: bool) -> bool {
         if self.cuts.state.busy.load(Ordering::Acquire) {
             return false;
         }
         let bytes = self.cuts.state.bytes.load(Ordering::Relaxed);
-        at_last || self.since.elapsed() >= self.due.interval || bytes >= self.due.bytes
+        let asked = self.cuts.state.asked.load(Ordering::Acquire);
+        at_last || asked || self.since.elapsed() >= self.due.interval || bytes >= self.due.bytes
     }
 }
 

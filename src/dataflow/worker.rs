@@ -238,8 +238,7 @@ impl Leader {
             publisher: parts.publisher.clone(),
             metrics: feeds.metrics.clone(),
             ready: feeds.ready.clone(),
-            cutter: cuts
-                .map(|(cuts, due)| Cutter::new(cuts, due, workers, resumed, move || intake.numbers())),
+            cutter: cuts.map(|(cuts, due)| Cutter::new(cuts, due, workers, move || intake.numbers())),
             resumed,
             published: None,
             started: Instant::now(),

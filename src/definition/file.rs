@@ -5,6 +5,7 @@
 mod embedder;
 mod index;
 mod kafka;
+mod kept;
 mod source;
 mod table;
 mod vectors;
@@ -19,7 +20,7 @@ use toml::de::DeTable;
 use self::embedder::Embedder;
 use self::written::{Entry, Report, Section};
 use super::fault::{Fault, Faults, quoted};
-use super::{CheckpointSettings, Definition, Table};
+use super::{CheckpointSettings, Definition, KeptFile, Table};
 
 /// Far more than a person writes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -81,7 +82,13 @@ fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, F
     let report = Report::new(text);
     let parsed = DeTable::parse(text);
     let definition = match &parsed {
-        Ok(table) => definition(Section::whole_file(&report, table.get_ref()), world),
+        Ok(table) => {
+            let definition = definition(Section::whole_file(&report, table.get_ref()), world);
+            definition.map(|definition| Definition {
+                kept: kept::without_sources(table.get_ref()),
+                ..definition
+            })
+        }
         Err(error) => {
             let line = error.span().map(|span| report.line(span.start));
             report.add(
@@ -147,6 +154,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         index,
         checkpoint: checkpoint?,
         dead_letters: dead_letters?,
+        kept: KeptFile::default(),
     })
 }
 

@@ -15,8 +15,10 @@ pub(crate) mod worth;
 mod picture;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
@@ -40,6 +42,23 @@ pub struct Definition {
     pub checkpoint: CheckpointSettings,
     /// Where dead letters are produced to, beside the node's own store.
     pub dead_letters: Option<DeadLetterTopic>,
+    /// A dataflow file of the same tables and index, kept with what is stored: it reads what this one has made.
+    pub kept: KeptFile,
+}
+
+/// A dataflow file without its sources, which may hold secrets and are not there on another machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeptFile(pub(in crate::definition) String);
+
+impl KeptFile {
+    /// What the file defines; its tables take pushes.
+    ///
+    /// # Errors
+    /// A file that was kept by another version may have faults in this one.
+    pub fn parse(&self) -> Result<Definition, Faults> {
+        parse(&self.0, "the dataflow file before", Path::new(""))
+    }
 }
 
 /// When a checkpoint is written; whichever comes first. Without changes none is.

@@ -68,19 +68,24 @@ impl SlotTable {
         SlotTable { alive, slots }
     }
 
-    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+    /// How many bytes it has before compression: what [`SlotTable::read`] is to be told.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<u64> {
         let compressed = zstd::Encoder::new(out, COMPRESSION)?;
-        let buffered = io::BufWriter::with_capacity(BUFFER_BYTES, compressed);
-        let buffered = postcard::to_io(self, buffered).map_err(io::Error::other)?;
-        let compressed = buffered.into_inner().map_err(io::IntoInnerError::into_error)?;
+        let counted = Counted {
+            out: io::BufWriter::with_capacity(BUFFER_BYTES, compressed),
+            bytes: 0,
+        };
+        let Counted { out, bytes } = postcard::to_io(self, counted).map_err(io::Error::other)?;
+        let compressed = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         compressed.finish()?;
-        Ok(())
+        Ok(bytes)
     }
 
-    /// `None` if these bytes are none that [`SlotTable::write`] writes.
-    pub fn read(bytes: &[u8]) -> Option<SlotTable> {
+    /// `None` if these bytes are none that [`SlotTable::write`] writes, or become more than `bytes_max` before that shows.
+    pub fn read(bytes: &[u8], bytes_max: u64) -> Option<SlotTable> {
         let mut whole = Vec::new();
-        zstd::Decoder::new(bytes).ok()?.read_to_end(&mut whole).ok()?;
+        let decoder = zstd::Decoder::new(bytes).ok()?;
+        decoder.take(bytes_max).read_to_end(&mut whole).ok()?;
         match postcard::take_from_bytes(&whole) {
             Ok((table, [])) => Some(table),
             _ => None,
@@ -93,6 +98,24 @@ impl SlotTable {
             .map(Slot)
             .zip(&self.slots)
             .filter_map(|(slot, stored)| Some((slot, stored.as_ref()?)))
+    }
+}
+
+/// Counts what is written.
+struct Counted<W> {
+    out: W,
+    bytes: u64,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 
@@ -159,17 +182,21 @@ mod tests {
             ],
         };
         let mut bytes = Vec::new();
-        table.write(&mut bytes).unwrap();
-        let again = SlotTable::read(&bytes).unwrap();
+        let plain = table.write(&mut bytes).unwrap();
+        let again = SlotTable::read(&bytes, plain).unwrap();
         assert_eq!(again.alive, table.alive);
         let mut rewritten = Vec::new();
         again.write(&mut rewritten).unwrap();
         assert_eq!(rewritten, bytes);
         for length in 0..bytes.len() {
             assert!(
-                SlotTable::read(&bytes[..length]).is_none(),
+                SlotTable::read(&bytes[..length], plain).is_none(),
                 "cut to {length} bytes"
             );
         }
+        assert!(
+            SlotTable::read(&bytes, plain - 1).is_none(),
+            "it is larger than it was"
+        );
     }
 }

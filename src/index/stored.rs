@@ -32,6 +32,14 @@ pub struct StoredShard {
     vectors: Option<StoredVectors>,
     /// `None`: nothing was ever stored.
     slots: Option<Part>,
+    /// Of the slots, before compression: no more is decompressed.
+    #[serde(default = "unsaid")]
+    slots_bytes: u64,
+}
+
+/// Older manifests do not say it; none of their tables is as large.
+fn unsaid() -> u64 {
+    4 << 30
 }
 
 impl StoredShard {
@@ -50,10 +58,16 @@ pub fn store(state: &ShardState, before: &StoredShard, parts: &PartWriter<'_>) -
         .as_ref()
         .map(|vectors| vector::store(vectors, before.vectors.as_ref(), parts));
     let table = SlotTable::of(state, alive);
+    let mut slots_bytes = 0;
+    let slots = parts.write("slots", |out| {
+        slots_bytes = table.write(out)?;
+        Ok(())
+    })?;
     Ok(StoredShard {
         keyword,
         vectors: vectors.transpose()?,
-        slots: Some(parts.write("slots", |out| table.write(out))?),
+        slots: Some(slots),
+        slots_bytes,
     })
 }
 
@@ -68,8 +82,8 @@ pub fn open(
     let Some(part) = &stored.slots else {
         return Ok(Shard::new(index, dimensions, settings));
     };
-    let mut table =
-        SlotTable::read(&parts.read(part)?).ok_or_else(|| part.damaged("it is no table of slots"))?;
+    let table = SlotTable::read(&parts.read(part)?, stored.slots_bytes);
+    let mut table = table.ok_or_else(|| part.damaged("it is no table of slots"))?;
     let contradiction = || part.damaged("it contradicts the segments and graphs that were stored with it");
 
     let keyword = KeywordWriter::open(

@@ -6,7 +6,7 @@ use super::NodeError;
 use crate::change::{Datum, DatumRef, Key};
 use crate::dataflow::embedders::Threads;
 use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
-use crate::definition::{Definition, VectorSource};
+use crate::definition::{Definition, EmbedderSettings, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::intake::{DeadLetters, UnembeddedText};
 use crate::metrics::Metrics;
@@ -57,10 +57,20 @@ pub(super) fn start_embedders(
     Ok((Beside::Threads { requests, batch }, answered))
 }
 
+/// Opens the embedder that a definition names.
+pub type Embedders = dyn Fn(&EmbedderSettings) -> Result<Arc<dyn Embedder>, EmbedError> + Send + Sync;
+
 /// The embedder of the definition's index, where it embeds texts.
 pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
+    open_embedder_by(definition, &embed::open)
+}
+
+pub(super) fn open_embedder_by(
+    definition: &Definition,
+    embedders: &Embedders,
+) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
     match definition.index.as_ref().map(|index| &index.vectors) {
-        Some(VectorSource::Embed { embedder, .. }) => embed::open(embedder).map(Some),
+        Some(VectorSource::Embed { embedder, .. }) => embedders(embedder).map(Some),
         _ => Ok(None),
     }
 }

@@ -1,6 +1,7 @@
 //! Where a node's dead letters go: a file, and a topic of Kafka where the definition names one.
 
 use super::{NodeError, ServeOptions};
+use crate::checkpoint::snapshots::DEAD_LETTERS;
 use crate::definition::DeadLetterTopic;
 use crate::intake::DeadLetters;
 use crate::metrics::Metrics;
@@ -9,7 +10,7 @@ use crate::source::kafka::DeadLetterProducer;
 pub(super) fn open_dead_letters(options: &ServeOptions) -> Result<DeadLetters, NodeError> {
     let path = match &options.dead_letters {
         Some(path) => path.clone(),
-        None => options.data_dir.join("dead-letters.ndjson"),
+        None => options.data_dir.join(DEAD_LETTERS),
     };
     DeadLetters::append_to(&path).map_err(|cause| NodeError::DeadLetters { path, cause })
 }

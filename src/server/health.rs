@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Server;
+use super::{Rebuilding, Server};
 use crate::definition::SourceSettings;
 use crate::metrics::CONTENT_TYPE as OPENMETRICS;
 use crate::source::Lost;
@@ -24,6 +24,9 @@ pub struct Readiness {
     /// Messages known to be waiting at the sources; only while the node catches up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lag: Option<u64>,
+    /// How far the new index is; only while it is made and the one before answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebuilding: Option<Rebuilding>,
     /// The name of the index; null where the dataflow keeps tables only.
     pub index: Option<String>,
     pub sources: Vec<SourceHealth>,
@@ -34,6 +37,9 @@ pub enum ReadyState {
     /// What is stored is being brought back.
     #[serde(rename = "recovering")]
     Recovering,
+    /// Searches are answered by the index before, as of its last checkpoint, until the new one is complete.
+    #[serde(rename = "rebuilding")]
+    Rebuilding,
     /// Searches are answered, from older rows than the sources have.
     #[serde(rename = "catching up")]
     CatchingUp,
@@ -78,7 +84,7 @@ pub async fn healthz() -> &'static str {
     path = "/readyz",
     tag = "node",
     responses(
-        (status = 200, body = Readiness, description = "Recovered, and answering searches"),
+        (status = 200, body = Readiness, description = "Answering searches"),
         (status = 503, body = Readiness, description = "Recovering"),
     )
 )]
@@ -99,10 +105,13 @@ pub async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, Json<Read
     if ready && waiting == 0 && !sources.iter().any(unknown) {
         app.caught_up.store(true, Ordering::Release);
     }
-    let (code, status, lag) = match (ready, app.caught_up.load(Ordering::Acquire)) {
-        (false, _) => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Recovering, None),
-        (true, false) => (StatusCode::OK, ReadyState::CatchingUp, Some(waiting)),
-        (true, true) => (StatusCode::OK, ReadyState::Ready, None),
+    let rebuilding = app.rebuilding();
+    let caught_up = app.caught_up.load(Ordering::Acquire);
+    let (code, status, lag) = match (rebuilding, ready, caught_up) {
+        (Some(_), ..) => (StatusCode::OK, ReadyState::Rebuilding, None),
+        (None, false, _) => (StatusCode::SERVICE_UNAVAILABLE, ReadyState::Recovering, None),
+        (None, true, false) => (StatusCode::OK, ReadyState::CatchingUp, Some(waiting)),
+        (None, true, true) => (StatusCode::OK, ReadyState::Ready, None),
     };
     let index = app.searcher.is_some().then(|| app.definition.name.clone());
     (
@@ -110,6 +119,7 @@ pub async fn readyz(State(server): State<Arc<Server>>) -> (StatusCode, Json<Read
         Json(Readiness {
             status,
             lag,
+            rebuilding,
             index,
             sources,
         }),

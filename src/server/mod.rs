@@ -12,6 +12,8 @@ mod key;
 mod changes;
 mod dead_letters;
 mod health;
+mod rebuild;
+mod snapshots;
 mod openapi;
 mod console;
 
@@ -21,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
@@ -30,8 +33,11 @@ use tokio::sync::oneshot;
 pub use dead_letters::{Done, LetterHead, LetterList};
 pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
+pub use rebuild::{Before, Rebuilding};
+pub use snapshots::SnapshotList;
 
 use crate::checkpoint::Durable;
+use crate::checkpoint::snapshots::Snapshots;
 use crate::definition::Definition;
 use crate::index::Published;
 use crate::intake::Intake;
@@ -63,6 +69,9 @@ pub struct App {
     pub intake: Arc<Intake>,
     /// How far everything survives a crash.
     pub durable: Arc<Durable>,
+    pub snapshots: Snapshots,
+    /// The index that answers until the one of `searcher` is complete; `None` where that one does from the start.
+    pub before: ArcSwapOption<Before>,
 }
 
 impl App {
@@ -102,6 +111,7 @@ struct Server {
     app: Arc<App>,
     searches: Lane,
     pushes: Lane,
+    snapshots: Lane,
     bodies: Bodies,
 }
 
@@ -110,6 +120,7 @@ fn router(app: Arc<App>) -> Router {
         app,
         searches: Lane::for_searches(),
         pushes: Lane::for_pushes(),
+        snapshots: Lane::for_snapshots(),
         bodies: Bodies::default(),
     };
     Router::new()
@@ -121,6 +132,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/dead-letters/replay", post(dead_letters::replay))
         .route("/v1/dead-letters/drop", post(dead_letters::drop_letters))
         .route("/v1/dead-letters/{*id}", get(dead_letters::show))
+        .route("/v1/snapshots", get(snapshots::list).post(snapshots::create))
+        .route("/v1/snapshots/restore", post(snapshots::restore))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -18,6 +18,9 @@ use utoipa::OpenApi;
         super::dead_letters::show,
         super::dead_letters::replay,
         super::dead_letters::drop_letters,
+        super::snapshots::create,
+        super::snapshots::list,
+        super::snapshots::restore,
         super::health::healthz,
         super::health::readyz,
         super::health::metrics,
@@ -28,6 +31,7 @@ use utoipa::OpenApi;
         (name = "indexes", description = "Searching what is kept. An index has the name of its dataflow."),
         (name = "tables", description = "Changing it, where a table takes pushes."),
         (name = "dead-letters", description = "What could not be decoded or embedded."),
+        (name = "snapshots", description = "Keeping what is searchable, for backups and for other machines."),
         (name = "node", description = "How the node is doing."),
     )
 )]

@@ -10,10 +10,11 @@ use axum::http::Uri;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::Server;
 use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
+use super::{Rebuilding, Server};
 use crate::metrics::{Metrics, QueryMode};
 use crate::query::{DocumentAnswer, Mode, SearchAnswer, SearchRequest, Searcher, Stats};
 
@@ -119,6 +120,16 @@ pub async fn document(
     json(&answer)
 }
 
+/// What an index holds, and whether another one is to take its place.
+#[derive(Serialize, ToSchema)]
+pub struct IndexStats {
+    #[serde(flatten)]
+    stats: Stats,
+    /// Only while a new index is made and this one, the one before, answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rebuilding: Option<Rebuilding>,
+}
+
 /// What an index holds and what was done for it, all at one tick.
 #[utoipa::path(
     get,
@@ -126,7 +137,7 @@ pub async fn document(
     tag = "indexes",
     params(("index" = String, Path, description = "The name of the dataflow")),
     responses(
-        (status = 200, body = Stats),
+        (status = 200, body = IndexStats),
         (status = 404, body = ErrorBody, description = "There is no such index"),
         (status = 503, body = ErrorBody, description = "The node is starting"),
     )
@@ -136,7 +147,9 @@ pub async fn stats(
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
     let searcher = server.searcher(&path?)?;
-    json(&server.searches.run(move || searcher.stats()).await?)
+    let stats = server.searches.run(move || searcher.stats()).await?;
+    let rebuilding = server.app.rebuilding();
+    json(&IndexStats { stats, rebuilding })
 }
 
 impl Server {
@@ -151,6 +164,9 @@ impl Server {
         };
         if index != name {
             return Err(unknown().hint(format!("this node has the index {name}")));
+        }
+        if let Some(before) = self.app.before() {
+            return Ok(before.searcher.clone());
         }
         if !self.app.ready.load(Ordering::Acquire) {
             return Err(ApiError::unavailable("recovering", "the node is recovering")

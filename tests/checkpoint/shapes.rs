@@ -73,6 +73,15 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
         "filter field name is new",
     );
     reindex("price = \"f64\"", "", "filter field price is gone");
+    // Segments know fields by their place.
+    let two = FILE.replace("{ name = { boost = 2.0 } }", "{ name = {}, price = {} }");
+    let swapped = two.replace("{ name = {}, price = {} }", "{ price = {}, name = {} }");
+    assert_eq!(
+        shape(&two).compare(&shape(&swapped)),
+        Change::Reindex {
+            reason: "the order of fields was name, price, price and is price, name, price".into()
+        }
+    );
     reindex(
         "> 1",
         "> 2",
@@ -190,6 +199,10 @@ fn a_rebuild_is_refused_with_its_reason_unless_it_is_asked_for() {
     assert_eq!(texts(&recovered, "products"), "a c");
     assert!(!recovered.tables.contains_key("orders"));
     assert!(recovered.texts.is_empty());
+    assert!(
+        recovered.before.is_none(),
+        "the index before cannot be read without its file"
+    );
     assert_eq!(
         recovered.positions.keys().collect::<Vec<_>>(),
         ["products/0"],
@@ -220,4 +233,40 @@ fn a_rebuild_is_refused_with_its_reason_unless_it_is_asked_for() {
     let recovered = recovered.unwrap();
     assert_eq!(recovered.change, Change::Same);
     assert_eq!(texts(&recovered, "products"), "a b c");
+}
+
+#[test]
+fn a_rebuild_has_the_index_before_with_its_file_its_rows_and_its_vectors() {
+    let memory = stored();
+    let open = |shape, rebuild| Store::open(Arc::new(memory.clone()), shape, rebuild).unwrap();
+    let file = parse(FILE, "shop.toml", Path::new("")).unwrap().kept;
+    let (mut store, recovered) = open(shape(FILE), None);
+    store.keep_file(file.clone());
+    let recovered = recovered.unwrap();
+    assert!(recovered.before.is_none(), "it is the one of now");
+    store
+        .write(Cut {
+            tick: Tick(8),
+            positions: recovered.positions,
+            partitions: recovered.partitions,
+            tables: vec![TableCut::default(), TableCut::default()],
+            texts: Default::default(),
+            shards: Vec::new(),
+        })
+        .unwrap();
+
+    let rekeyed = FILE
+        .replace("key = [\"id\"]\n[index]", "key = [\"sku\"]\n[index]")
+        .replace("SELECT id,", "SELECT id, sku,")
+        .replace("key = \"id\"", "key = \"sku\"");
+    let rekey = |_: &str, row: &Row| row.get("sku").map(|sku| Key::new([sku.to_datum()]));
+    let (_, recovered) = open(shape(&rekeyed), Some(&rekey));
+    let mut recovered = recovered.unwrap();
+    assert_eq!(texts(&recovered, "products"), "a c");
+    let before = recovered.before.take().unwrap();
+    assert_eq!((before.tick, &before.file), (Tick(8), &file));
+    assert_eq!(before.shape, shape(FILE));
+    assert_eq!(before.texts.len(), 1);
+    recovered.tables = before.tables;
+    assert_eq!(texts(&recovered, "products"), "1 2 3", "under the keys of then");
 }

@@ -1,10 +1,11 @@
 //! Snapshots: made while checkpoints go on, and restored elsewhere.
 
-use std::sync::Arc;
+use std::io;
+use std::sync::{Arc, Mutex};
 
 use millpond::checkpoint::Store;
 use millpond::checkpoint::snapshots::{self, SnapshotError};
-use millpond::storage::{Disk, Memory, Storage};
+use millpond::storage::{Disk, File, Memory, Storage};
 
 use super::support::{Model, Random, open, shape};
 
@@ -77,6 +78,9 @@ fn a_crash_leaves_a_whole_snapshot_or_none_and_its_name_is_free() {
     let mut model = Model::default();
     let (mut store, _) = open(&memory).unwrap();
     store.write(model.step(&mut Random::new(6), 40)).unwrap();
+    let mut letters = memory.append("dead-letters.ndjson").unwrap();
+    letters.write_all(b"a letter\n").unwrap();
+    letters.sync().unwrap();
     memory.sync_folder("").unwrap();
     let start = memory.operations();
     snapshots::create(&memory, "whole").unwrap();
@@ -93,6 +97,8 @@ fn a_crash_leaves_a_whole_snapshot_or_none_and_its_name_is_free() {
             if !is_there {
                 snapshots::create(&crashed, "again").unwrap();
             }
+            let copy = crashed.read("snapshots/again/dead-letters.ndjson").unwrap();
+            assert_eq!(copy, "a letter\n");
             assert_eq!(
                 restored(&crashed, "again"),
                 model,
@@ -101,6 +107,76 @@ fn a_crash_leaves_a_whole_snapshot_or_none_and_its_name_is_free() {
             assert_eq!(open(&crashed).unwrap().1.as_ref(), Some(&model));
         }
     }
+}
+
+/// A node writes another checkpoint, and a replayed letter goes, while the first copy of the letters is made.
+struct Meddled {
+    memory: Memory,
+    meddle: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Storage for Meddled {
+    fn copy(&self, from: &str, to: &str) -> io::Result<()> {
+        if let Some(meddle) = self.meddle.lock().unwrap().take() {
+            meddle();
+        }
+        self.memory.copy(from, to)
+    }
+    fn create(&self, path: &str) -> io::Result<Box<dyn File>> {
+        self.memory.create(path)
+    }
+    fn append(&self, path: &str) -> io::Result<Box<dyn File>> {
+        self.memory.append(path)
+    }
+    fn read(&self, path: &str) -> io::Result<bytes::Bytes> {
+        self.memory.read(path)
+    }
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.rename(from, to)
+    }
+    fn link(&self, from: &str, to: &str) -> io::Result<()> {
+        self.memory.link(from, to)
+    }
+    fn remove(&self, path: &str) -> io::Result<()> {
+        self.memory.remove(path)
+    }
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.memory.list(folder)
+    }
+    fn folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        self.memory.folders(folder)
+    }
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        self.memory.sync_folder(folder)
+    }
+}
+
+#[test]
+fn a_snapshot_lacks_no_letter_whose_changes_it_lacks() {
+    let memory = Memory::new();
+    let (mut random, mut model) = (Random::new(8), Model::default());
+    let (mut store, _) = open(&memory).unwrap();
+    store.write(model.step(&mut random, 40)).unwrap();
+    let letters = |memory: &Memory, text: &str| {
+        let mut file = memory.append("dead-letters.ndjson").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    };
+    letters(&memory, "a letter\n");
+    let cut = model.step(&mut random, 40);
+    let (then, meddling) = (model.clone(), memory.clone());
+    let meddle = move || {
+        store.write(cut).unwrap();
+        letters(&meddling, "the letter is in that checkpoint and goes\n");
+    };
+    let meddled = Meddled {
+        memory: memory.clone(),
+        meddle: Mutex::new(Some(Box::new(meddle))),
+    };
+    let made = snapshots::create(&meddled, "made").unwrap();
+    assert_eq!((made.tick, &made.positions), (then.tick, &then.positions));
+    let copy = memory.read("snapshots/made/dead-letters.ndjson").unwrap();
+    assert_eq!(copy, "a letter\nthe letter is in that checkpoint and goes\n");
+    assert_eq!(restored(&memory, "made"), then);
 }
 
 /// What a node finds that starts from a snapshot's copy.

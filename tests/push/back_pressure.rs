@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use millpond::change::{Offset, PartitionId, TableId};
+use millpond::checkpoint::snapshots::Snapshots;
 use millpond::dataflow::Parts;
 use millpond::dataflow::embedders::Threads;
 use millpond::dataflow::lane::{Beside, Refused, Texts};
@@ -129,6 +130,8 @@ impl Behind {
             caught_up: AtomicBool::new(false),
             intake: intake.clone(),
             durable: Arc::default(),
+            snapshots: Snapshots::new(Arc::new(Disk::new(folder.path()))),
+            before: Default::default(),
             definition: definition.clone(),
         });
         let feeds = Feeds {

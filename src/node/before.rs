@@ -1,0 +1,101 @@
+//! The index before, brought back as it was stored, to answer while `--rebuild` makes the new one.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::Embedders;
+use super::embedding::open_embedder_by;
+use crate::checkpoint::{self, Change, Shape};
+use crate::dataflow::lane::{Beside, Refused};
+use crate::dataflow::publish::Publisher;
+use crate::dataflow::{Job, Parts, Resume, worker};
+use crate::definition::Faults;
+use crate::embed::EmbedError;
+use crate::index::shard::ShardSettings;
+use crate::index::{Published, Snapshot};
+use crate::metrics::Metrics;
+use crate::query::Searcher;
+use crate::server;
+use crate::storage::Storage;
+
+/// How long a worker sleeps at most that waits for another.
+const SLEEP_MAX: Duration = Duration::from_millis(1);
+
+/// Why the index before cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BeforeError {
+    #[error("this version cannot read its dataflow file: {0}")]
+    File(#[from] Faults),
+    #[error("its embedder is not there any more")]
+    Embedder(#[from] EmbedError),
+    #[error("this version would make it anew: {reason}")]
+    Other { reason: String },
+    #[error("a worker failed: {0}")]
+    Worker(String),
+}
+
+/// Runs the stored rows through the dataflow of their own definition, for one tick, and keeps what that publishes.
+/// `None` where there was no index.
+///
+/// Texts that had no vector then have none now: nothing is embedded but queries.
+pub(super) fn open(
+    stored: checkpoint::Before,
+    embedders: &Embedders,
+    storage: Arc<dyn Storage>,
+) -> Result<Option<server::Before>, BeforeError> {
+    let definition = Arc::new(stored.file.parse()?);
+    if definition.index.is_none() {
+        return Ok(None);
+    }
+    let embedder = open_embedder_by(&definition, embedders)?;
+    let model = embedder
+        .as_deref()
+        .map(|embedder| (embedder.model(), embedder.dimensions()));
+    let workers = stored.shape.shards;
+    match stored.shape.compare(&Shape::of(&definition, model, workers)) {
+        Change::Same => {}
+        Change::Reindex { reason } | Change::Rebuild { reason } => return Err(BeforeError::Other { reason }),
+    }
+    let (published, tick) = (Arc::new(Published::new(Snapshot::empty())), stored.tick);
+    let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
+    publisher.restore(stored.positions);
+    let mut tables = stored.tables;
+    let rows = definition.tables.iter();
+    let rows = rows.map(|table| tables.remove(&table.name).unwrap_or_default());
+    let resume = Arc::new(Resume {
+        tick,
+        tables: Mutex::new(rows.collect()),
+        texts: Mutex::new(stored.texts),
+        shards: stored.shards,
+        storage,
+    });
+    // Never received from, and without room: the lanes ask for nothing.
+    let (requests, _requested) = crossbeam_channel::bounded(0);
+    let (of_all, model_of_all, publishing) = (definition.clone(), embedder.clone(), publisher.clone());
+    let parts = move || Parts {
+        definition: of_all.clone(),
+        embedder: model_of_all.clone(),
+        beside: Beside::Threads {
+            requests: requests.clone(),
+            batch: 1,
+        },
+        refused: Refused::default(),
+        shard: ShardSettings {
+            repeatable: false,
+            wake: Arc::new(|| {}),
+        },
+        publisher: publishing.clone(),
+        resume: Some(resume.clone()),
+        watched: Vec::new(),
+    };
+    let done = worker::execute(workers, move |timely| {
+        let job = Job::build(timely, parts());
+        while !job.is_done() {
+            timely.step_or_park(Some(SLEEP_MAX));
+        }
+    });
+    done.map_err(BeforeError::Worker)?;
+    publisher.publish(tick);
+    let searcher = Searcher::new(definition, published, embedder);
+    Ok(Some(server::Before { searcher, tick }))
+}
