@@ -124,7 +124,7 @@ fn main() {
             "filters" => filters::run(&size),
             "memory" => memory::run(&size),
             "replace" => replace::run(&size),
-            "runbook" => streaming::run(words.iter().filter(|word| is_runbook(word)).map(Path::new)),
+            "runbook" => streaming::run(&size, words.iter().filter(|word| is_runbook(word)).map(Path::new)),
             _ => scale::run(&size),
         }
         figure(
