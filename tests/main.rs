@@ -28,3 +28,4 @@ mod stored;
 mod malformed;
 mod tidy;
 mod vector;
+mod vector_bench;

@@ -15,7 +15,8 @@
 //!
 //! One method throughout: M 16, ef_construction 128, ten hits, one search thread unless it says two; every engine has the
 //! same vectors and queries, is asked in turn with the others, and is graded by the same function against exact search.
-//! Times are medians of five rounds. A speed at a recall lies on the curve over ef, between the points measured.
+//! Times are medians of five rounds; of searches they are processor time, so that a busy machine counts as little as can be, of
+//! builds and of queries under churn they are the clock's. A speed at a recall lies on the curve over ef, between the points measured.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -124,7 +125,7 @@ fn main() {
             "filters" => filters::run(&size),
             "memory" => memory::run(&size),
             "replace" => replace::run(&size),
-            "runbook" => streaming::run(words.iter().filter(|word| is_runbook(word)).map(Path::new)),
+            "runbook" => streaming::run(&size, words.iter().filter(|word| is_runbook(word)).map(Path::new)),
             _ => scale::run(&size),
         }
         figure(

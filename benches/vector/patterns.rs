@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use crate::common::Random;
-
 /// Inserts half of the vectors, then deletes the oldest as it inserts the rest, and searches after each step.
 ///
 /// The pattern of `msturing-10M_slidingwindow`.
@@ -27,17 +25,21 @@ pub fn sliding_window(set: &str, rows: usize, steps: usize) -> String {
 ///
 /// The pattern of `wikipedia-1M_expiration_time_replace_delete`: of each batch 50 to 90 % are inserted, the rest are kept to
 /// replace the first of them after half of their time.
-pub fn replace_delete(set: &str, rows: usize, steps: usize, seed: u64) -> String {
+pub fn replace_delete(
+    set: &str,
+    rows: usize,
+    steps: usize,
+    mut random_below: impl FnMut(usize) -> usize,
+) -> String {
     let mut book = Book::new(set);
-    let mut random = Random(seed);
     let batch = rows / steps;
     let mut replaces = vec![Vec::new(); steps];
     let mut deletes = vec![Vec::new(); steps];
     for step in 0..steps {
         let start = step * batch;
-        let end = start + batch * (50 + random.below(41)) / 100;
+        let end = start + batch * (50 + random_below(41)) / 100;
         book.range("insert", start, end);
-        let life = match random.below(18) {
+        let life = match random_below(18) {
             0 => None,
             1..8 => Some(steps / 2),
             _ => Some(steps / 10),

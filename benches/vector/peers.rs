@@ -153,8 +153,9 @@ impl Engine for Peer {
         }))?;
         let bytes = std::fs::read(&hits).map_err(|error| error.to_string())?;
         let hits = bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes));
+        let spent = answer["core_seconds"].as_f64().ok_or("no processor time")?;
         Ok(Round {
-            seconds: answer["seconds"].as_f64().ok_or("no seconds")?,
+            seconds: spent / question.threads as f64,
             hits: hits.collect(),
         })
     }

@@ -3,18 +3,21 @@
 //! ```yaml
 //! glove-100K:                    # a data set, with its steps numbered from 1
 //!   max_pts: 50000               # vectors that are there at once, at most
-//!   1: { operation: insert, ... }
+//!   1:
+//!     operation: insert          # these vectors; a vector's slot is its own number
+//!     start: 0
+//!     end: 1000                  # the end is not part of a range
 //!   2:
 //!     operation: replace
-//!     tags_start: 0              # slots that get other vectors; an inserted vector's slot is its own number
-//!     tags_end: 100              # the end is not part of a range
+//!     tags_start: 0              # slots that get other vectors
+//!     tags_end: 100
 //!     ids_start: 1000
 //!     ids_end: 1100
 //!   3:
 //!     operation: search
 //! ```
 //!
-//! Those files are nested blocks of `key: value` (as PyYAML writes them); flow style, as in the first step here, is refused.
+//! Those files are nested blocks of `key: value`, and of YAML no more is understood.
 
 use std::collections::BTreeMap;
 use std::fmt;
