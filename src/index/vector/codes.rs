@@ -71,6 +71,13 @@ impl Rows {
         &self.codes[row * self.dimensions..][..self.dimensions]
     }
 
+    /// About the row's vector; under cosine, of length 1.
+    pub fn vector(&self, row: usize) -> impl Iterator<Item = f32> + '_ {
+        let Term { factor, .. } = self.term(row);
+        let values = self.code(row).iter();
+        values.map(move |&value| factor * (f32::from(value) - f32::from(kernel::ZERO)))
+    }
+
     fn term(&self, row: usize) -> Term {
         let [factor, bias] = self.terms[row];
         Term { factor, bias }
