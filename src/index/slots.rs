@@ -85,7 +85,12 @@ impl SlotTable {
     pub fn read(bytes: &[u8], bytes_max: u64) -> Option<SlotTable> {
         let mut whole = Vec::new();
         let decoder = zstd::Decoder::new(bytes).ok()?;
+        // One more than there should be: only then is the end of the compressed bytes looked at.
+        let bytes_max = bytes_max.checked_add(1)?;
         decoder.take(bytes_max).read_to_end(&mut whole).ok()?;
+        if whole.len() as u64 == bytes_max {
+            return None;
+        }
         match postcard::take_from_bytes(&whole) {
             Ok((table, [])) => Some(table),
             _ => None,

@@ -81,7 +81,7 @@ mod tests {
     fn a_kept_file_says_the_same_of_tables_and_index_and_nothing_of_sources() {
         let file = r#"
             name = "shop"
-            dead_letters = { kind = "kafka", brokers = "b", topic = "t", options = { "sasl.password" = "secret" } }
+            dead_letters = { kafka = { brokers = "b", topic = "t", options = { "sasl.password" = "secret" } } }
             [tables."web.orders"]
             format = "canal-json"
             key = ["id", 'a "b"']

@@ -99,10 +99,10 @@ mod tests {
     fn more_accuracy_and_more_hits_need_more_width() {
         let calibration = Calibration {
             rows: 1_000,
-            points: vec![[10.0, 0.9], [32.0, 0.976], [64.0, 0.996]],
+            points: vec![[10.0, 0.9], [32.0, 0.98], [64.0, 0.997]],
         };
-        assert_eq!(calibration.width(0.94, 10), Some(32));
-        assert_eq!(calibration.width(0.94, 25), Some(96));
+        assert_eq!(calibration.width(0.95, 10), Some(32));
+        assert_eq!(calibration.width(0.95, 25), Some(96));
         assert_eq!(calibration.width(0.5, 1), Some(10));
         assert_eq!(calibration.width(0.99, 10), Some(64));
         assert_eq!(calibration.width(0.999, 10), None);
