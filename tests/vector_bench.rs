@@ -155,8 +155,17 @@ fn faults_of_a_runbook_name_their_line() {
     }
 }
 
-/// Plays a runbook on a plain map; the most slots that had a vector, and how many vectors were written and deleted.
-fn play(steps: &[Step]) -> (usize, usize, usize) {
+/// What a runbook does to a plain map.
+struct Played {
+    /// At the end.
+    rows: BTreeMap<u32, u32>,
+    /// The most slots that had a vector at once.
+    most: usize,
+    written: usize,
+    deleted: usize,
+}
+
+fn play(steps: &[Step]) -> Played {
     let mut rows: BTreeMap<u32, u32> = BTreeMap::new();
     let (mut most, mut written, mut deleted) = (0, 0, 0);
     for step in steps {
@@ -187,13 +196,20 @@ fn play(steps: &[Step]) -> (usize, usize, usize) {
         }
         most = most.max(rows.len());
     }
-    (most, written, deleted)
+    Played {
+        rows,
+        most,
+        written,
+        deleted,
+    }
 }
 
 #[test]
 fn a_sliding_window_keeps_half_of_the_vectors() {
     let books = read(&patterns::sliding_window("words", 1_000, 20)).unwrap();
-    assert_eq!(play(&books[0].steps), (500, 1_000, 500));
+    let played = play(&books[0].steps);
+    assert_eq!((played.most, played.written, played.deleted), (500, 1_000, 500));
+    assert!(played.rows.into_keys().eq(500..1_000), "the oldest are gone");
     let searches = books[0]
         .steps
         .iter()
@@ -211,7 +227,12 @@ fn replacing_and_deleting_uses_every_kind_of_step_on_what_is_there() {
         number % bound
     });
     let books = read(&text).unwrap();
-    let (most, written, deleted) = play(&books[0].steps);
+    let Played {
+        most,
+        written,
+        deleted,
+        ..
+    } = play(&books[0].steps);
     assert!(
         most < 2_500 && written > 3_000 && deleted > 1_000,
         "{most} {written} {deleted}"
