@@ -13,7 +13,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use bytes::Bytes;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use datum_ref::{DatumRef, write_json_object};
 pub use row::{Columns, Projection, Row};
@@ -45,10 +46,18 @@ pub struct Float(pub f64);
 
 /// A vector of finite components, compared by their bits.
 ///
-/// A handle of one word; the floats have an allocation of their own, as long as they are: beside a count of references,
-/// 256 of them would take the room of 320.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Vector(Arc<Box<[f32]>>);
+/// A handle of one word.
+#[derive(Clone, Debug)]
+pub struct Vector(Arc<Floats>);
+
+#[derive(Debug)]
+enum Floats {
+    /// In an allocation of their own, as long as they are: beside a count of references, 256 of them would take the room
+    /// of 320.
+    Owned(Box<[f32]>),
+    /// As they lie in a mapped file.
+    Stored(Box<Bytes>),
+}
 
 impl Datum {
     pub fn text(text: &str) -> Datum {
@@ -91,22 +100,44 @@ impl Deref for Vector {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.0
+        match &*self.0 {
+            Floats::Owned(floats) => floats,
+            Floats::Stored(bytes) => bytemuck::cast_slice(bytes),
+        }
     }
 }
-impl<Floats: Into<Box<[f32]>>> From<Floats> for Vector {
-    fn from(floats: Floats) -> Vector {
-        Vector(Arc::new(floats.into()))
+impl<F: Into<Box<[f32]>>> From<F> for Vector {
+    fn from(floats: F) -> Vector {
+        Vector(Arc::new(Floats::Owned(floats.into())))
     }
 }
 impl FromIterator<f32> for Vector {
-    fn from_iter<Floats: IntoIterator<Item = f32>>(floats: Floats) -> Vector {
+    fn from_iter<F: IntoIterator<Item = f32>>(floats: F) -> Vector {
         Vector::from(Box::from_iter(floats))
     }
 }
+impl Serialize for Vector {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (**self).serialize(serializer)
+    }
+}
+impl<'de> Deserialize<'de> for Vector {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
+        Box::<[f32]>::deserialize(deserializer).map(Vector::from)
+    }
+}
 impl Vector {
+    /// Floats in little-endian order; copied only where they cannot be used as they lie.
+    pub fn stored(bytes: Bytes) -> Vector {
+        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(&bytes).is_ok() {
+            return Vector(Arc::new(Floats::Stored(Box::new(bytes))));
+        }
+        let (floats, _) = bytes.as_chunks();
+        floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
+    }
+
     fn bits(&self) -> impl Iterator<Item = u32> {
-        self.0.iter().map(|value| value.to_bits())
+        self.iter().map(|value| value.to_bits())
     }
 }
 impl PartialEq for Vector {

@@ -69,7 +69,8 @@ pub(super) fn read(
     keep_newest(&mut entries);
     let known = entries.into_iter().filter_map(|(hash, value)| {
         let vector = match value {
-            Value::Stored(floats) => TextVector::Known(vector_of(floats)),
+            // Mapped, not read: memory grows with texts only as far as they are asked for.
+            Value::Stored(part, floats) => TextVector::Known(Vector::stored(part.slice_ref(floats))),
             Value::Fresh(vector) => TextVector::Known(vector.clone()),
             Value::Failed => TextVector::Failed,
             Value::Gone => return None,
@@ -82,8 +83,8 @@ pub(super) fn read(
 /// What an entry stands for.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    /// Floats in a part.
-    Stored(&'a [u8]),
+    /// A part, and floats in it.
+    Stored(&'a Bytes, &'a [u8]),
     Fresh(&'a Vector),
     Failed,
     Gone,
@@ -92,7 +93,7 @@ enum Value<'a> {
 impl Value<'_> {
     fn length(&self) -> io::Result<u32> {
         let floats = match self {
-            Value::Stored(floats) => floats.len() / FLOAT_BYTES,
+            Value::Stored(_, floats) => floats.len() / FLOAT_BYTES,
             Value::Fresh(vector) => vector.len(),
             Value::Failed => return Ok(FAILED),
             Value::Gone => return Ok(GONE),
@@ -102,7 +103,7 @@ impl Value<'_> {
 
     fn write_floats(&self, out: &mut dyn Write) -> io::Result<()> {
         match self {
-            Value::Stored(floats) => out.write_all(floats),
+            Value::Stored(_, floats) => out.write_all(floats),
             Value::Fresh(vector) => {
                 let bytes: Vec<u8> = vector.iter().flat_map(|float| float.to_le_bytes()).collect();
                 out.write_all(&bytes)
@@ -125,7 +126,7 @@ fn stored<'a>(layers: &Layers, bytes: &'a [Bytes]) -> Result<Vec<(TextHash, Valu
     Ok(entries)
 }
 
-fn parse<'a>(bytes: &'a [u8], entries: &mut Vec<(TextHash, Value<'a>)>) -> Option<()> {
+fn parse<'a>(bytes: &'a Bytes, entries: &mut Vec<(TextHash, Value<'a>)>) -> Option<()> {
     let (count, rest) = bytes.split_first_chunk()?;
     let count = usize::try_from(u64::from_le_bytes(*count)).ok()?;
     let (table, mut floats) = rest.split_at_checked(count.checked_mul(ENTRY_BYTES)?)?;
@@ -138,7 +139,7 @@ fn parse<'a>(bytes: &'a [u8], entries: &mut Vec<(TextHash, Value<'a>)>) -> Optio
             length => {
                 let (vector, rest) = floats.split_at_checked(length as usize * FLOAT_BYTES)?;
                 floats = rest;
-                Value::Stored(vector)
+                Value::Stored(bytes, vector)
             }
         };
         entries.push((TextHash(u128::from_le_bytes(*hash)), value));
@@ -157,13 +158,4 @@ fn keep_newest(entries: &mut Vec<(TextHash, Value<'_>)>) {
         }
         is_same
     });
-}
-
-fn vector_of(bytes: &[u8]) -> Vector {
-    let (floats, _) = bytes.as_chunks::<FLOAT_BYTES>();
-    floats
-        .iter()
-        .map(|float| f32::from_le_bytes(*float))
-        .collect::<Vec<f32>>()
-        .into()
 }
