@@ -25,4 +25,5 @@ mod sources;
 mod stored;
 mod malformed;
 mod tidy;
+mod tuning;
 mod vector;

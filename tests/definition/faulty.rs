@@ -449,6 +449,39 @@ fn the_key_of_an_index_is_the_key_of_its_table() {
 }
 
 #[test]
+fn a_graph_that_cannot_be_is_refused_at_every_key() {
+    let ready_made =
+        "key = 'id'\nvector = 'price'\n[embedder]\nmodel = 'none'\ndimensions = 8\n[index.graph]";
+    check_index(
+        &format!(
+            "{ready_made}\nm = 65\nef_construction = 4097\nef = 0\nbuilder = 'hnsw'\nquantization = 'int4'\n\
+             reduce = {{ pca = 8 }}\nefconstruction = 3"
+        ),
+        expect![[""]],
+    );
+    check_index(
+        &format!("{ready_made}\nm = 32\nef_construction = 31\nef = 100\naccuracy = 1"),
+        expect![[""]],
+    );
+    check_index(
+        &format!("{ready_made}\naccuracy = 0\nreduce = {{ pca = 4, truncate = 4 }}"),
+        expect![[""]],
+    );
+    check_index(
+        &format!("{ready_made}\nm = 1\nreduce = {{ }}\naccuracy = 'high'"),
+        expect![[""]],
+    );
+    check_index(
+        &format!("{ready_made}\nreduce = {{ truncate = 1 }}"),
+        expect![[""]],
+    );
+    check_index(
+        "key = 'id'\ntext = { name = {} }\ngraph = { m = 8 }",
+        expect![[""]],
+    );
+}
+
+#[test]
 fn vectors_come_from_one_place() {
     let text = "key = 'id'\ntext = { name = {} }";
     check_index(

@@ -11,7 +11,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::build::Layers;
 use super::gather::{gather, is_levelled};
 use super::graph::Graph;
+use super::reduce::{self, Reduced};
 use super::state::Linked;
+use super::table::Table;
 use super::young::Young;
 use super::{Builder, VectorSettings, reference};
 
@@ -19,6 +21,8 @@ use super::{Builder, VectorSettings, reference};
 pub struct Job {
     pub young: Young,
     pub graph: Option<Linked>,
+    /// The vectors themselves, at that moment.
+    pub table: Table,
     pub moment: u64,
 }
 
@@ -88,8 +92,16 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
     // New rows are inserted into the graph that there is, unless they are more than it has.
     let last = job.graph.as_ref().filter(|last| {
         let new: usize = job.young.blocks().map(|block| block.rows.len()).sum();
-        settings.builder == Builder::Millpond && last.graph.rows().len() > new && is_levelled(&last.graph)
+        let rows = last.graph.rows().len();
+        settings.builder == Builder::Millpond
+            && rows > new
+            && is_levelled(&last.graph)
+            && reduce::holds(&last.graph, rows + new)
     });
+    let reduced = settings
+        .reduce
+        .map(|how| Reduced::new(job, last.map(|last| &*last.graph), how, settings));
+    let job = reduced.as_ref().map_or(job, |reduced| &reduced.job);
     let gathered = gather(job, last.is_some());
     let (rows, new) = (gathered.rows.len(), gathered.fresh.len());
     if rows == 0 {
@@ -112,6 +124,7 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
             Graph::freeze(gathered.rows, &layers.layers, last.map(|last| &*last.graph))
         }
     };
+    let graph = graph.with_reduction(reduced.map(|reduced| reduced.reduction));
     tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");
     Some(Some(Arc::new(graph)))
 }

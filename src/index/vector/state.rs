@@ -14,7 +14,7 @@ use super::score::Query;
 use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
-use super::{SharedVector, Slot, VectorSettings};
+use super::{Effort, SharedVector, Slot, VectorSettings};
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -36,20 +36,6 @@ pub struct Linked {
     pub marks: Arc<Marks>,
 }
 
-/// How hard a search tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Effort {
-    /// As the index's settings say, or as much as most want.
-    #[default]
-    Usual,
-    /// The width of the graph search. HNSW's ef.
-    Width(usize),
-    /// The share of the nearest to be found, as measured on the index's own vectors.
-    Accuracy(f32),
-    /// All are looked at.
-    Exact,
-}
-
 /// A hit of the vector leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VectorHit {
@@ -64,6 +50,9 @@ const WIDTH_MIN: usize = 100;
 /// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
 /// percent or so, and what belongs among the best is not far behind them.
 const PATIENCE: usize = 12;
+
+/// Times as much patience where rows are reduced: their codes are off by more.
+const PATIENCE_REDUCED: usize = 4;
 
 /// Rows of which a scan computes the products at once.
 const BATCH_ROWS: usize = 64;
@@ -181,9 +170,11 @@ impl VectorState {
         let mut found = Nearest::new(width.max(limit + 2 * PATIENCE));
         self.scan_young(&code, filter, &mut found);
         if let Some(linked) = &self.graph {
+            let reduced = linked.graph.reduction().map(|reduction| code.reduced(reduction));
+            let code = reduced.as_ref().unwrap_or(&code);
             BEAM.with_borrow_mut(|beam| {
                 linked.search(
-                    &code,
+                    code,
                     self.moment,
                     limit,
                     width,
@@ -216,9 +207,15 @@ impl VectorState {
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: Vec<Scored>) -> Vec<VectorHit> {
         let mut nearest = Nearest::new(limit);
-        let patience = PATIENCE + limit / 8;
+        let is_reduced = self
+            .graph
+            .as_ref()
+            .is_some_and(|linked| linked.graph.reduction().is_some());
+        let times = if is_reduced { PATIENCE_REDUCED } else { 1 };
+        let patience = (PATIENCE + limit / 8) * times;
+        let best = candidates.first().map(|best| best.score);
         let mut waited = 0;
-        for Scored { id, .. } in candidates {
+        for Scored { id, score: by_code } in candidates {
             let Some(entry) = self.table.get(Slot(id)) else {
                 continue;
             };
@@ -226,7 +223,11 @@ impl VectorState {
                 score: query.score(&entry.vector),
                 id,
             };
-            waited = if nearest.takes(scored) { 0 } else { waited + 1 };
+            // Those that codes cannot tell from the best are all looked at: a vector finds itself.
+            waited = match nearest.takes(scored) {
+                true => 0,
+                false => waited + usize::from(Some(by_code) != best),
+            };
             if waited > patience {
                 break;
             }
