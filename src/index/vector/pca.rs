@@ -6,7 +6,7 @@
 use multiversion::multiversion;
 
 /// Axes are good enough when a round adds less than this share to what they keep.
-const PROGRESS_MIN: f64 = 1e-4;
+const PROGRESS_MIN: f64 = 1e-5;
 
 /// Rounds after which axes are good enough in any case: between the last of them and the next best there is no
 /// difference to speak of.

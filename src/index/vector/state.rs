@@ -54,6 +54,9 @@ const PATIENCE: usize = 12;
 /// Times as much patience where rows are reduced: their codes are off by more.
 const PATIENCE_REDUCED: usize = 4;
 
+/// The part of a score that adding its terms may change.
+const ROUNDING: f32 = 1e-6;
+
 /// Rows of which a scan computes the products at once.
 const BATCH_ROWS: usize = 64;
 
@@ -213,7 +216,8 @@ impl VectorState {
             .is_some_and(|linked| linked.graph.reduction().is_some());
         let times = if is_reduced { PATIENCE_REDUCED } else { 1 };
         let patience = (PATIENCE + limit / 8) * times;
-        let best = candidates.first().map(|best| best.score);
+        let best = candidates.first().map_or(0.0, |best| best.score);
+        let tied = best - best.abs() * ROUNDING;
         let mut waited = 0;
         for Scored { id, score: by_code } in candidates {
             let Some(entry) = self.table.get(Slot(id)) else {
@@ -226,7 +230,7 @@ impl VectorState {
             // Those that codes cannot tell from the best are all looked at: a vector finds itself.
             waited = match nearest.takes(scored) {
                 true => 0,
-                false => waited + usize::from(Some(by_code) != best),
+                false => waited + usize::from(by_code < tied),
             };
             if waited > patience {
                 break;
