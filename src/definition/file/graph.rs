@@ -48,9 +48,11 @@ fn build_width(entry: Option<Entry<'_>>, links: Option<usize>) -> Option<usize> 
     let Some(entry) = entry else {
         return Some(Tuning::default().build_width);
     };
-    let least = links.unwrap_or(2);
-    let expected = format!("candidates for links, from `m` ({least}) to {BUILD_WIDTH_MAX}");
-    let width = entry.integer(least as u64..BUILD_WIDTH_MAX as u64 + 1, &expected)?;
+    let expected = match links {
+        Some(links) => format!("candidates for links, from `m` ({links}) to {BUILD_WIDTH_MAX}"),
+        None => format!("candidates for links, from `m` to {BUILD_WIDTH_MAX}"),
+    };
+    let width = entry.integer(links.unwrap_or(2) as u64..BUILD_WIDTH_MAX as u64 + 1, &expected)?;
     Some(width as usize)
 }
 
@@ -104,7 +106,7 @@ fn reduce(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Reduce> {
         (None, Some(entry)) => kept(entry).map(Reduce::Truncate),
         _ => {
             entry.wrong(
-                format!("`{}` names no one way to reduce", entry.path),
+                format!("`{}` does not name one way to reduce", entry.path),
                 format!("it must be {expected}"),
             );
             None

@@ -177,6 +177,13 @@ mod tests {
         Graph::freeze(rows, &layers, None)
     }
 
+    /// The same with rows that were made of vectors of five numbers.
+    fn reduced() -> Graph {
+        let axes: Vec<f32> = (0..15).map(|n| (n * n % 11) as f32 / 7.0).collect();
+        let reduction = Reduction::from_parts(3, 5, 9, axes.into()).unwrap();
+        graph().with_reduction(Some(Arc::new(reduction)))
+    }
+
     fn bytes(graph: &Graph) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(graph, &mut bytes).unwrap();
@@ -188,27 +195,37 @@ mod tests {
     }
 
     fn search(graph: &Graph, width: usize) -> Vec<(u32, f32)> {
-        let query = QueryCode::new(&vec![12.0; graph.rows().dimensions()]);
+        let query = match graph.reduction() {
+            Some(reduction) => QueryCode::new(&[12.0, 0.0, -1.0, 3.0, 1.0]).reduced(reduction),
+            None => QueryCode::new(&vec![12.0; graph.rows().dimensions()]),
+        };
         let found = graph.search(&query, width, &mut Beam::default());
         found.iter().map(|found| (found.id, found.score)).collect()
     }
 
     #[test]
     fn a_graph_that_was_read_back_answers_as_before() {
-        let graph = graph();
-        let again = read_slice(&bytes(&graph)).unwrap();
-        assert_eq!(search(&again, 5).len(), 5);
-        assert_eq!(search(&again, 5), search(&graph, 5));
-        assert_eq!(bytes(&again), bytes(&graph));
-        assert_eq!(again.name(), graph.name());
+        for graph in [graph(), reduced()] {
+            let again = read_slice(&bytes(&graph)).unwrap();
+            assert_eq!(search(&again, 5).len(), 5);
+            assert_eq!(search(&again, 5), search(&graph, 5));
+            assert_eq!(bytes(&again), bytes(&graph));
+            assert_eq!(again.name(), graph.name());
+            assert_eq!(again.reduction().is_some(), graph.reduction().is_some());
+        }
     }
 
     #[test]
     fn no_bit_that_is_wrong_leads_a_search_astray() {
-        let whole = bytes(&graph());
+        for whole in [bytes(&graph()), bytes(&reduced())] {
+            check_every_bit(&whole);
+        }
+    }
+
+    fn check_every_bit(whole: &[u8]) {
         let mut refused = 0;
         for bit in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
+            let mut bytes = whole.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
             match read_slice(&bytes) {
                 Some(graph) => drop(search(&graph, 20)),
@@ -219,7 +236,7 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read_slice(&whole[..length]).is_none(), "cut to {length} bytes");
         }
-        let longer = [&whole[..], &[0]].concat();
+        let longer = [whole, &[0]].concat();
         assert!(read_slice(&longer).is_none());
     }
 }

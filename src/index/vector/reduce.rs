@@ -96,7 +96,7 @@ impl Reduction {
     /// Whether it still speaks for so many rows: what was learned from a few is learned again from twice as many.
     fn holds(&self, rows: usize) -> bool {
         let enough = SAMPLE_ROWS.min(SAMPLE_NUMBERS / self.whole);
-        matches!(self.how, Reduce::Truncate(_)) || self.learned >= enough || rows < 2 * self.learned
+        matches!(self.how, Reduce::Truncate(_)) || self.learned >= enough || rows / 2 < self.learned
     }
 
     /// What is kept of the vector that a row's code stands for, as long as the code.
