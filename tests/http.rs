@@ -15,7 +15,7 @@ use millpond::decode::Message;
 use millpond::definition::plan::Node;
 use millpond::definition::{
     Analyzer, CheckpointSettings, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan,
-    SourceSettings, Table, TextField, VectorSource,
+    SourceSettings, Table, TextField, Tuning, VectorSource,
 };
 use millpond::index::snapshot::Counters;
 use millpond::index::{Published, Snapshot};
@@ -225,6 +225,7 @@ fn definition(has_index: bool) -> Definition {
         fields: vec![],
         vectors: VectorSource::Absent,
         metric: Metric::Cosine,
+        tuning: Tuning::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     };
     Definition {
@@ -878,6 +879,8 @@ fn search_args(url: &str) -> SearchArgs {
         filter: None,
         mode: "keyword".to_owned(),
         limit: 10,
+        accuracy: None,
+        exact: false,
         index: None,
         json: false,
     }

@@ -27,5 +27,6 @@ mod sources;
 mod stored;
 mod malformed;
 mod tidy;
+mod tuning;
 mod vector;
 mod vector_bench;

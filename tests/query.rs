@@ -8,7 +8,7 @@ use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
     Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric,
-    Model, Plan, TextField, VectorSource, plan,
+    Model, Plan, TextField, Tuning, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::Counters;
@@ -25,7 +25,7 @@ fn parse(json: &str) -> Result<SearchRequest, String> {
 fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
-            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200}"#,
+            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -43,6 +43,8 @@ fn a_request_with_everything_is_read() {
             },
         }),
         ef: Some(200),
+        accuracy: Some(0.5),
+        exact: true,
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -86,7 +88,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -126,6 +128,7 @@ fn index(vectors: VectorSource) -> Index {
         }],
         vectors,
         metric: Metric::Cosine,
+        tuning: Tuning::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }
@@ -336,6 +339,11 @@ fn numbers_out_of_bounds_are_refused() {
         r#"{"query":"shoe","limit":1,"offset":18446744073709551615}"#,
         r#"{"query":"shoe","ef":0}"#,
         r#"{"query":"shoe","ef":10001}"#,
+        r#"{"query":"shoe","accuracy":0}"#,
+        r#"{"query":"shoe","accuracy":1}"#,
+        r#"{"query":"shoe","accuracy":0.99,"ef":100}"#,
+        r#"{"query":"shoe","ef":100,"exact":true}"#,
+        r#"{"query":"shoe","accuracy":0.99,"exact":true}"#,
         r#"{"query":"shoe","fusion":{"method":"relative","weight":1.5}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","k":-1}}"#,
         r#"{"query":"shoe","fusion":{"method":"rrf","weights":{"keyword":0,"vector":0}}}"#,
@@ -359,6 +367,21 @@ fn numbers_out_of_bounds_are_refused() {
         {"query":"shoe","ef":10001}
           bad_ef: `ef` is 10001
           give 1 to 10000, or leave it out
+        {"query":"shoe","accuracy":0}
+          bad_accuracy: `accuracy` is 0
+          give the share of the nearest to be found, such as 0.99, or `exact` for all of them
+        {"query":"shoe","accuracy":1}
+          bad_accuracy: `accuracy` is 1
+          give the share of the nearest to be found, such as 0.99, or `exact` for all of them
+        {"query":"shoe","accuracy":0.99,"ef":100}
+          bad_effort: more than one of `ef`, `accuracy` and `exact` says how hard to search
+          give one of them, or none
+        {"query":"shoe","ef":100,"exact":true}
+          bad_effort: more than one of `ef`, `accuracy` and `exact` says how hard to search
+          give one of them, or none
+        {"query":"shoe","accuracy":0.99,"exact":true}
+          bad_effort: more than one of `ef`, `accuracy` and `exact` says how hard to search
+          give one of them, or none
         {"query":"shoe","fusion":{"method":"relative","weight":1.5}}
           bad_fusion: `fusion.weight` is 1.5
           give 0 (keyword leg only) to 1 (vector leg only)

@@ -1,5 +1,7 @@
 //! The vector leg against brute force, while it is written to and while graphs are built; and the embedders.
 
+mod reduced;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -30,18 +32,20 @@ struct Leg {
 
 impl Leg {
     fn new(metric: Metric, dimensions: usize, graphs: bool) -> Leg {
+        Leg::with(VectorSettings {
+            graphs,
+            ..VectorSettings::new(dimensions, metric)
+        })
+    }
+
+    fn with(settings: VectorSettings) -> Leg {
+        let metric = settings.metric;
         let (wake, woken) = channel();
         let wake = Arc::new(move || {
             // The test may be over.
             let _ = wake.send(());
         });
-        let writer = VectorWriter::new(
-            VectorSettings {
-                graphs,
-                ..VectorSettings::new(dimensions, metric)
-            },
-            wake,
-        );
+        let writer = VectorWriter::new(settings, wake);
         Leg {
             writer,
             woken,
@@ -476,7 +480,7 @@ fn check_recall_of(metric: Metric, documents: &[SharedVector], queries: &[Shared
 }
 
 /// Little-endian half-precision numbers, in rows.
-fn halves(path: &std::path::Path, dimensions: usize, rows_max: usize) -> Vec<SharedVector> {
+pub fn halves(path: &std::path::Path, dimensions: usize, rows_max: usize) -> Vec<SharedVector> {
     let half = |bytes: &[u8]| {
         let bits = u16::from_le_bytes([bytes[0], bytes[1]]);
         let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };

@@ -33,6 +33,12 @@ pub struct SearchArgs {
     /// How many hits to print
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub limit: usize,
+    /// The share of the nearest vectors to find, such as 0.99
+    #[arg(long, value_name = "SHARE")]
+    pub accuracy: Option<f32>,
+    /// Compare every vector with that of TEXT
+    #[arg(long, conflicts_with = "accuracy")]
+    pub exact: bool,
     /// The name of the index, if it is not to be asked for
     #[arg(long, value_name = "NAME")]
     pub index: Option<String>,
@@ -60,6 +66,10 @@ struct Search<'a> {
     limit: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    accuracy: Option<f32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    exact: bool,
 }
 
 /// Searches, and prints the hits on standard output. A reader of the output may go away at any time.
@@ -74,6 +84,8 @@ pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
         mode: &args.mode,
         limit: args.limit,
         filter: args.filter.as_deref(),
+        accuracy: args.accuracy,
+        exact: args.exact,
     };
     let path = format!("/v1/indexes/{}/search", percent_encode(&index));
     let answer = node.post(&path, &search)?;

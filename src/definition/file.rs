@@ -3,6 +3,7 @@
 //! Every part is read as far as it can be, and what is wrong is noted on the way: a user sees all faults at once.
 
 mod embedder;
+mod graph;
 mod index;
 mod kafka;
 mod kept;

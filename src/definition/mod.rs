@@ -6,6 +6,7 @@
 mod file;
 mod fault;
 mod types;
+mod tuning;
 pub mod expression;
 pub mod plan;
 mod sql;
@@ -27,6 +28,7 @@ pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
 pub use template::Template;
+pub use tuning::{Builder, Effort, Quantization, Reduce, Tuning};
 pub use types::ColumnType;
 
 use crate::change::TableId;
@@ -256,6 +258,7 @@ pub struct Index {
     pub fields: Vec<Field>,
     pub vectors: VectorSource,
     pub metric: Metric,
+    pub tuning: Tuning,
     /// How the legs are fused where a query does not say.
     pub fusion: Fusion,
 }

@@ -4,8 +4,8 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, DeadLetterTopic, Definition, FieldKind, Framing, Fusion, Index, KafkaSettings, KafkaStart,
-    Metric, Model, OnGap, SourceSettings, Table, VectorSource,
+    Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index, KafkaSettings,
+    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorSource,
 };
 use crate::change::TableId;
 
@@ -157,8 +157,9 @@ impl Picture {
             Metric::Dot => "dot product",
             Metric::L2 => "squared L2 distance",
         };
+        let tuning = tuning(&index.tuning);
         match &index.vectors {
-            VectorSource::Embed { .. } => self.leg("vector", metric),
+            VectorSource::Embed { .. } => self.leg("vector", &format!("{metric}{tuning}")),
             VectorSource::Column { column, dimensions } => {
                 let column = index
                     .plan
@@ -168,7 +169,7 @@ impl Picture {
                     .unwrap_or_default();
                 self.leg(
                     "vector",
-                    &format!("{metric}, {dimensions} dimensions, ready-made in {column}"),
+                    &format!("{metric}, {dimensions} dimensions, ready-made in {column}{tuning}"),
                 );
             }
             VectorSource::Absent => {}
@@ -218,6 +219,36 @@ impl Picture {
             }
         }
     }
+}
+
+/// What is not as usual.
+fn tuning(tuning: &Tuning) -> String {
+    let (usual, mut said) = (Tuning::default(), Vec::new());
+    if tuning.links != usual.links {
+        said.push(format!("m {}", tuning.links));
+    }
+    if tuning.build_width != usual.build_width {
+        said.push(format!("ef_construction {}", tuning.build_width));
+    }
+    match tuning.effort {
+        Effort::Usual => {}
+        Effort::Width(width) => said.push(format!("ef {width}")),
+        Effort::Accuracy(share) => said.push(format!("accuracy {share}")),
+        Effort::Exact => said.push("exact".to_owned()),
+    }
+    match tuning.quantization {
+        Quantization::Int8 => {}
+    }
+    match tuning.reduce {
+        None => {}
+        Some(Reduce::Pca(dimensions)) => said.push(format!("reduced to {dimensions} by pca")),
+        Some(Reduce::Truncate(dimensions)) => said.push(format!("cut to {dimensions}")),
+    }
+    match tuning.builder {
+        Builder::Millpond => {}
+        Builder::HnswRs => said.push("built by hnsw_rs".to_owned()),
+    }
+    said.iter().map(|said| format!(", {said}")).collect()
 }
 
 /// Both legs are needed for it.

@@ -7,7 +7,7 @@ use super::documents::{Document, Documents, Slot};
 use super::keyword::{Compaction, KeywordError, KeywordSchema, KeywordWriter};
 use super::recovery::Recovery;
 use super::snapshot::{ShardState, VectorStatus};
-use super::vector::{SharedVector, VectorSettings, VectorWriter};
+use super::vector::{GraphSettings, SharedVector, VectorSettings, VectorWriter};
 use crate::change::{Key, Tick};
 use crate::definition::Index;
 
@@ -65,8 +65,16 @@ impl ShardSettings {
     }
 
     pub(super) fn vectors(&self, index: &Index, dimensions: usize) -> VectorSettings {
+        let tuning = &index.tuning;
         VectorSettings {
             graphs: !self.repeatable,
+            graph: GraphSettings {
+                links: tuning.links,
+                width: tuning.build_width,
+            },
+            builder: tuning.builder,
+            effort: tuning.effort,
+            reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, index.metric)
         }
     }

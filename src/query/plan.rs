@@ -3,14 +3,10 @@
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
 use super::{QueryError, Searcher};
-use crate::definition::{Expression, Fusion, Index, Metric, VectorSource, parse_filter};
-use crate::index::vector::Effort;
+use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorSource, parse_filter};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
 const HITS_MAX: usize = 10_000;
-
-/// The widest graph search. Wider than the deepest page needs, it would be a scan by other means.
-const EF_MAX: usize = 10_000;
 
 /// How much of a query's text is searched: some ten thousand words, each looked up in every segment.
 /// `query` never fails, so a longer one is cut.
@@ -71,6 +67,8 @@ impl Search<'_> {
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
+/// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
+/// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
 pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Result<Search<'a>, QueryError> {
     let index = &*searcher.index;
     let (words, nearest) = legs(searcher, request)?;
@@ -85,7 +83,7 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
             Some(asked) => fusion(asked)?,
             None => index.fusion.clone(),
         },
-        effort: request.ef.map_or(Ok(Effort::Usual), ef)?,
+        effort: effort(request)?,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
         columns: match &request.fields {
@@ -267,15 +265,28 @@ fn limit(offset: usize, limit: usize) -> Result<usize, QueryError> {
     Ok(limit)
 }
 
-fn ef(ef: usize) -> Result<Effort, QueryError> {
-    if (1..=EF_MAX).contains(&ef) {
-        return Ok(Effort::Width(ef));
+fn effort(request: &SearchRequest) -> Result<Effort, QueryError> {
+    match (request.ef, request.accuracy, request.exact) {
+        (None, None, false) => Ok(Effort::Usual),
+        (None, None, true) => Ok(Effort::Exact),
+        (Some(width), None, false) if (1..=Effort::WIDTH_MAX).contains(&width) => Ok(Effort::Width(width)),
+        (Some(width), None, false) => Err(QueryError::new(
+            "bad_ef",
+            format!("`ef` is {width}"),
+            format!("give 1 to {}, or leave it out", Effort::WIDTH_MAX),
+        )),
+        (None, Some(share), false) if Effort::is_accuracy(share) => Ok(Effort::Accuracy(share)),
+        (None, Some(share), false) => Err(QueryError::new(
+            "bad_accuracy",
+            format!("`accuracy` is {share}"),
+            "give the share of the nearest to be found, such as 0.99, or `exact` for all of them",
+        )),
+        _ => Err(QueryError::new(
+            "bad_effort",
+            "more than one of `ef`, `accuracy` and `exact` says how hard to search",
+            "give one of them, or none",
+        )),
     }
-    Err(QueryError::new(
-        "bad_ef",
-        format!("`ef` is {ef}"),
-        format!("give 1 to {EF_MAX}, or leave it out"),
-    ))
 }
 
 /// All columns but the ready-made vectors: a hit's answer would be mostly vector.
@@ -315,7 +326,7 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Plan, plan::Node};
+    use crate::definition::{Plan, Tuning, plan::Node};
 
     fn index(vectors: VectorSource) -> Index {
         let columns = ["name", "embedding", "id"].map(str::to_owned).to_vec();
@@ -329,6 +340,7 @@ mod tests {
             fields: vec![],
             vectors,
             metric: Metric::Cosine,
+            tuning: Tuning::default(),
             fusion: Fusion::Relative { weight: 0.2 },
         }
     }

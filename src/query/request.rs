@@ -30,6 +30,13 @@ pub struct SearchRequest {
     /// Width of the graph search, 1 to 10,000: wider finds more of the nearest vectors, and takes longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ef: Option<usize>,
+    /// In the place of `ef`: the share of the nearest vectors to be found, more than 0 and less than 1. How wide
+    /// a search that takes is measured on the index's own vectors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f32>,
+    /// In the place of `ef`: every vector that `filter` lets through is compared with the query.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exact: bool,
 }
 
 impl Default for SearchRequest {
@@ -44,6 +51,8 @@ impl Default for SearchRequest {
             fields: None,
             fusion: None,
             ef: None,
+            accuracy: None,
+            exact: false,
         }
     }
 }

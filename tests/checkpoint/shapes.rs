@@ -62,6 +62,14 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
         "[tables.more]\nsource = { kind = \"http\" }\nformat = \"upsert-json\"\nkey = [\"id\"]\n[index]";
     assert_eq!(change("[index]", more), Change::Same, "a new table begins empty");
 
+    let tuned = "embed = \"{name}\"\n[index.graph]\nm = 8\nef_construction = 64\naccuracy = 0.9\n\
+                 builder = \"hnsw_rs\"\nreduce = { pca = 8 }";
+    assert_eq!(
+        change("embed = \"{name}\"", tuned),
+        Change::Same,
+        "a graph is tuned by and by, or made again by the vector leg alone"
+    );
+
     reindex(
         "boost = 2.0",
         "boost = 3.0",

@@ -449,6 +449,79 @@ fn the_key_of_an_index_is_the_key_of_its_table() {
 }
 
 #[test]
+fn a_graph_that_cannot_be_is_refused_at_every_key() {
+    let ready_made =
+        "key = 'id'\nvector = 'price'\n[embedder]\nmodel = 'none'\ndimensions = 8\n[index.graph]";
+    check_index(
+        &format!(
+            "{ready_made}\nm = 65\nef_construction = 4097\nef = 0\nbuilder = 'hnsw'\nquantization = 'int4'\n\
+             reduce = {{ pca = 8 }}\nefconstruction = 3"
+        ),
+        expect![[r#"
+            x.toml:16: `index.graph.m` is out of range
+                it must be links of a row, from 2 to 64
+            x.toml:17: `index.graph.ef_construction` is out of range
+                it must be candidates for links, from `m` to 4096
+            x.toml:18: `index.graph.ef` is out of range
+                it must be the width of a search, from 1 to 10000
+            x.toml:19: unknown builder `hnsw`
+                did you mean `hnsw_rs`?
+            x.toml:20: unknown quantization `int4`
+                did you mean `int8`?
+            x.toml:21: `index.graph.reduce.pca` is out of range
+                it must be dimensions to keep, from 2, fewer than the 8 of the vectors
+            x.toml:22: unknown key `efconstruction` in `index.graph`
+                did you mean `ef_construction`?
+            7 faults"#]],
+    );
+    check_index(
+        &format!("{ready_made}\nm = 32\nef_construction = 31\nef = 100\naccuracy = 1"),
+        expect![[r#"
+            x.toml:17: `index.graph.ef_construction` is out of range
+                it must be candidates for links, from `m` (32) to 4096
+            x.toml:19: `index.graph.accuracy` is out of range
+                it must be the share of the nearest that a search finds, more than 0 and less than 1: `0.99`
+            x.toml:19: the graph has `ef` and `accuracy`
+                `accuracy` finds the width that `ef` would give: leave one out
+            3 faults"#]],
+    );
+    check_index(
+        &format!("{ready_made}\naccuracy = 0\nreduce = {{ pca = 4, truncate = 4 }}"),
+        expect![[r#"
+            x.toml:16: `index.graph.accuracy` is out of range
+                it must be the share of the nearest that a search finds, more than 0 and less than 1: `0.99`
+            x.toml:17: `index.graph.reduce` does not name one way to reduce
+                it must be `{ pca = 128 }` or `{ truncate = 128 }`
+            2 faults"#]],
+    );
+    check_index(
+        &format!("{ready_made}\nm = 1\nreduce = {{ }}\naccuracy = 'high'"),
+        expect![[r#"
+            x.toml:16: `index.graph.m` is out of range
+                it must be links of a row, from 2 to 64
+            x.toml:17: `index.graph.reduce` does not name one way to reduce
+                it must be `{ pca = 128 }` or `{ truncate = 128 }`
+            x.toml:18: `index.graph.accuracy` is a string
+                it must be the share of the nearest that a search finds, more than 0 and less than 1: `0.99`
+            3 faults"#]],
+    );
+    check_index(
+        &format!("{ready_made}\nreduce = {{ truncate = 1 }}"),
+        expect![[r#"
+            x.toml:16: `index.graph.reduce.truncate` is out of range
+                it must be dimensions to keep, from 2, fewer than the 8 of the vectors
+            1 fault"#]],
+    );
+    check_index(
+        "key = 'id'\ntext = { name = {} }\ngraph = { m = 8 }",
+        expect![[r#"
+            x.toml:12: `index.graph` is for vectors, and the index has none
+                give it `embed` or `vector`, or leave this out
+            1 fault"#]],
+    );
+}
+
+#[test]
 fn vectors_come_from_one_place() {
     let text = "key = 'id'\ntext = { name = {} }";
     check_index(

@@ -6,8 +6,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
-    Analyzer, ColumnType, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model, OnGap,
-    SourceSettings, VectorColumn, VectorSource, load,
+    Analyzer, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model,
+    OnGap, Quantization, Reduce, SourceSettings, Tuning, VectorColumn, VectorSource, load,
 };
 
 use super::{read, with_index};
@@ -270,6 +270,81 @@ dimensions = 384
         (index.key, index.fusion),
         (vec![0], Fusion::Relative { weight: 0.5 })
     );
+}
+
+/// The tuning that these lines of `[index.graph]` give an index of so many dimensions, and its picture.
+fn tuning(dimensions: usize, lines: &str) -> (Tuning, String) {
+    let definition = read(&with_index(&format!(
+        "[index]\nquery = 'SELECT id, v FROM products'\nkey = 'id'\nvector = 'v'\n[index.graph]\n{lines}\n\
+         [embedder]\nmodel = 'none'\ndimensions = {dimensions}"
+    )))
+    .unwrap();
+    let picture = definition.picture();
+    let leg = picture.lines().find(|line| line.contains("+----- vector"));
+    let leg = leg.unwrap_or_default().trim_start().to_owned();
+    (definition.index.unwrap().tuning, leg)
+}
+
+#[test]
+fn the_graph_is_tuned_by_names_that_the_field_knows() {
+    let usual = Tuning::default();
+    assert_eq!(
+        (usual.links, usual.build_width, usual.effort),
+        (16, 128, Effort::Usual)
+    );
+    assert_eq!(
+        tuning(384, ""),
+        (
+            usual,
+            "+----- vector   cosine, 384 dimensions, ready-made in v".to_owned()
+        )
+    );
+    let (all, picture) = tuning(
+        384,
+        "m = 64\nef_construction = 64\naccuracy = 0.99\nbuilder = 'hnsw_rs'\nquantization = 'int8'\nreduce = { pca = 383 }",
+    );
+    let expected = Tuning {
+        links: 64,
+        build_width: 64,
+        effort: Effort::Accuracy(0.99),
+        builder: Builder::HnswRs,
+        quantization: Quantization::Int8,
+        reduce: Some(Reduce::Pca(383)),
+    };
+    assert_eq!(all, expected);
+    assert!(
+        picture
+            .ends_with(", m 64, ef_construction 64, accuracy 0.99, reduced to 383 by pca, built by hnsw_rs"),
+        "{picture}"
+    );
+    let (some, picture) = tuning(4096, "m = 2\nef = 10000\nreduce = { truncate = 2 }");
+    let expected = Tuning {
+        links: 2,
+        effort: Effort::Width(10_000),
+        reduce: Some(Reduce::Truncate(2)),
+        ..usual
+    };
+    assert_eq!(some, expected);
+    assert!(picture.ends_with(", m 2, ef 10000, cut to 2"), "{picture}");
+}
+
+#[test]
+fn vectors_have_2_to_4096_dimensions() {
+    for dimensions in [2, 4_096] {
+        let embedded = read(&with_index(&format!(
+            "[index]\nquery = 'SELECT id, name FROM products'\nkey = 'id'\nembed = '{{name}}'\n\
+             [embedder]\nmodel = 'hash'\ndimensions = {dimensions}"
+        )));
+        let VectorSource::Embed { embedder, .. } = embedded.unwrap().index.unwrap().vectors else {
+            panic!("not embedded")
+        };
+        assert_eq!(embedder.model, Model::Hash { dimensions });
+        assert!(
+            tuning(dimensions, "")
+                .1
+                .contains(&format!("{dimensions} dimensions"))
+        );
+    }
 }
 
 #[test]

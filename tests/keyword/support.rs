@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use millpond::change::{Columns, Datum, Key, Row, TableId};
 use millpond::definition::plan::Node;
 use millpond::definition::{
-    Analyzer, Expression, Field, FieldKind, Fusion, Index, Metric, Plan, TextField, VectorSource,
+    Analyzer, Expression, Field, FieldKind, Fusion, Index, Metric, Plan, TextField, Tuning, VectorSource,
 };
 use millpond::index::keyword::{
     Compaction, KeywordChange, KeywordSchema, KeywordState, KeywordWriter, search,
@@ -45,6 +45,7 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
         fields: field.collect(),
         vectors: VectorSource::Absent,
         metric: Metric::Cosine,
+        tuning: Tuning::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }

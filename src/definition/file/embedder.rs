@@ -18,6 +18,19 @@ pub(super) enum Embedder {
     },
 }
 
+impl Embedder {
+    /// Of its vectors.
+    pub fn dimensions(&self) -> usize {
+        match self {
+            Embedder::ReadyMade { dimensions } => *dimensions,
+            Embedder::Model(settings) => match settings.model {
+                Model::Default => DIMENSIONS,
+                Model::Hash { dimensions } => dimensions,
+            },
+        }
+    }
+}
+
 impl Default for Embedder {
     fn default() -> Embedder {
         Embedder::Model(EmbedderSettings {

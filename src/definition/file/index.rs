@@ -1,12 +1,15 @@
 //! `[index]` -> [`Index`]: the query, and what its columns are for.
 
 use super::embedder::Embedder;
+use super::graph;
 use super::vectors::{default_weight, fusion, vectors};
 use super::written::Entry;
 use crate::change::TableId;
 use crate::definition::fault::{closest, listed, quoted};
 use crate::definition::sql::{self, Query};
-use crate::definition::{Analyzer, Field, FieldKind, Fusion, Index, Metric, Table, TextField, VectorColumn};
+use crate::definition::{
+    Analyzer, Field, FieldKind, Fusion, Index, Metric, Table, TextField, Tuning, VectorColumn,
+};
 
 /// An index, and what its table must know of it.
 pub(super) struct Read {
@@ -52,7 +55,20 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         ),
     };
     let (embed, vector) = (section.optional("embed"), section.optional("vector"));
-    let searchable = embed.is_some() || vector.is_some() || !text.as_ref().is_some_and(Vec::is_empty);
+    let has_vectors = embed.is_some() || vector.is_some();
+    let searchable = has_vectors || !text.as_ref().is_some_and(Vec::is_empty);
+    let tuning = match section.optional("graph") {
+        None => Some(Tuning::default()),
+        Some(entry) => {
+            if !has_vectors {
+                entry.wrong(
+                    format!("`{}` is for vectors, and the index has none", entry.path),
+                    "give it `embed` or `vector`, or leave this out",
+                );
+            }
+            graph::read(&entry, embedder.as_ref().map(Embedder::dimensions))
+        }
+    };
     let weight = default_weight(embedder.as_ref());
     let vectors = vectors(embed, vector, embedder, &view, entry);
     let fusion = match section.optional("fusion") {
@@ -82,6 +98,7 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         fields: fields?,
         vectors,
         metric,
+        tuning: tuning?,
         fusion: fusion?,
     };
     Some(Read { index, table, vector })

@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::change::{Columns, Datum, Key, TableId};
     use crate::definition::plan::Node;
-    use crate::definition::{Analyzer, Fusion, Index, Metric, Plan, TextField, VectorSource};
+    use crate::definition::{Analyzer, Fusion, Index, Metric, Plan, TextField, Tuning, VectorSource};
 
     #[test]
     fn segments_stay_few_when_the_compaction_thread_gets_no_time() {
@@ -379,6 +379,7 @@ mod tests {
             fields: Vec::new(),
             vectors: VectorSource::Absent,
             metric: Metric::Cosine,
+            tuning: Tuning::default(),
             fusion: Fusion::Relative { weight: 0.2 },
         };
         // The thread stands still in its first call.

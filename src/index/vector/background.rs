@@ -11,7 +11,9 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::build::Layers;
 use super::gather::{gather, is_levelled};
 use super::graph::Graph;
+use super::reduce::{self, Reduced};
 use super::state::Linked;
+use super::table::Table;
 use super::young::Young;
 use super::{Builder, VectorSettings, reference};
 
@@ -19,6 +21,8 @@ use super::{Builder, VectorSettings, reference};
 pub struct Job {
     pub young: Young,
     pub graph: Option<Linked>,
+    /// The vectors themselves, at that moment.
+    pub table: Table,
     pub moment: u64,
 }
 
@@ -100,6 +104,10 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
         .graph
         .as_ref()
         .filter(|last| is_worth_keeping(last, job, settings));
+    let reduced = settings
+        .reduce
+        .map(|how| Reduced::new(job, last.map(|last| &*last.graph), how, settings));
+    let job = reduced.as_ref().map_or(job, |reduced| &reduced.job);
     let gathered = gather(job, last.is_some());
     let (rows, new, dead) = (gathered.rows.len(), gathered.fresh.len(), gathered.dead.clone());
     if rows == 0 {
@@ -122,6 +130,7 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
             Graph::freeze(gathered.rows, &layers.layers, last.map(|last| &*last.graph))
         }
     };
+    let graph = graph.with_reduction(reduced.map(|reduced| reduced.reduction));
     tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");
     Some(Built {
         graph: Some(Arc::new(graph)),
@@ -136,5 +145,9 @@ fn is_worth_keeping(last: &Linked, job: &Job, settings: &VectorSettings) -> bool
     let rows = last.graph.rows().len();
     let is_alive = last.marks.at(job.moment);
     let dead = (0..rows as u32).filter(|&row| !is_alive(row)).count();
-    settings.builder == Builder::Millpond && new < rows && dead * 4 <= rows && is_levelled(&last.graph)
+    settings.builder == Builder::Millpond
+        && new < rows
+        && dead * 4 <= rows
+        && is_levelled(&last.graph)
+        && reduce::holds(&last.graph, rows + new)
 }

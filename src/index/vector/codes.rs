@@ -5,6 +5,7 @@
 use super::column::Column;
 use super::kernel::{self, Factors};
 use super::nearest::Scored;
+use super::reduce::Reduction;
 use super::{Metric, Slot};
 
 /// Rows of codes, each with the slot and the stamp of the vector that it stands for.
@@ -89,9 +90,21 @@ impl Rows {
 
     /// Appends a vector as a code.
     pub fn push(&mut self, vector: &[f32], metric: Metric, slot: Slot, stamp: u64) {
-        debug_assert_eq!(vector.len(), self.dimensions);
         let (code, scale) = encode(vector);
-        let term = Term::new(&code, scale, metric);
+        self.push_code(&code, scale, metric, slot, stamp);
+    }
+
+    /// Appends what a reduction makes of a row of another block.
+    pub fn push_reduced(&mut self, from: &Rows, row: usize, reduction: &Reduction, metric: Metric) {
+        let (code, scale) = encode(&reduction.apply(from.code(row)));
+        // Under cosine the factor is no scale, and none is asked for.
+        let scale = scale * from.term(row).factor;
+        self.push_code(&code, scale, metric, from.slot(row), from.stamp(row));
+    }
+
+    fn push_code(&mut self, code: &[i8], scale: f32, metric: Metric, slot: Slot, stamp: u64) {
+        debug_assert_eq!(code.len(), self.dimensions);
+        let term = Term::new(code, scale, metric);
         self.codes
             .to_mut()
             .extend(code.iter().map(|value| value.cast_unsigned() ^ kernel::ZERO));
@@ -191,6 +204,15 @@ impl QueryCode {
         QueryCode {
             factors: Factors::new(code),
             factor: scale,
+        }
+    }
+
+    /// The same query for rows that are reduced.
+    pub fn reduced(&self, reduction: &Reduction) -> QueryCode {
+        let (code, scale) = encode(&reduction.apply(&self.row()));
+        QueryCode {
+            factors: Factors::new(code),
+            factor: scale * self.factor,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! A graph never changes; which of its rows are dead is kept beside it, in [`Marks`](super::marks::Marks).
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -11,6 +13,7 @@ use super::calibrate::Calibration;
 use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
 use super::nearest::Scored;
+use super::reduce::Reduction;
 use super::twins::Twins;
 
 /// A navigable graph over rows, of which there is at least one.
@@ -23,6 +26,8 @@ pub struct Graph {
     row_of: Vec<u32>,
     twins: Twins,
     calibration: Calibration,
+    /// How its rows were made of longer vectors, if they were.
+    reduction: Option<Arc<Reduction>>,
 }
 
 const NO_ROW: u32 = u32::MAX;
@@ -77,7 +82,12 @@ impl Graph {
             layers,
             row_of,
             calibration,
+            reduction: None,
         }
+    }
+
+    pub fn with_reduction(self, reduction: Option<Arc<Reduction>>) -> Graph {
+        Graph { reduction, ..self }
     }
 
     /// What tells this graph from every other of its index: no two vectors ever have one stamp.
@@ -91,6 +101,10 @@ impl Graph {
 
     pub fn rows(&self) -> &Rows {
         &self.rows
+    }
+
+    pub fn reduction(&self) -> Option<&Arc<Reduction>> {
+        self.reduction.as_ref()
     }
 
     pub fn calibration(&self) -> &Calibration {

@@ -33,7 +33,7 @@ impl Factors {
     }
 
     pub fn of_row(row: &[u8]) -> Factors {
-        Factors::new(row.iter().map(|byte| (byte ^ ZERO).cast_signed()).collect())
+        Factors::new(values(row).collect())
     }
 
     pub fn len(&self) -> usize {
@@ -44,6 +44,11 @@ impl Factors {
     pub fn row(&self) -> impl Iterator<Item = u8> + '_ {
         self.values.iter().map(|value| value.cast_unsigned() ^ ZERO)
     }
+}
+
+/// The values of a row's code.
+pub fn values(row: &[u8]) -> impl Iterator<Item = i8> + '_ {
+    row.iter().map(|byte| (byte ^ ZERO).cast_signed())
 }
 
 /// The products with each row of a block of contiguous codes.

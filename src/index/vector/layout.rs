@@ -3,6 +3,7 @@
 //! So a mapped file is searched as it lies.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use bytemuck::Pod;
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use super::codes::Rows;
 use super::column::Column;
 use super::graph::Graph;
 use super::links::Frozen;
+use super::reduce::Reduction;
 
 const _: () = assert!(
     cfg!(target_endian = "little"),
@@ -22,7 +24,7 @@ const _: () = assert!(
 const ALIGNMENT: usize = 64;
 
 /// Bytes of the first counts.
-const HEADER: usize = 5 * 8;
+const HEADER: usize = 8 * 8;
 
 /// Each layer has a sixteenth of the rows below: more would be no graph of ours.
 const LAYERS_MAX: u64 = 64;
@@ -30,12 +32,17 @@ const LAYERS_MAX: u64 = 64;
 pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let rows = graph.rows();
     let calibration = graph.calibration();
+    let reduction = graph.reduction();
     let mut counts = vec![
         rows.dimensions() as u64,
         rows.len() as u64,
         calibration.rows as u64,
         calibration.points.len() as u64,
         graph.layers().len() as u64,
+        // Of no reduction these are zero.
+        reduction.map_or(0, |reduction| reduction.whole) as u64,
+        reduction.map_or(0, |reduction| reduction.learned) as u64,
+        reduction.map_or(0, |reduction| reduction.axes.len()) as u64,
     ];
     for layer in graph.layers() {
         counts.extend([layer.rows() as u64, layer.neighbours.len() as u64]);
@@ -43,6 +50,9 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let mut out = Arrays { out, written: 0 };
     out.write(&counts)?;
     out.write(&calibration.points)?;
+    if let Some(reduction) = reduction {
+        out.write(&reduction.axes)?;
+    }
     out.write(&rows.codes)?;
     out.write(&rows.terms)?;
     out.write(&rows.slots)?;
@@ -58,7 +68,7 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
 /// trust.
 pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     let header: Column<u64> = Column::stored(bytes.get(..HEADER).map(|_| bytes.slice(..HEADER))?)?;
-    let [dimensions, rows, calibrated, points, layers] = header[..] else {
+    let [dimensions, rows, calibrated, points, layers, whole, learned, axes] = header[..] else {
         return None;
     };
     if layers > LAYERS_MAX {
@@ -70,8 +80,17 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
         rows: usize::try_from(calibrated).ok()?,
         points: from.array(points)?.to_vec(),
     };
+    let dimensions_kept = usize::try_from(dimensions).ok()?;
+    let reduction = match (whole, learned, axes) {
+        (0, 0, 0) => None,
+        _ => {
+            let (whole, learned) = (whole.try_into().ok()?, learned.try_into().ok()?);
+            let axes = from.array(axes)?;
+            Some(Reduction::from_parts(dimensions_kept, whole, learned, axes)?)
+        }
+    };
     let rows = Rows {
-        dimensions: usize::try_from(dimensions).ok()?,
+        dimensions: dimensions_kept,
         codes: from.array(rows.checked_mul(dimensions)?)?,
         terms: from.array(rows)?,
         slots: from.array(rows)?,
@@ -87,7 +106,8 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     if from.read != bytes.len() {
         return None;
     }
-    Graph::from_parts(rows, layers, calibration, slots)
+    let graph = Graph::from_parts(rows, layers, calibration, slots)?;
+    Some(graph.with_reduction(reduction.map(Arc::new)))
 }
 
 struct Arrays<'a> {
@@ -157,6 +177,13 @@ mod tests {
         Graph::freeze(rows, &layers, None)
     }
 
+    /// The same with rows that were made of vectors of five numbers.
+    fn reduced() -> Graph {
+        let axes: Vec<f32> = (0..15).map(|n| (n * n % 11) as f32 / 7.0).collect();
+        let reduction = Reduction::from_parts(3, 5, 9, axes.into()).unwrap();
+        graph().with_reduction(Some(Arc::new(reduction)))
+    }
+
     fn bytes(graph: &Graph) -> Vec<u8> {
         let mut bytes = Vec::new();
         write(graph, &mut bytes).unwrap();
@@ -168,27 +195,37 @@ mod tests {
     }
 
     fn search(graph: &Graph, width: usize) -> Vec<(u32, f32)> {
-        let query = QueryCode::new(&vec![12.0; graph.rows().dimensions()]);
+        let query = match graph.reduction() {
+            Some(reduction) => QueryCode::new(&[12.0, 0.0, -1.0, 3.0, 1.0]).reduced(reduction),
+            None => QueryCode::new(&vec![12.0; graph.rows().dimensions()]),
+        };
         let found = graph.search(&query, width.into(), &mut Beam::default());
         found.iter().map(|found| (found.id, found.score)).collect()
     }
 
     #[test]
     fn a_graph_that_was_read_back_answers_as_before() {
-        let graph = graph();
-        let again = read_slice(&bytes(&graph)).unwrap();
-        assert_eq!(search(&again, 5).len(), 5);
-        assert_eq!(search(&again, 5), search(&graph, 5));
-        assert_eq!(bytes(&again), bytes(&graph));
-        assert_eq!(again.name(), graph.name());
+        for graph in [graph(), reduced()] {
+            let again = read_slice(&bytes(&graph)).unwrap();
+            assert_eq!(search(&again, 5).len(), 5);
+            assert_eq!(search(&again, 5), search(&graph, 5));
+            assert_eq!(bytes(&again), bytes(&graph));
+            assert_eq!(again.name(), graph.name());
+            assert_eq!(again.reduction().is_some(), graph.reduction().is_some());
+        }
     }
 
     #[test]
     fn no_bit_that_is_wrong_leads_a_search_astray() {
-        let whole = bytes(&graph());
+        for whole in [bytes(&graph()), bytes(&reduced())] {
+            check_every_bit(&whole);
+        }
+    }
+
+    fn check_every_bit(whole: &[u8]) {
         let mut refused = 0;
         for bit in 0..whole.len() * 8 {
-            let mut bytes = whole.clone();
+            let mut bytes = whole.to_vec();
             bytes[bit / 8] ^= 1 << (bit % 8);
             match read_slice(&bytes) {
                 Some(graph) => drop(search(&graph, 20)),
@@ -199,7 +236,7 @@ mod tests {
         for length in 0..whole.len() {
             assert!(read_slice(&whole[..length]).is_none(), "cut to {length} bytes");
         }
-        let longer = [&whole[..], &[0]].concat();
+        let longer = [whole, &[0]].concat();
         assert!(read_slice(&longer).is_none());
     }
 }

@@ -7,6 +7,7 @@
 //! - `marks`: which rows of codes are dead, at which moment
 //! - `young`: the rows that are in no graph yet
 //! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
+//! - `reduce`, `pca`: rows of a graph with fewer dimensions than their vectors
 //! - `calibrate`, `way`: how wide a search must be, and how a filter is honoured
 //! - `state`: young part and graph searched, candidates scored (`score`) by their vectors
 //! - `writer`, `census`: what a tick changes, and when a graph is due
@@ -27,6 +28,8 @@ mod young;
 mod links;
 mod beam;
 mod twins;
+mod pca;
+mod reduce;
 mod graph;
 mod calibrate;
 mod way;
@@ -42,13 +45,15 @@ mod stored;
 mod writer;
 
 pub use build::GraphSettings;
-pub use state::{Effort, VectorHit, VectorState};
+pub use state::{VectorHit, VectorState};
 pub use stored::StoredVectors;
 pub(super) use stored::store;
 pub use writer::VectorWriter;
 
 use super::Slot;
-use crate::definition::Metric;
+use crate::definition::{Builder, Metric, Reduce};
+
+pub use crate::definition::Effort;
 
 /// A vector as the index holds it, shared with the embedding lane.
 pub type SharedVector = crate::change::Vector;
@@ -63,6 +68,8 @@ pub struct VectorSettings {
     pub builder: Builder,
     /// Of searches that do not say.
     pub effort: Effort,
+    /// How rows of the graph have fewer dimensions, at least 2, than the vectors.
+    pub reduce: Option<Reduce>,
 }
 
 impl VectorSettings {
@@ -74,15 +81,7 @@ impl VectorSettings {
             graph: GraphSettings::default(),
             builder: Builder::default(),
             effort: Effort::default(),
+            reduce: None,
         }
     }
-}
-
-/// What builds graphs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Builder {
-    #[default]
-    Millpond,
-    /// The hnsw_rs crate: several times slower, and builds all anew each time.
-    HnswRs,
 }

@@ -15,7 +15,7 @@ use super::score::Query;
 use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
-use super::{SharedVector, Slot, VectorSettings};
+use super::{Effort, SharedVector, Slot, VectorSettings};
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -37,20 +37,6 @@ pub struct Linked {
     pub marks: Arc<Marks>,
 }
 
-/// How hard a search tries.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub enum Effort {
-    /// As the index's settings say, or as much as most want.
-    #[default]
-    Usual,
-    /// The width of the graph search. HNSW's ef.
-    Width(usize),
-    /// The share of the nearest to be found, as measured on the index's own vectors.
-    Accuracy(f32),
-    /// All are looked at.
-    Exact,
-}
-
 /// A hit of the vector leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VectorHit {
@@ -65,6 +51,15 @@ const WIDTH_MIN: usize = 100;
 /// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
 /// percent or so, and what belongs among the best is not far behind them.
 const PATIENCE: usize = 12;
+
+/// Times as much patience where rows are reduced: their codes are off by more.
+const PATIENCE_REDUCED: usize = 4;
+
+/// The part of a score that adding its terms may change.
+const ROUNDING: f32 = 1e-6;
+
+/// Candidates whose vectors the memory is asked for in advance.
+const AHEAD: usize = 3;
 
 /// Rows of which a scan computes the products at once.
 const BATCH_ROWS: usize = 64;
@@ -186,7 +181,14 @@ impl VectorState {
             eligible,
         };
         let mut candidates = match &self.graph {
-            Some(linked) => BEAM.with_borrow_mut(|beam| linked.search(&asked, self.moment, beam)),
+            Some(linked) => {
+                let reduced = linked.graph.reduction().map(|reduction| code.reduced(reduction));
+                let asked = Asked {
+                    code: reduced.as_ref().unwrap_or(&code),
+                    ..asked
+                };
+                BEAM.with_borrow_mut(|beam| linked.search(&asked, self.moment, beam))
+            }
             None => Vec::new(),
         };
         if !self.young.is_empty() {
@@ -216,20 +218,35 @@ impl VectorState {
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
         let mut nearest = Nearest::new(limit);
-        let patience = PATIENCE + limit / 8;
+        let is_reduced = self
+            .graph
+            .as_ref()
+            .is_some_and(|linked| linked.graph.reduction().is_some());
+        let times = if is_reduced { PATIENCE_REDUCED } else { 1 };
+        let patience = (PATIENCE + limit / 8) * times;
+        let best = candidates.first().map_or(0.0, |best| best.score);
+        let tied = best - best.abs() * ROUNDING;
         let mut waited = 0;
-        let mut entries = candidates
-            .iter()
-            .filter_map(|found| Some((found.id, self.table.get(Slot(found.id))?)));
-        let mut next = entries.next();
-        while let Some((id, entry)) = next {
-            next = entries.next();
-            if let Some((_, entry)) = &next {
-                kernel::prefetch(&entry.vector);
+        let entry = |place: usize| self.table.get(Slot(candidates.get(place)?.id));
+        (0..AHEAD)
+            .filter_map(entry)
+            .for_each(|entry| kernel::prefetch(&entry.vector));
+        for (place, &Scored { id, score: by_code }) in candidates.iter().enumerate() {
+            if let Some(later) = entry(place + AHEAD) {
+                kernel::prefetch(&later.vector);
             }
-            let score = query.score(&entry.vector);
-            let scored = Scored { score, id };
-            waited = if nearest.takes(scored) { 0 } else { waited + 1 };
+            let Some(entry) = entry(place) else {
+                continue;
+            };
+            let scored = Scored {
+                score: query.score(&entry.vector),
+                id,
+            };
+            // Those that codes cannot tell from the best are all looked at: a vector finds itself.
+            waited = match nearest.takes(scored) {
+                true => 0,
+                false => waited + usize::from(by_code < tied),
+            };
             if waited > patience {
                 break;
             }
@@ -240,6 +257,7 @@ impl VectorState {
 }
 
 /// A question to the codes.
+#[derive(Clone, Copy)]
 struct Asked<'a> {
     code: &'a QueryCode,
     limit: usize,

@@ -63,12 +63,22 @@ pub(super) fn open(
         return Ok(None);
     };
     let graph = layout::read(&parts.read(part)?, slots).ok_or_else(|| part.damaged("it is no graph"))?;
-    if graph.rows().dimensions() != settings.dimensions {
-        let (found, wanted) = (graph.rows().dimensions(), settings.dimensions);
+    let reduction = graph.reduction();
+    let found = reduction.map_or(graph.rows().dimensions(), |reduction| reduction.whole);
+    if found != settings.dimensions {
+        let wanted = settings.dimensions;
         return Err(part.damaged(format!("its vectors have {found} dimensions instead of {wanted}")));
     }
     if graph.name() != *name {
         return Err(part.damaged("it is another graph"));
     }
-    Ok(Some(Arc::new(graph)))
+    // Rows that are reduced otherwise cannot take in new ones: the graph is built anew from the vectors.
+    let is_current = reduction.map(|reduction| reduction.how) == settings.reduce;
+    if !is_current {
+        tracing::info!(
+            part = part.name,
+            "its rows are reduced otherwise than wanted: the graph is built anew"
+        );
+    }
+    Ok(is_current.then(|| Arc::new(graph)))
 }

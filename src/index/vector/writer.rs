@@ -213,11 +213,16 @@ impl VectorWriter {
             return;
         }
         let VectorState {
-            young, graph, moment, ..
+            young,
+            graph,
+            table,
+            moment,
+            ..
         } = &self.next;
         if background.begin(Job {
             young: young.clone(),
             graph: graph.clone(),
+            table: table.clone(),
             moment: *moment,
         }) {
             self.building = Some(Building {

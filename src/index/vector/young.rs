@@ -23,6 +23,12 @@ pub struct Block {
 }
 
 impl Young {
+    /// Of blocks with ascending stamps.
+    pub fn of(blocks: impl Iterator<Item = Block>) -> Young {
+        let blocks = blocks.map(Arc::new).collect();
+        Young { blocks }
+    }
+
     pub fn blocks(&self) -> impl Iterator<Item = &Block> {
         self.blocks.iter().map(|block| &**block)
     }
