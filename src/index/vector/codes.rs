@@ -36,7 +36,7 @@ impl Rows {
     pub fn with_capacity(dimensions: usize, rows: usize) -> Rows {
         Rows {
             dimensions,
-            codes: Vec::with_capacity(rows * dimensions).into(),
+            codes: Column::with_capacity(rows * dimensions),
             terms: Vec::with_capacity(rows).into(),
             slots: Vec::with_capacity(rows).into(),
             stamps: Vec::with_capacity(rows).into(),

@@ -12,7 +12,30 @@ pub enum Column<T> {
     Stored(Bytes),
 }
 
+/// Bytes from which on huge pages are asked for: some of them.
+const HUGE_MIN: usize = 8 << 20;
+
 impl<T: Pod> Column<T> {
+    /// An empty column with room for so many values, in huge pages where the system has them: rows that a search meets
+    /// lie all over the column, and finding a small page takes as long as reading it.
+    pub fn with_capacity(values: usize) -> Column<T> {
+        let room = Vec::with_capacity(values);
+        #[cfg(target_os = "linux")]
+        if values * size_of::<T>() >= HUGE_MIN {
+            let page = rustix::param::page_size();
+            let start = (room.as_ptr() as usize).next_multiple_of(page);
+            let end = (room.as_ptr() as usize + values * size_of::<T>()) / page * page;
+            // SAFETY: these whole pages are inside the allocation, and the advice changes nothing in them.
+            let advised = unsafe {
+                rustix::mm::madvise(start as *mut _, end - start, rustix::mm::Advice::LinuxHugepage)
+            };
+            if let Err(error) = advised {
+                tracing::debug!(%error, "small pages");
+            }
+        }
+        Column::Owned(room)
+    }
+
     /// Values in little-endian order; copied only where they cannot be used as they lie. `None` if they are no
     /// whole number of values.
     pub fn stored(bytes: Bytes) -> Option<Column<T>> {

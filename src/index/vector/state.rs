@@ -50,7 +50,7 @@ const WIDTH_MIN: usize = 100;
 
 /// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
 /// percent or so, and what belongs among the best is not far behind them.
-const PATIENCE: usize = 12;
+const PATIENCE: usize = 5;
 
 /// Times as much patience where rows are reduced: their codes are off by more.
 const PATIENCE_REDUCED: usize = 4;
@@ -176,6 +176,7 @@ impl VectorState {
         let asked = Asked {
             code: &code,
             limit,
+            kept: 2 * (limit + self.patience(limit)),
             width,
             filter,
             eligible,
@@ -199,7 +200,7 @@ impl VectorState {
     }
 
     fn scan_young(&self, asked: &Asked<'_>) -> Vec<Scored> {
-        let mut nearest = Nearest::new(asked.kept());
+        let mut nearest = Nearest::new(asked.kept);
         let mut scores = Scores::default();
         for block in self.young.blocks() {
             let is_alive = block.marks.at(self.moment);
@@ -215,15 +216,17 @@ impl VectorState {
         nearest.into_sorted()
     }
 
+    /// How many candidates in a row may be no better before the others are believed to be none.
+    fn patience(&self, limit: usize) -> usize {
+        let reduced = self.graph.as_ref().and_then(|linked| linked.graph.reduction());
+        let times = if reduced.is_some() { PATIENCE_REDUCED } else { 1 };
+        (PATIENCE + limit / 8) * times
+    }
+
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
         let mut nearest = Nearest::new(limit);
-        let is_reduced = self
-            .graph
-            .as_ref()
-            .is_some_and(|linked| linked.graph.reduction().is_some());
-        let times = if is_reduced { PATIENCE_REDUCED } else { 1 };
-        let patience = (PATIENCE + limit / 8) * times;
+        let patience = self.patience(limit);
         let best = candidates.first().map_or(0.0, |best| best.score);
         let tied = best - best.abs() * ROUNDING;
         let mut waited = 0;
@@ -261,6 +264,8 @@ impl VectorState {
 struct Asked<'a> {
     code: &'a QueryCode,
     limit: usize,
+    /// Candidates for the score by the vectors.
+    kept: usize,
     width: usize,
     filter: Option<&'a RoaringBitmap>,
     /// Slots that the filter allows.
@@ -270,11 +275,6 @@ struct Asked<'a> {
 impl Asked<'_> {
     fn allows(&self, slot: u32) -> bool {
         self.filter.is_none_or(|filter| filter.contains(slot))
-    }
-
-    /// Candidates for the score by the vectors.
-    fn kept(&self) -> usize {
-        2 * self.limit + 2 * PATIENCE
     }
 }
 
@@ -290,7 +290,7 @@ impl Linked {
             .map_or(Way::Along, |_| Way::choose(asked.eligible, rows.len(), width));
         let breadth = |width: usize| Breadth {
             width,
-            kept: width.max(asked.kept()),
+            kept: width.max(asked.kept),
         };
         let mut near = match (way, asked.filter) {
             (Way::Scan, Some(filter)) => return self.scan(asked, moment, filter),
@@ -334,7 +334,7 @@ impl Linked {
             .iter()
             .filter_map(|slot| self.graph.row_of(Slot(slot)))
             .filter(|&row| is_alive(row));
-        let mut nearest = Nearest::new(asked.kept());
+        let mut nearest = Nearest::new(asked.kept);
         let (mut batch, mut scores) = (Vec::with_capacity(BATCH_ROWS), Scores::default());
         loop {
             batch.clear();
