@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::build::Layers;
 use super::gather::{gather, is_levelled};
 use super::graph::Graph;
+use super::marks::Marks;
 use super::reduce::{self, Reduced};
 use super::state::Linked;
 use super::table::Table;
@@ -29,13 +30,8 @@ pub struct Job {
 /// The end of a job. `None`: it failed.
 pub type Outcome = Option<Built>;
 
-/// What takes the place of the last graph and the young rows.
-pub struct Built {
-    /// None if there were no rows.
-    pub graph: Option<Arc<Graph>>,
-    /// Rows that were dead when it was begun.
-    pub dead: Vec<u32>,
-}
+/// What takes the place of the last graph and the young rows: nothing, if no row was alive.
+pub struct Built(pub Option<Linked>);
 
 /// New rows from which on all cores build. Fewer take a moment, and leave the other cores to those who wait.
 const MANY_ROWS: usize = 8_192;
@@ -109,9 +105,13 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
         .map(|how| Reduced::new(job, last.map(|last| &*last.graph), how, settings));
     let job = reduced.as_ref().map_or(job, |reduced| &reduced.job);
     let gathered = gather(job, last.is_some());
-    let (rows, new, dead) = (gathered.rows.len(), gathered.fresh.len(), gathered.dead.clone());
+    let (rows, new) = (gathered.rows.len(), gathered.fresh.len());
     if rows == 0 {
-        return Some(Built { graph: None, dead });
+        return Some(Built(None));
+    }
+    let marks = Marks::alive(rows, job.moment);
+    for &row in &gathered.dead {
+        marks.kill(row as usize, job.moment);
     }
     let graph = match settings.builder {
         Builder::HnswRs => reference::build(gathered.rows, settings, stop)?,
@@ -132,10 +132,10 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
     };
     let graph = graph.with_reduction(reduced.map(|reduced| reduced.reduction));
     tracing::debug!(rows, new, elapsed = ?start.elapsed(), "built a graph");
-    Some(Built {
-        graph: Some(Arc::new(graph)),
-        dead,
-    })
+    Some(Built(Some(Linked {
+        graph: Arc::new(graph),
+        marks: Arc::new(marks),
+    })))
 }
 
 /// Whether new rows are inserted into the last graph, rather than all linked anew: not if they are more than it has, or

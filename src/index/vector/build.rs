@@ -41,6 +41,9 @@ impl GraphSettings {
 /// A batch has at most this share of the rows inserted before: its rows do not see each other.
 const BATCH_SHARE: usize = 50;
 
+/// And at most this share of the fresh rows inserted before: if those are alike, a new topic, each must see others of it.
+const BATCH_SHARE_FRESH: usize = 8;
+
 /// Links to rows of the very same code. More would leave no room for ways out of a crowd of them.
 const TWINS_MAX: usize = 4;
 
@@ -57,7 +60,7 @@ impl Layers {
         let layers = rows.iter().enumerate().map(|(layer, &rows)| {
             let most = settings.links_max(layer);
             // Room for half as many more: the best are chosen once for several that come.
-            Open::new(rows, (most + most / 2).min(u8::MAX.into()))
+            Open::new(rows, most + most / 2)
         });
         Layers {
             layers: layers.collect(),
@@ -75,7 +78,7 @@ impl Layers {
     ///
     /// Whether it came to the end, rather than being told to stop.
     pub fn insert(&mut self, rows: &Rows, mut fresh: &[u32], threads: usize, stop: &AtomicBool) -> bool {
-        let mut inserted = rows.len() - fresh.len();
+        let (mut inserted, mut done) = (rows.len() - fresh.len(), 0);
         let gap = (0..).zip(fresh).find(|(row, fresh)| row != *fresh);
         let mut entry = match gap {
             Some((row, _)) => Some(row),
@@ -86,7 +89,8 @@ impl Layers {
                 return false;
             }
             let batch;
-            (batch, fresh) = fresh.split_at((inserted / BATCH_SHARE).clamp(1, fresh.len()));
+            let seen = (inserted / BATCH_SHARE).min(done / BATCH_SHARE_FRESH);
+            (batch, fresh) = fresh.split_at(seen.clamp(1, fresh.len()));
             if let Some(entry) = entry {
                 let mut plans: Vec<Plan> = Vec::new();
                 plans.resize_with(batch.len(), Plan::new);
@@ -101,6 +105,7 @@ impl Layers {
             // Rows are in the order of their levels, so the first one is on top of all.
             entry = entry.into_iter().chain(batch.first().copied()).min();
             inserted += batch.len();
+            done += batch.len();
         }
         self.shorten(rows, threads);
         true
@@ -213,7 +218,7 @@ impl Memory {
         {
             first += 1;
             let next = next.id;
-            if rows.code(next as usize) == rows.code(row as usize) {
+            if rows.are_twins(next, row) {
                 twins += 1;
                 if twins > TWINS_MAX {
                     continue;

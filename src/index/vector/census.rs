@@ -94,15 +94,25 @@ impl Census {
     pub fn build_fails(&mut self) {
         self.in_young += std::mem::take(&mut self.in_building);
         self.building_end = self.graph_end;
-        self.retry_at = self.next_stamp + (self.next_stamp - self.graph_end).max(DUE_ROWS_MIN);
+        let young = self.next_stamp - self.graph_end;
+        self.retry_at = self.next_stamp + young.clamp(DUE_ROWS_MIN, DUE_ROWS_MAX);
     }
 
     /// Whether the young rows are due, `rows` being those of the graph, dead or alive.
     ///
     /// The more the graph holds, the more may be young: copying it grows less.
     pub fn are_young_due(&self, rows: usize) -> bool {
+        self.next_stamp >= self.retry_at && self.are_young_many(rows)
+    }
+
+    fn are_young_many(&self, rows: usize) -> bool {
         let due_rows = (rows as u64 / DUE_SHARE).clamp(DUE_ROWS_MIN, DUE_ROWS_MAX);
-        self.next_stamp >= self.retry_at && self.next_stamp - self.building_end >= due_rows
+        self.next_stamp - self.building_end >= due_rows
+    }
+
+    /// Current vectors that are in the graph.
+    pub fn in_graph(&self) -> usize {
+        self.in_graph
     }
 
     /// Whether more than a quarter of the graph's rows is dead.
@@ -113,7 +123,7 @@ impl Census {
     /// Current vectors that are due for a graph and not in one yet.
     pub fn unbuilt(&self, rows: usize) -> usize {
         self.in_building
-            + if self.are_young_due(rows) {
+            + if self.are_young_many(rows) {
                 self.in_young
             } else {
                 0

@@ -72,6 +72,12 @@ impl Rows {
         &self.codes[row * self.dimensions..][..self.dimensions]
     }
 
+    /// Whether two rows have one code, and the same length where that counts.
+    pub fn are_twins(&self, a: u32, b: u32) -> bool {
+        let (a, b) = (a as usize, b as usize);
+        self.terms[a] == self.terms[b] && self.code(a) == self.code(b)
+    }
+
     /// About the row's vector; under cosine, of length 1.
     pub fn vector(&self, row: usize) -> impl Iterator<Item = f32> + '_ {
         let Term { factor, .. } = self.term(row);

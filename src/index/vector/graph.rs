@@ -107,6 +107,11 @@ impl Graph {
         self.reduction.as_ref()
     }
 
+    /// Links of the lowest layer.
+    pub fn links(&self) -> usize {
+        self.layers[0].neighbours.len()
+    }
+
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }

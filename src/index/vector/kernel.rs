@@ -91,6 +91,8 @@ fn products_at_by_loop(factors: &Factors, codes: &[u8], rows: &[u32], products: 
 pub fn prefetch<T>(values: &[T]) {
     #[cfg(target_arch = "x86_64")]
     vnni::prefetch(values);
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = values;
 }
 
 #[inline(always)]

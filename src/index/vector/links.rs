@@ -65,9 +65,9 @@ pub struct Open {
 }
 
 impl Open {
-    /// `room` is at most 255.
+    /// `room` for at least 1 and at most 255 links is kept.
     pub fn new(rows: usize, room: usize) -> Open {
-        debug_assert!(room <= usize::from(u8::MAX));
+        let room = room.clamp(1, u8::MAX.into());
         Open {
             room,
             lens: vec![0; rows],

@@ -27,6 +27,8 @@ pub struct VectorState {
     /// Rows that are not in the graph; without graphs none.
     pub(super) young: Young,
     pub(super) graph: Option<Linked>,
+    /// Vectors whose rows are in the graph.
+    pub(super) in_graph: usize,
     pub(super) unbuilt: usize,
 }
 
@@ -55,8 +57,8 @@ const PATIENCE: usize = 5;
 /// Times as much patience where rows are reduced: their codes are off by more.
 const PATIENCE_REDUCED: usize = 4;
 
-/// The part of a score that adding its terms may change.
-const ROUNDING: f32 = 1e-6;
+/// Rows with the code of the query that are looked at: where rows are reduced, they may have many vectors.
+const TWINS: usize = 128;
 
 /// Candidates whose vectors the memory is asked for in advance.
 const AHEAD: usize = 3;
@@ -179,7 +181,7 @@ impl VectorState {
             kept: 2 * (limit + self.patience(limit)),
             width,
             filter,
-            eligible,
+            eligible: eligible.min(self.in_graph),
         };
         let mut candidates = match &self.graph {
             Some(linked) => {
@@ -223,12 +225,18 @@ impl VectorState {
         (PATIENCE + limit / 8) * times
     }
 
+    /// The part of a score by which two codes' is off: three standard deviations of the rounding of components that are
+    /// spread like a normal distribution.
+    fn code_error(&self) -> f32 {
+        0.05 / (self.settings.dimensions as f32).sqrt()
+    }
+
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
         let mut nearest = Nearest::new(limit);
         let patience = self.patience(limit);
-        let best = candidates.first().map_or(0.0, |best| best.score);
-        let tied = best - best.abs() * ROUNDING;
+        let last = candidates.get(limit - 1).or(candidates.last());
+        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * self.code_error());
         let mut waited = 0;
         let entry = |place: usize| self.table.get(Slot(candidates.get(place)?.id));
         (0..AHEAD)
@@ -245,7 +253,7 @@ impl VectorState {
                 score: query.score(&entry.vector),
                 id,
             };
-            // Those that codes cannot tell from the best are all looked at: a vector finds itself.
+            // Those that codes cannot tell from the best are all looked at.
             waited = match nearest.takes(scored) {
                 true => 0,
                 false => waited + usize::from(by_code < tied),
@@ -268,7 +276,7 @@ struct Asked<'a> {
     kept: usize,
     width: usize,
     filter: Option<&'a RoaringBitmap>,
-    /// Slots that the filter allows.
+    /// Rows of the graph that are alive and, about, allowed.
     eligible: usize,
 }
 
@@ -285,15 +293,16 @@ impl Linked {
         let rows = self.graph.rows();
         let is_alive = self.marks.at(moment);
         let slot = |row: u32| rows.slot(row as usize).0;
-        let way = asked
-            .filter
-            .map_or(Way::Along, |_| Way::choose(asked.eligible, rows.len(), width));
+        let allowed = |near: &Scored| is_alive(near.id) && asked.allows(slot(near.id));
         let breadth = |width: usize| Breadth {
             width,
             kept: width.max(asked.kept),
         };
-        let mut near = match (way, asked.filter) {
-            (Way::Scan, Some(filter)) => return self.scan(asked, moment, filter),
+        let mut near = match (
+            Way::choose(asked.eligible, rows.len(), self.graph.links(), width),
+            asked.filter,
+        ) {
+            (Way::Scan, _) => return self.scan(asked, moment),
             (Way::Among, Some(filter)) => {
                 let allowed = Bits::new(filter);
                 let passes = |row: u32| is_alive(row) && allowed.contains(slot(row));
@@ -302,38 +311,45 @@ impl Linked {
                 self.graph
                     .search_among(code, &seeds, breadth(width), passes, beam)
             }
+            // As many rows more as do not pass.
             _ => {
-                // As many rows more as do not pass.
                 let wide = (width * rows.len()).div_ceil(asked.eligible.max(1));
-                self.graph
-                    .search(code, breadth(wide.clamp(width, width.max(rows.len()))), beam)
+                let wide = wide.clamp(width, width.max(rows.len()));
+                self.graph.search(code, breadth(wide), beam)
             }
         };
-        near.retain(|near| is_alive(near.id) && asked.allows(slot(near.id)));
+        near.retain(allowed);
         // A search along links may pass by a row, and must not if its very vector is asked for.
-        for twin in self.graph.twins(code) {
-            if near.iter().all(|near| near.id != twin) && is_alive(twin) && asked.allows(slot(twin)) {
-                near.insert(0, rows.score(code, twin));
+        let twins = self.graph.twins(code).map(|row| rows.score(code, row));
+        for twin in twins.filter(allowed).take(asked.limit.max(TWINS)) {
+            if near.iter().all(|near| near.id != twin.id) {
+                near.insert(0, twin);
             }
         }
+        if near.len() < asked.limit.min(asked.eligible) {
+            // Most that are near the query do not pass: those that do are elsewhere.
+            return self.scan(asked, moment);
+        }
+        near.iter_mut().for_each(|near| near.id = slot(near.id));
+        near
+    }
+
+    /// Scores the codes of all living rows that are allowed.
+    fn scan(&self, asked: &Asked<'_>, moment: u64) -> Vec<Scored> {
         match asked.filter {
-            // Too few passed where the query is: those that do are elsewhere.
-            Some(filter) if near.len() < asked.limit => self.scan(asked, moment, filter),
-            _ => {
-                near.iter_mut().for_each(|near| near.id = slot(near.id));
-                near
-            }
+            Some(filter) => self.scan_rows(
+                asked,
+                moment,
+                filter.iter().filter_map(|slot| self.graph.row_of(Slot(slot))),
+            ),
+            None => self.scan_rows(asked, moment, 0..self.graph.rows().len() as u32),
         }
     }
 
-    /// Scores the codes of all living rows of a filter's slots.
-    fn scan(&self, asked: &Asked<'_>, moment: u64, filter: &RoaringBitmap) -> Vec<Scored> {
+    fn scan_rows(&self, asked: &Asked<'_>, moment: u64, eligible: impl Iterator<Item = u32>) -> Vec<Scored> {
         let rows = self.graph.rows();
         let is_alive = self.marks.at(moment);
-        let mut eligible = filter
-            .iter()
-            .filter_map(|slot| self.graph.row_of(Slot(slot)))
-            .filter(|&row| is_alive(row));
+        let mut eligible = eligible.filter(|&row| is_alive(row));
         let mut nearest = Nearest::new(asked.kept);
         let (mut batch, mut scores) = (Vec::with_capacity(BATCH_ROWS), Scores::default());
         loop {

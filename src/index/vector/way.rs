@@ -15,17 +15,25 @@ pub enum Way {
 
 /// What a way costs, in the time in which a scan scores a row: measured by `benches/vector` on 50,000 rows of 384
 /// dimensions.
-const ALONG_PER_KEPT: f64 = 50.0;
+const ALONG_PER_KEPT: f64 = 25.0;
 const AMONG_PER_KEPT: f64 = 110.0;
 const AMONG_PER_ELIGIBLE: f64 = 0.1;
 
+/// Eligible rows that two steps along links must lead to on average, or a search among them comes to a standstill.
+const AMONG_REACH: f64 = 16.0;
+
 impl Way {
-    /// The quickest way to about `width` of `eligible` rows out of `rows`.
-    pub fn choose(eligible: usize, rows: usize, width: usize) -> Way {
+    /// The quickest way to about `width` of `eligible` rows out of `rows`, which have so many links.
+    pub fn choose(eligible: usize, rows: usize, links: usize, width: usize) -> Way {
+        let degree = links as f64 / rows.max(1) as f64;
         let (eligible, rows, width) = (eligible.max(1) as f64, rows as f64, width as f64);
+        let among = match eligible * degree * degree >= AMONG_REACH * rows {
+            true => AMONG_PER_KEPT * width + AMONG_PER_ELIGIBLE * eligible,
+            false => f64::INFINITY,
+        };
         let ways = [
             (Way::Scan, eligible),
-            (Way::Among, AMONG_PER_KEPT * width + AMONG_PER_ELIGIBLE * eligible),
+            (Way::Among, among),
             (Way::Along, ALONG_PER_KEPT * width * rows / eligible),
         ];
         let quickest = ways.into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
@@ -60,10 +68,13 @@ mod tests {
 
     #[test]
     fn few_rows_are_scanned_and_most_rows_are_met_along_the_way() {
-        assert_eq!(Way::choose(50, 1_000_000, 100), Way::Scan);
-        assert_eq!(Way::choose(5_000, 1_000_000, 100), Way::Scan);
-        assert_eq!(Way::choose(100_000, 1_000_000, 100), Way::Among);
-        assert_eq!(Way::choose(900_000, 1_000_000, 100), Way::Along);
+        let choose = |eligible, width| Way::choose(eligible, 1_000_000, 20_000_000, width);
+        assert_eq!(choose(50, 100), Way::Scan);
+        assert_eq!(choose(5_000, 100), Way::Scan);
+        assert_eq!(choose(20_000, 100), Way::Scan, "two steps lead to eight of them");
+        assert_eq!(choose(100_000, 100), Way::Among);
+        assert_eq!(choose(900_000, 100), Way::Along);
+        assert_eq!(choose(1_000_000, 50_000), Way::Scan);
     }
 
     #[test]

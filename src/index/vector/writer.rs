@@ -49,6 +49,7 @@ impl VectorWriter {
             table: Table::default(),
             young: Young::default(),
             graph: None,
+            in_graph: 0,
             unbuilt: 0,
         };
         let published = Arc::new(next.clone());
@@ -136,6 +137,7 @@ impl VectorWriter {
             Some(_) => self.census.unbuilt(self.graph_rows()),
             None => 0,
         };
+        self.next.in_graph = self.census.in_graph();
         self.published = Arc::new(self.next.clone());
     }
 
@@ -240,21 +242,13 @@ impl VectorWriter {
         };
         let Building { blocks, died } = self.building.take().unwrap_or_default();
         match outcome {
-            Some(Built { graph, dead }) => {
-                self.next.graph = graph.map(|graph| {
-                    let marks = Marks::alive(graph.rows().len(), self.next.moment);
-                    for row in dead {
-                        marks.kill(row as usize, self.next.moment);
-                    }
-                    let linked = Linked {
-                        graph,
-                        marks: Arc::new(marks),
-                    };
+            Some(Built(linked)) => {
+                if let Some(linked) = &linked {
                     for (slot, stamp) in died {
                         linked.kill(slot, stamp, self.next.moment);
                     }
-                    linked
-                });
+                }
+                self.next.graph = linked;
                 self.next.young.drop_first(blocks);
                 self.census.build_succeeds();
             }
