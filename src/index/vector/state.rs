@@ -178,7 +178,7 @@ impl VectorState {
         let asked = Asked {
             code: &code,
             limit,
-            kept: 2 * (limit + self.patience(limit)),
+            kept: width.max(2 * (limit + self.patience(limit))),
             width,
             filter,
             eligible: eligible.min(self.in_graph),
@@ -296,7 +296,7 @@ impl Linked {
         let allowed = |near: &Scored| is_alive(near.id) && asked.allows(slot(near.id));
         let breadth = |width: usize| Breadth {
             width,
-            kept: width.max(asked.kept),
+            kept: asked.kept.max(width),
         };
         let mut near = match (
             Way::choose(asked.eligible, rows.len(), self.graph.links(), width),
