@@ -13,8 +13,8 @@ pub enum Way {
     Scan,
 }
 
-/// What a way costs, in the time in which a scan scores a row: measured by `benches/vector` on 50,000 rows of 384
-/// dimensions.
+/// What a way costs, in the time in which a scan scores a row: estimates, of the order that `benches/vector` shows on
+/// 50,000 rows of 384 dimensions.
 const ALONG_PER_KEPT: f64 = 25.0;
 const AMONG_PER_KEPT: f64 = 110.0;
 const AMONG_PER_ELIGIBLE: f64 = 0.1;
