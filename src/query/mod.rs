@@ -14,18 +14,25 @@ use std::time::Instant;
 pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
 
-use crate::definition::{Definition, Index, VectorSource};
-use crate::embed::Embedder;
+use crate::definition::{Definition, Index, Metric};
+use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Published, Snapshot};
 
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
 pub struct Searcher {
     index: Arc<Index>,
-    /// Of the index's vectors; `None` where it has none.
-    dimensions: Option<usize>,
     published: Arc<Published>,
-    /// For the text of queries; `None` for indexes of ready-made or no vectors.
+    /// The vector fields, in the order of the index.
+    fields: Arc<[SearchedField]>,
+}
+
+/// A vector field as searches see it.
+struct SearchedField {
+    name: String,
+    dimensions: usize,
+    metric: Metric,
+    /// For the text of queries; `None` where vectors are ready-made.
     embedder: Option<Arc<dyn Embedder>>,
 }
 
@@ -62,27 +69,28 @@ impl QueryError {
 }
 
 impl Searcher {
-    /// The definition has an index, and an index that embeds has an embedder.
+    /// The definition has an index, and its vector fields that embed have embedders.
     pub fn new(
         definition: Arc<Definition>,
         published: Arc<Published>,
-        embedder: Option<Arc<dyn Embedder>>,
+        embedders: FieldEmbedders,
     ) -> Searcher {
         let index = definition
             .index
             .clone()
             .expect("a definition that is searched has an index");
-        let dimensions = match (&index.vectors, &embedder) {
-            (VectorSource::Absent, _) => None,
-            (VectorSource::Column { dimensions, .. }, _) => Some(*dimensions),
-            (VectorSource::Embed { .. }, Some(embedder)) => Some(embedder.dimensions()),
-            (VectorSource::Embed { .. }, None) => panic!("an index that embeds has an embedder"),
-        };
-        Searcher {
-            index: Arc::new(index),
+        let dimensions = embed::dimensions(&index, &embedders);
+        let fields = index.vectors.iter().zip(dimensions).zip(embedders);
+        let fields = fields.map(|((field, dimensions), embedder)| SearchedField {
+            name: field.name.clone(),
             dimensions,
-            published,
+            metric: field.metric,
             embedder,
+        });
+        Searcher {
+            fields: fields.collect(),
+            index: Arc::new(index),
+            published,
         }
     }
 
