@@ -97,7 +97,7 @@ impl Replay {
         let searcher = definition
             .index
             .is_some()
-            .then(|| Searcher::new(definition.clone(), published.clone(), embedder));
+            .then(|| Searcher::new(definition.clone(), published.clone(), embedder).patient());
         Replay {
             definition,
             job,

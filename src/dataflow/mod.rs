@@ -121,7 +121,7 @@ impl Job {
             })
         });
         let states: Vec<_> = states.collect();
-        let lane = open_lane(&parts);
+        let lane = open_lane(&parts, worker.peers());
         if let Some(resume) = &resume {
             note_changes(&states, lane.as_ref(), resume, (number, worker.peers()));
         }
@@ -299,13 +299,15 @@ fn open_shard(number: usize, index: &Index, parts: &Parts) -> Shard {
 }
 
 /// The lane of an index that embeds texts.
-fn open_lane(parts: &Parts) -> Option<SharedLane> {
+fn open_lane(parts: &Parts, workers: usize) -> Option<SharedLane> {
     let index = parts.definition.index.as_ref()?;
     match (&index.vectors, &parts.embedder) {
-        (VectorSource::Embed { template, .. }, Some(embedder)) => {
+        (VectorSource::Embed { template, embedder: settings }, Some(embedder)) => {
             let texts = Texts::new(template.clone(), &**embedder);
-            let lane = Lane::new(embedder.clone(), texts, parts.beside.clone());
-            Some(lane.telling(parts.refused.clone()).shared())
+            let published = parts.publisher.published().clone();
+            let lane = Lane::new(embedder.clone(), texts, parts.beside.clone(), published);
+            let lane = lane.telling(parts.refused.clone());
+            Some(lane.caching(settings.lane.cache_bytes / workers).shared())
         }
         _ => None,
     }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use super::NodeError;
 use crate::change::{Datum, DatumRef, Key};
 use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
+use crate::dataflow::lane::{Answer, Beside, Refused, Texts, backlog};
 use crate::definition::{Definition, EmbedderSettings, VectorSource};
 use crate::embed::{self, EmbedError, Embedder};
 use crate::intake::{DeadLetters, UnembeddedText};
 use crate::metrics::Metrics;
 
-/// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
-const FAST_REQUESTS_MAX: usize = 64;
+/// Batches of vectors that wait for a tick: more would make the threads wait.
+const ANSWERS_MAX: usize = 64;
 
-/// Texts in one such batch.
+/// Texts that a fast embedder is given at once.
 const FAST_BATCH: usize = 256;
 
 /// Starts the threads that embed beside the dataflow, if the index embeds texts.
@@ -35,26 +35,26 @@ pub(super) fn start_embedders(
     else {
         return Ok((Beside::Nothing, crossbeam_channel::never()));
     };
-    // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
-    let (batches, batch) = if embedder.is_fast() {
-        (FAST_REQUESTS_MAX, FAST_BATCH)
+    let batch = if embedder.is_fast() {
+        FAST_BATCH
     } else {
-        (2 * settings.parallel, settings.batch)
+        settings.batch
     };
-    let (requests, requested) = crossbeam_channel::bounded(batches);
-    let (answers, answered) = crossbeam_channel::bounded(batches);
+    let (requests, taking) = backlog();
+    let (answers, answered) = crossbeam_channel::bounded(ANSWERS_MAX);
     let texts = Texts::new(template.clone(), &*embedder);
     Threads {
         embedder,
         texts,
         refused,
-        requests: requested,
+        requests: taking,
+        batch,
         answers,
         wake,
     }
     .start(settings.parallel)
     .map_err(NodeError::Thread)?;
-    Ok((Beside::Threads { requests, batch }, answered))
+    Ok((Beside::Threads(requests), answered))
 }
 
 /// Opens the embedder that a definition names.

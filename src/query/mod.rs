@@ -6,6 +6,7 @@ mod request;
 mod answer;
 mod plan;
 mod run;
+mod embedding;
 mod fuse;
 
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Instant;
 
 pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
+
+use embedding::QueryEmbedder;
 
 use crate::definition::{Definition, Index, VectorSource};
 use crate::embed::Embedder;
@@ -26,7 +29,7 @@ pub struct Searcher {
     dimensions: Option<usize>,
     published: Arc<Published>,
     /// For the text of queries; `None` for indexes of ready-made or no vectors.
-    embedder: Option<Arc<dyn Embedder>>,
+    queries: Option<QueryEmbedder>,
 }
 
 /// What is wrong with a query, and what would be right.
@@ -78,17 +81,30 @@ impl Searcher {
             (VectorSource::Embed { .. }, Some(embedder)) => Some(embedder.dimensions()),
             (VectorSource::Embed { .. }, None) => panic!("an index that embeds has an embedder"),
         };
+        let timeout = match &index.vectors {
+            VectorSource::Embed { embedder, .. } => Some(embedder.lane.query_timeout),
+            VectorSource::Column { .. } | VectorSource::Absent => None,
+        };
         Searcher {
             index: Arc::new(index),
             dimensions,
             published,
-            embedder,
+            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, timeout)),
+        }
+    }
+
+    /// The same, but a search waits for the vector of its query for as long as that takes.
+    pub fn patient(self) -> Searcher {
+        Searcher {
+            queries: self.queries.map(|queries| queries.patient()),
+            ..self
         }
     }
 
     /// Searches the newest snapshot, and says how long that took.
     ///
-    /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query.
+    /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
+    /// embedder's `query_timeout`.
     ///
     /// # Errors
     ///
@@ -127,6 +143,10 @@ impl Searcher {
 
     /// What the newest snapshot holds, and what was done up to it.
     pub fn stats(&self) -> Stats {
-        Stats::new(&self.published.snapshot())
+        let price = match &self.index.vectors {
+            VectorSource::Embed { embedder, .. } => embedder.lane.price_per_million_tokens,
+            VectorSource::Column { .. } | VectorSource::Absent => None,
+        };
+        Stats::new(&self.published.snapshot(), price)
     }
 }

@@ -134,7 +134,7 @@ fn legs<'a>(
 /// Where the vector leg is the only one, it must not depend on an embedder that is not there.
 fn answerable<'a>(searcher: &Searcher, nearest: Option<Nearest<'a>>) -> Result<Nearest<'a>, QueryError> {
     match nearest {
-        Some(Nearest::Text(_)) if searcher.embedder.is_none() => Err(QueryError::new(
+        Some(Nearest::Text(_)) if searcher.queries.is_none() => Err(QueryError::new(
             "missing_vector",
             "the index has ready-made vectors, and no model that embeds `query`",
             format!(

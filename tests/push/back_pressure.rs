@@ -13,7 +13,7 @@ use millpond::change::{Offset, PartitionId, TableId};
 use millpond::checkpoint::snapshots::Snapshots;
 use millpond::dataflow::Parts;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Refused, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts, backlog};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
 use millpond::decode::Message;
@@ -102,12 +102,13 @@ impl Behind {
             wake.clone(),
             queue_bytes,
         );
-        let (requests, requested) = crossbeam_channel::bounded(4);
+        let (requests, taking) = backlog();
         let (answers, answered) = crossbeam_channel::bounded(4);
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
-            requests: requested,
+            requests: taking,
+            batch: 64,
             answers,
             refused: Refused::default(),
             wake: wake.clone(),
@@ -149,10 +150,7 @@ impl Behind {
                 let parts = Parts {
                     definition: definition.clone(),
                     embedder: Some(embedder.clone()),
-                    beside: Beside::Threads {
-                        requests: requests.clone(),
-                        batch: 64,
-                    },
+                    beside: Beside::Threads(requests.clone()),
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),

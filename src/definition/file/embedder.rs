@@ -1,8 +1,9 @@
 //! `[embedder]` -> what makes the vectors.
 
+use super::lane;
 use super::written::Entry;
 use crate::definition::fault::{quoted, suggestion};
-use crate::definition::{EmbedderSettings, Model};
+use crate::definition::{EmbedderSettings, LaneSettings, Model};
 
 const MODELS: [&str; 3] = ["default", "hash", "none"];
 
@@ -37,6 +38,7 @@ impl Default for Embedder {
             model: Model::Default,
             batch: 16,
             parallel: 1,
+            lane: LaneSettings::default(),
         })
     }
 }
@@ -63,6 +65,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
             .integer(1..65, "a number from 1 to 64")
             .map(|parallel| parallel as usize),
     };
+    let lane = lane::read(&mut section);
     section.finish();
 
     let name = match &model {
@@ -100,6 +103,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
         model,
         batch: batch?,
         parallel: parallel?,
+        lane: lane?,
     }))
 }
 
