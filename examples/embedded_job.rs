@@ -10,17 +10,17 @@ use std::sync::Arc;
 
 use millpond::change::{Change, Columns, Datum, Key, Offset, Operation, PartitionId, Row, Tick, Version};
 use millpond::dataflow::collapse::collapse;
-use millpond::dataflow::embed::embed;
+use millpond::dataflow::embed::{documents, embed};
 use millpond::dataflow::lane::{Beside, Lane, Texts};
 use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::maintain::maintain;
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::view::view;
-use millpond::definition::{self, VectorSource};
+use millpond::definition;
 use millpond::index::shard::{Shard, ShardSettings};
 use millpond::index::{Published, Snapshot};
 use millpond::metrics::Metrics;
-use millpond::node::open_embedder;
+use millpond::node::open_embedders;
 use millpond::query::{SearchRequest, Searcher};
 use timely::dataflow::operators::generic::operator::empty;
 use timely::dataflow::operators::vec::Input;
@@ -41,29 +41,27 @@ embed = "{text}"
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let definition = Arc::new(definition::parse(INDEX, "notes", Path::new("."))?);
-    let embedder = open_embedder(&definition)?.ok_or("the index embeds texts")?;
+    let embedders = open_embedders(&definition)?;
+    let embedder = embedders[0].clone().ok_or("the index embeds texts")?;
     let published = Arc::new(Published::new(Snapshot::empty()));
     let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
-    let searcher = Searcher::new(definition.clone(), published.clone(), Some(embedder.clone()));
+    let searcher = Searcher::new(definition.clone(), published.clone(), embedders);
 
     timely::execute_directly(move |worker| {
         let index = definition
             .index
             .as_ref()
             .expect("the definition above has an index");
-        let VectorSource::Embed { template, .. } = &index.vectors else {
-            unreachable!("it embeds texts")
-        };
         let settings = ShardSettings {
             repeatable: false,
             wake: Arc::new(|| {}),
         };
         let shard = Rc::new(RefCell::new(Shard::new(
             index,
-            Some(embedder.dimensions()),
+            &[embedder.dimensions()],
             &settings,
         )));
-        let texts = Texts::new(template.clone(), &*embedder);
+        let texts = Texts::new(&index.vectors[0], &*embedder).expect("it embeds texts");
         let lane = Lane::new(embedder, texts, Beside::Nothing).shared();
         let keep = Keep {
             unavailable_values: false,
@@ -75,8 +73,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = scope.input_from(&mut input);
             let rows = collapse(changes, Latest::shared(keep), publisher.clone());
-            let documents = view(&[rows], &index.plan);
-            let embedded = embed(documents, empty(scope), lane, publisher.clone());
+            let documents = documents(view(&[rows], &index.plan));
+            let embedded = embed(documents, 0, empty(scope), lane, publisher.clone());
             maintain(embedded, shard, publisher.clone(), &probe);
         });
 

@@ -57,7 +57,7 @@ embed = "{word}"
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let embedder = Arc::new(Letters::default());
     let definition = Arc::new(definition::parse(DATAFLOW, "words", Path::new("."))?);
-    let mut replay = Replay::new(definition, Some(embedder.clone()), DeadLetters::discard());
+    let mut replay = Replay::new(definition, vec![Some(embedder.clone())], DeadLetters::discard());
     let lines: [&[u8]; 5] = [
         br#"{"id": 1, "word": "listen", "seen": 1}"#,
         br#"{"id": 2, "word": "banana", "seen": 1}"#,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use millpond::change::TableId;
 use millpond::definition;
 use millpond::intake::DeadLetters;
-use millpond::node::open_embedder;
+use millpond::node::open_embedders;
 use millpond::query::SearchRequest;
 use millpond::replay::Replay;
 
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let definition = Arc::new(definition::parse(DATAFLOW, "articles", Path::new("."))?);
     let mut replay = Replay::new(
         definition.clone(),
-        open_embedder(&definition)?,
+        open_embedders(&definition)?,
         DeadLetters::discard(),
     );
 

@@ -283,9 +283,23 @@ impl Version {
     }
 }
 
-/// The 128-bit hash of a model's name and a text.
+/// Names a text of one lane: the lane's 32 bits, then 96 bits of the hash of model and text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct TextHash(pub u128);
+
+impl TextHash {
+    const LANE_SHIFT: u32 = 96;
+
+    /// Of a hash, the lower 96 bits are taken.
+    pub fn new(lane: u32, hash: u128) -> TextHash {
+        TextHash(u128::from(lane) << Self::LANE_SHIFT | hash & (u128::MAX >> 32))
+    }
+
+    /// Which vector field, by which model, the text is embedded for.
+    pub fn lane(self) -> u32 {
+        (self.0 >> Self::LANE_SHIFT) as u32
+    }
+}
 
 /// What happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -17,9 +17,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-pub(crate) use embedding::refused_texts;
-pub use embedding::{Embedders, open_embedder};
-use embedding::{open_embedder_by, start_embedders};
+pub(crate) use embedding::embed_inside;
+pub use embedding::{Embedders, open_embedders};
+use embedding::{open_embedders_by, start_embedders};
 pub use error::NodeError;
 use letters::{open_dead_letters, produce_dead_letters};
 use pushes::{PushTables, cut_logs, push_tables};
@@ -37,7 +37,7 @@ use crate::dataflow::cut::Cuts;
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::definition::Definition;
-use crate::embed::{self, Embedder};
+use crate::embed::{self, FieldEmbedders};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{Batch, DeadLetters, Intake};
@@ -116,7 +116,7 @@ pub struct Node {
 /// What a node has before it is opened.
 struct Closed {
     batches: crossbeam_channel::Receiver<Batch>,
-    embedder: Option<Arc<dyn Embedder>>,
+    embedders: FieldEmbedders,
     dead_letters: DeadLetters,
 }
 
@@ -153,7 +153,7 @@ impl Node {
         if let Some(topic) = &definition.dead_letters {
             produce_dead_letters(topic, &dead_letters, &metrics)?;
         }
-        let embedder = open_embedder_by(&definition, &*embedders)?;
+        let opened = open_embedders_by(&definition, &*embedders)?;
         let published = Arc::new(Published::new(Snapshot::empty()));
         let pace = Arc::new(Pace::default());
         let wake = waker(&pace);
@@ -162,7 +162,7 @@ impl Node {
             searcher: definition
                 .index
                 .is_some()
-                .then(|| Searcher::new(definition.clone(), published.clone(), embedder.clone())),
+                .then(|| Searcher::new(definition.clone(), published.clone(), opened.clone())),
             published,
             pushes: OnceLock::new(),
             sources: definition
@@ -187,7 +187,7 @@ impl Node {
             embedders,
             closed: Mutex::new(Some(Closed {
                 batches,
-                embedder,
+                embedders: opened,
                 dead_letters,
             })),
             stop_sources: Stop::default(),
@@ -204,7 +204,7 @@ impl Node {
         let mut closed = lock(&self.closed);
         let Some(Closed {
             batches,
-            embedder,
+            embedders,
             dead_letters,
         }) = closed.take()
         else {
@@ -219,13 +219,13 @@ impl Node {
             store,
             resume,
             stored,
-        } = self.recover(embedder.as_deref(), count, &storage, &publisher)?;
+        } = self.recover(&embedders, count, &storage, &publisher)?;
         let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
         let _ = app.pushes.set(pushes.clone());
         let cuts = self.start_checkpoints(store, stored, pushes, &dead_letters)?;
         let wake = waker(&self.pace);
-        let refused = refused_texts(&definition, embedder.as_deref(), &dead_letters, &app.metrics);
-        let (lanes, answers) = start_embedders(&definition, embedder.clone(), refused.clone(), wake.clone())?;
+        let (embedding, answers) =
+            start_embedders(&definition, &embedders, &dead_letters, &app.metrics, wake.clone())?;
         let feeds = Feeds {
             intake: self.intake.clone(),
             batches,
@@ -236,9 +236,7 @@ impl Node {
         };
         let build = move || Parts {
             definition: definition.clone(),
-            embedder: embedder.clone(),
-            beside: lanes.clone(),
-            refused: refused.clone(),
+            embedding: embedding.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),

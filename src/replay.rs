@@ -12,17 +12,16 @@ use timely::communication::allocator::thread::Thread;
 use timely::worker::Worker;
 
 use crate::change::{Key, Offset, PartitionId, Row, TableId, Tick};
-use crate::dataflow::lane::Beside;
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::{Job, Parts, Watched};
 use crate::decode::{Decoder, Message};
 use crate::definition::Definition;
-use crate::embed::Embedder;
+use crate::embed::FieldEmbedders;
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::intake::{DeadLetters, decode_batch};
 use crate::metrics::Metrics;
-use crate::node::refused_texts;
+use crate::node::embed_inside;
 use crate::query::Searcher;
 
 /// A flow that the caller steps.
@@ -67,21 +66,15 @@ struct PartitionState {
 }
 
 impl Replay {
-    /// A flow without messages. `embedder` is needed where the index embeds texts.
-    pub fn new(
-        definition: Arc<Definition>,
-        embedder: Option<Arc<dyn Embedder>>,
-        dead_letters: DeadLetters,
-    ) -> Replay {
+    /// A flow without messages, with the embedders of the index's vector fields.
+    pub fn new(definition: Arc<Definition>, embedders: FieldEmbedders, dead_letters: DeadLetters) -> Replay {
         let published = Arc::new(Published::new(Snapshot::empty()));
         let metrics = Metrics::default();
         let publisher = Arc::new(Publisher::new(published.clone(), metrics.clone()));
         let tables: Vec<Watched> = definition.tables.iter().map(|_| Watched::default()).collect();
         let parts = Parts {
             definition: definition.clone(),
-            embedder: embedder.clone(),
-            beside: Beside::Nothing,
-            refused: refused_texts(&definition, embedder.as_deref(), &dead_letters, &metrics),
+            embedding: embed_inside(&definition, &embedders, &dead_letters, &metrics),
             shard: ShardSettings {
                 repeatable: true,
                 wake: Arc::new(|| {}),
@@ -97,7 +90,7 @@ impl Replay {
         let searcher = definition
             .index
             .is_some()
-            .then(|| Searcher::new(definition.clone(), published.clone(), embedder).patient());
+            .then(|| Searcher::new(definition.clone(), published.clone(), embedders).patient());
         Replay {
             definition,
             job,

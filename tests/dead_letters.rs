@@ -597,7 +597,11 @@ fn a_row_whose_embedding_fails_for_good_is_searchable_by_its_words_flagged_and_l
     let path = folder.path().join("letters");
     let letters = DeadLetters::append_to(&path).unwrap();
     let definition = Arc::new(parsed(&format!("{}embed = \"{{text}}\"\n", notes("id"))));
-    let mut replay = Replay::new(definition.clone(), Some(Arc::new(Squeamish)), letters.clone());
+    let mut replay = Replay::new(
+        definition.clone(),
+        vec![Some(Arc::new(Squeamish))],
+        letters.clone(),
+    );
     replay.feed_values(
         TableId(0),
         0,
@@ -686,7 +690,7 @@ fn a_row_whose_embedding_fails_for_good_is_searchable_by_its_words_flagged_and_l
     assert_eq!(search(&replay, Mode::Keyword)[4], hit("5", json!("failed")));
     let total = || letters.page(None, None, 10).unwrap().unwrap().total;
     assert_eq!(total(), 2);
-    let mut again = Replay::new(definition, Some(Arc::new(Squeamish)), letters.clone());
+    let mut again = Replay::new(definition, vec![Some(Arc::new(Squeamish))], letters.clone());
     again.feed_values(TableId(0), 0, &[br#"{"id": 2, "text": "a poison note"}"#]);
     again.tick();
     assert_eq!(

@@ -21,7 +21,7 @@ fn table(format: Format, key: &[&str]) -> Table {
         select: Vec::new(),
         columns: BTreeMap::new(),
         claim_check: None,
-        vector: None,
+        vectors: Vec::new(),
         needs: Vec::new(),
     }
 }

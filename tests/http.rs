@@ -14,8 +14,8 @@ use millpond::cli::search::{SearchArgs, SearchError};
 use millpond::decode::Message;
 use millpond::definition::plan::Node;
 use millpond::definition::{
-    Analyzer, CheckpointSettings, Definition, FileSettings, Format, Framing, Fusion, Index, Metric, Plan,
-    SourceSettings, Table, TextField, Tuning, VectorSource,
+    Analyzer, CheckpointSettings, Definition, FileSettings, Format, Framing, Fusion, Index, Plan,
+    SourceSettings, Table, TextField,
 };
 use millpond::index::snapshot::Counters;
 use millpond::index::{Published, Snapshot};
@@ -66,7 +66,7 @@ impl Port {
     fn with_index(has_index: bool) -> Port {
         let definition = Arc::new(definition(has_index));
         let published = Arc::new(Published::new(snapshot(3, &[])));
-        let searcher = has_index.then(|| Searcher::new(definition.clone(), published.clone(), None));
+        let searcher = has_index.then(|| Searcher::new(definition.clone(), published.clone(), Vec::new()));
         let intake = Arc::new(Intake::default());
         let disk = Memory::new();
         let products = PushTable::open(Arc::new(disk.clone()), "products", &Given(intake.clone())).unwrap();
@@ -201,7 +201,7 @@ fn definition(has_index: bool) -> Definition {
         select: vec![],
         columns: BTreeMap::new(),
         claim_check: None,
-        vector: None,
+        vectors: Vec::new(),
         needs: Vec::new(),
     };
     let file = FileSettings {
@@ -223,9 +223,7 @@ fn definition(has_index: bool) -> Definition {
             analyzer: Analyzer::English,
         }],
         fields: vec![],
-        vectors: VectorSource::Absent,
-        metric: Metric::Cosine,
-        tuning: Tuning::default(),
+        vectors: Vec::new(),
         fusion: Fusion::Relative { weight: 0.2 },
     };
     Definition {
@@ -879,6 +877,7 @@ fn search_args(url: &str) -> SearchArgs {
         url: url.to_owned(),
         filter: None,
         mode: "keyword".to_owned(),
+        using: None,
         limit: 10,
         accuracy: None,
         exact: false,

@@ -9,7 +9,7 @@ use millpond::change::TableId;
 use millpond::definition::{self, Definition};
 use millpond::index::Snapshot;
 use millpond::intake::DeadLetters;
-use millpond::node::{Node, ServeOptions, open_embedder};
+use millpond::node::{Node, ServeOptions, open_embedders};
 use millpond::query::{Mode, SearchRequest, Searcher};
 use millpond::replay::Replay;
 
@@ -87,7 +87,7 @@ fn words(text: &str, mode: Mode) -> SearchRequest {
 fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
     for seed in Random::seeds(5) {
         let definition = define();
-        let embedder = open_embedder(&definition).unwrap();
+        let embedder = open_embedders(&definition).unwrap();
         let mut replay = Replay::new(definition, embedder, DeadLetters::discard());
         let searcher = replay.searcher().unwrap().clone();
         let random = &mut Random::new(seed);
@@ -244,7 +244,7 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
 fn keys_of_two_types_with_one_text_are_one_document_in_both_legs() {
     let mut replay = Replay::new(
         define(),
-        open_embedder(&define()).unwrap(),
+        open_embedders(&define()).unwrap(),
         DeadLetters::discard(),
     );
     let searcher = replay.searcher().unwrap().clone();
@@ -262,10 +262,7 @@ fn keys_of_two_types_with_one_text_are_one_document_in_both_legs() {
             [Mode::Keyword, Mode::Vector].map(|mode| keys_found(&searcher, &snapshot, words("common", mode)));
         assert_eq!(found[0], found[1], "tick {}", snapshot.tick);
         assert_eq!(found[0].len(), snapshot.documents(), "tick {}", snapshot.tick);
-        let states = snapshot
-            .shards
-            .iter()
-            .map(|shard| shard.vector.as_ref().unwrap().len());
+        let states = snapshot.shards.iter().map(|shard| shard.legs[0].vectors.len());
         assert_eq!(
             states.sum::<usize>(),
             snapshot.documents(),

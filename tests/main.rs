@@ -18,6 +18,7 @@ mod query;
 mod readme;
 mod rebuild;
 mod restart;
+mod named_vectors;
 mod node;
 mod snapshots;
 mod push;

@@ -7,8 +7,8 @@ use expect_test::{Expect, expect};
 use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
-    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, LaneSettings, Metric,
-    Model, Plan, TextField, Tuning, VectorSource, plan,
+    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index,
+    LaneSettings, Metric, Model, Plan, TextField, Tuning, VectorField, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
@@ -30,6 +30,7 @@ fn a_request_with_everything_is_read() {
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
         vector: Some(vec![1.0, 0.5]),
+        using: None,
         mode: Mode::Keyword,
         filter: Some("price < 5".to_owned()),
         limit: 3,
@@ -88,7 +89,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -108,7 +109,13 @@ fn unknown_keys_and_values_of_a_request_are_named() {
 // ---- faults -------------------------------------------------------------------------------------------
 
 /// An index over `id, name, price, embedding`.
-fn index(vectors: VectorSource) -> Index {
+fn index(source: Option<VectorSource>) -> Index {
+    let field = |source| VectorField {
+        name: VectorField::DEFAULT.to_owned(),
+        source,
+        metric: Metric::Cosine,
+        tuning: Tuning::default(),
+    };
     Index {
         plan: Plan {
             root: plan::Node::Table(TableId(0)),
@@ -126,15 +133,13 @@ fn index(vectors: VectorSource) -> Index {
             column: 2,
             kind: FieldKind::F64,
         }],
-        vectors,
-        metric: Metric::Cosine,
-        tuning: Tuning::default(),
+        vectors: source.map(field).into_iter().collect(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }
 
-fn embedding() -> VectorSource {
-    VectorSource::Embed {
+fn embedding() -> Option<VectorSource> {
+    Some(VectorSource::Embed {
         template: Template {
             pieces: vec![Piece::Column(1)],
         },
@@ -144,14 +149,14 @@ fn embedding() -> VectorSource {
             parallel: 1,
             lane: LaneSettings::default(),
         },
-    }
+    })
 }
 
-fn ready_made() -> VectorSource {
-    VectorSource::Column {
+fn ready_made() -> Option<VectorSource> {
+    Some(VectorSource::Column {
         column: 3,
         dimensions: 2,
-    }
+    })
 }
 
 /// Gives what its function gives, for whatever text.
@@ -203,8 +208,13 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         },
         shards: vec![],
     };
+    let fields = definition.index.as_ref().map_or(0, |index| index.vectors.len());
     let embedder = embedder.map(|stub| Arc::new(stub) as Arc<dyn Embedder>);
-    Searcher::new(Arc::new(definition), Arc::new(Published::new(snapshot)), embedder)
+    Searcher::new(
+        Arc::new(definition),
+        Arc::new(Published::new(snapshot)),
+        vec![embedder; fields],
+    )
 }
 
 fn embedding_searcher() -> Searcher {
@@ -257,7 +267,7 @@ fn a_search_for_nothing_is_refused() {
 
 #[test]
 fn a_leg_that_the_index_lacks_is_refused() {
-    let words_only = searcher(index(VectorSource::Absent), None);
+    let words_only = searcher(index(None), None);
     let requests = [
         r#"{"mode":"vector","query":"shoe"}"#,
         r#"{"query":"shoe","vector":[1,0]}"#,
@@ -332,13 +342,9 @@ fn a_vector_that_cannot_be_compared_is_refused() {
 #[test]
 fn a_vector_of_zeros_is_a_place_where_distance_or_product_is_compared() {
     for metric in [Metric::Dot, Metric::L2] {
-        let searcher = self::searcher(
-            Index {
-                metric,
-                ..index(ready_made())
-            },
-            None,
-        );
+        let mut index = index(ready_made());
+        index.vectors[0].metric = metric;
+        let searcher = self::searcher(index, None);
         let request = parse(r#"{"mode":"vector","vector":[0,0]}"#).unwrap();
         assert!(searcher.search(&request).is_ok(), "{metric:?}");
     }

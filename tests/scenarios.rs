@@ -18,7 +18,7 @@ use std::sync::Arc;
 use millpond::change::TableId;
 use millpond::definition;
 use millpond::intake::DeadLetters;
-use millpond::node::open_embedder;
+use millpond::node::open_embedders;
 use millpond::query::{Mode, SearchRequest};
 use millpond::replay::Replay;
 
@@ -100,7 +100,7 @@ dimensions = 8
     let definition =
         definition::parse(&dataflow, "items", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"));
     let definition = Arc::new(definition);
-    let embedder = open_embedder(&definition).unwrap();
+    let embedder = open_embedders(&definition).unwrap();
     Replay::new(definition, embedder, DeadLetters::discard())
 }
 

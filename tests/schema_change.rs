@@ -94,7 +94,7 @@ struct Fed {
 
 impl Fed {
     fn new(format: &str) -> Fed {
-        let replay = Replay::new(products(format), None, DeadLetters::discard());
+        let replay = Replay::new(products(format), Vec::new(), DeadLetters::discard());
         Fed { replay, next: 0 }
     }
 
@@ -378,7 +378,7 @@ text = { name = {} }
 fields = { tier = "keyword" }
 "#;
     let definition = Arc::new(definition::parse(text, "customers", Path::new(".")).unwrap());
-    let mut replay = Replay::new(definition, None, DeadLetters::discard());
+    let mut replay = Replay::new(definition, Vec::new(), DeadLetters::discard());
     let mut doomed = 0;
     for line in std::fs::read_to_string(path).unwrap().lines() {
         let record: Value = serde_json::from_str(line).unwrap();

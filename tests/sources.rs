@@ -191,7 +191,7 @@ pub fn table(source: SourceSettings) -> Table {
         select: vec![],
         columns: BTreeMap::new(),
         claim_check: None,
-        vector: None,
+        vectors: Vec::new(),
         needs: Vec::new(),
     }
 }

@@ -5,7 +5,7 @@ mod rig;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use millpond::index::shard::DocumentVector;
+use millpond::index::DocumentVector;
 use millpond::index::stored::StoredShard;
 use millpond::index::vector::Effort;
 use millpond::index::{Slot, VectorStatus};
@@ -125,7 +125,7 @@ fn what_comes_again_otherwise_than_it_was_stored_is_corrected() {
             opened.shard.corrections()
         );
         // A shard that never was stored shows no old vector where one is pending.
-        let pending = |rig: &Rig| rig.state().vectors_pending;
+        let pending = |rig: &Rig| rig.state().legs[0].pending;
         assert_eq!(pending(&opened), pending(&expected), "{at}");
         let keyword = |rig: &Rig| -> Vec<String> {
             let lines = rig.answers().into_iter();
@@ -183,10 +183,10 @@ fn a_document_stands_with_its_vector_as_before() {
         let state = rig.state();
         for (key, _, status) in &statuses {
             let (slot, _) = state.documents.by_key(key).unwrap();
-            assert_eq!(state.vector_state(slot), *status, "{key}");
+            assert_eq!(state.legs[0].status(slot), *status, "{key}");
         }
-        assert_eq!(state.vectors_pending, 2);
-        assert_eq!(state.vector_state(Slot(99)), VectorStatus::Absent);
+        assert_eq!(state.legs[0].pending, 2);
+        assert_eq!(state.legs[0].status(Slot(99)), VectorStatus::Absent);
     }
     assert_eq!(opened.answers(), rig.answers());
     assert_eq!(opened.shard.corrections(), 0);
@@ -200,8 +200,8 @@ fn a_document_stands_with_its_vector_as_before() {
     }
     opened = rig.reopen(&folder, &stored);
     assert_eq!(opened.shard.corrections(), 0);
-    assert_eq!(opened.state().vectors_pending, 0);
-    assert_eq!(opened.state().vector.as_ref().unwrap().len(), 3);
+    assert_eq!(opened.state().legs[0].pending, 0);
+    assert_eq!(opened.state().legs[0].vectors.len(), 3);
 }
 
 #[test]
@@ -212,7 +212,7 @@ fn graphs_and_segments_are_written_once_and_never_built_again() {
     rig.apply(documents(random, 0..5_000));
     rig.settle();
     rig.apply(documents(random, 4_900..5_300));
-    let graph_rows = |rig: &Rig| rig.state().vector.as_ref().unwrap().len() - 400;
+    let graph_rows = |rig: &Rig| rig.state().legs[0].vectors.len() - 400;
     assert_eq!(graph_rows(&rig), 4_900);
 
     let first = folder.store(&rig.state(), &StoredShard::default());
@@ -223,15 +223,9 @@ fn graphs_and_segments_are_written_once_and_never_built_again() {
 
     let mut opened = rig.reopen(&folder, &second);
     assert_eq!(opened.shard.corrections(), 0);
-    assert_eq!(opened.state().vector.as_ref().unwrap().unbuilt(), 0);
+    assert_eq!(opened.state().legs[0].vectors.unbuilt(), 0);
     assert_eq!(opened.answers(), rig.answers());
-    let near = |rig: &Rig, query: &[f32]| {
-        rig.state()
-            .vector
-            .as_ref()
-            .unwrap()
-            .search(query, 10, Effort::Usual, None)
-    };
+    let near = |rig: &Rig, query: &[f32]| rig.state().legs[0].vectors.search(query, 10, Effort::Usual, None);
     for _ in 0..20 {
         let query = vector(random);
         assert_eq!(
@@ -253,7 +247,7 @@ fn graphs_and_segments_are_written_once_and_never_built_again() {
     let again = opened.reopen(&folder, &fourth);
     assert_eq!(again.shard.corrections(), 0);
     assert_eq!(again.answers(), opened.answers());
-    assert_eq!(again.state().vector.as_ref().unwrap().len(), 8_000);
+    assert_eq!(again.state().legs[0].vectors.len(), 8_000);
 }
 
 #[test]
@@ -265,7 +259,7 @@ fn a_graph_in_the_making_is_made_again() {
     let state = rig.state();
     let stored = folder.store(&state, &StoredShard::default());
     let mut opened = rig.reopen(&folder, &stored);
-    assert_eq!(opened.state().vector.as_ref().unwrap().unbuilt(), 6_000);
+    assert_eq!(opened.state().legs[0].vectors.unbuilt(), 6_000);
     assert_eq!(opened.answers(), answers(&state));
     opened.settle();
     assert_eq!(opened.answers(), answers(&state));
@@ -365,16 +359,18 @@ fn an_index_of_another_shape_is_refused() {
     let stored = folder.store(&rig.state(), &StoredShard::default());
     let settings = rig::settings();
     let parts = millpond::storage::PartReader::new(&folder.disk);
-    let refused = |index: &millpond::definition::Index, dimensions| {
+    let refused = |index: &millpond::definition::Index, dimensions: &[usize]| {
         millpond::index::stored::open(index, dimensions, &settings, &stored, &parts).is_err()
     };
     let mut index = rig::index();
-    assert!(!refused(&index, Some(DIMENSIONS)));
-    assert!(refused(&index, Some(DIMENSIONS + 1)));
-    assert!(refused(&index, None));
+    assert!(!refused(&index, &[DIMENSIONS]));
+    assert!(refused(&index, &[DIMENSIONS + 1]));
+    index.vectors.clear();
+    assert!(refused(&index, &[]));
+    index = rig::index();
     index.fields.clear();
-    assert!(refused(&index, Some(DIMENSIONS)));
+    assert!(refused(&index, &[DIMENSIONS]));
     index = rig::index();
     index.text.pop();
-    assert!(refused(&index, Some(DIMENSIONS)));
+    assert!(refused(&index, &[DIMENSIONS]));
 }

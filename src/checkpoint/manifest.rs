@@ -17,7 +17,7 @@ use crate::index::stored::StoredShard;
 use crate::storage::{Damaged, Part, Storage};
 
 /// The version of everything in a data directory.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 const TITLE: &str = "millpond checkpoint";
 const PREFIX: &str = "manifest-";
@@ -190,10 +190,10 @@ mod tests {
     fn a_newer_format_is_told_from_a_damaged_manifest() {
         let memory = Memory::new();
         let body = br#"{"what":"only a newer one knows"}"#;
-        put(&memory, "manifest-00000001", &sealed(2, body)).unwrap();
+        put(&memory, "manifest-00000001", &sealed(FORMAT + 1, body)).unwrap();
         let error = Manifest::read(&memory, "manifest-00000001").unwrap_err();
         assert!(
-            matches!(error, ManifestError::Newer { found: 2, .. }),
+            matches!(error, ManifestError::Newer { found, .. } if found == FORMAT + 1),
             "{error:?}"
         );
         for bit in 0..400 {

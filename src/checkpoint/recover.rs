@@ -23,7 +23,7 @@ pub enum OpenError {
     #[error("read the data directory")]
     Storage(#[from] io::Error),
     #[error(
-        "the data directory was made by a newer millpond ({path} has format {found}, this one reads {known}): use that version, or another --data-dir",
+        "the data directory was made by another version of millpond ({path} has format {found}, this one reads {known}): use that version, or another --data-dir",
         known = super::manifest::FORMAT
     )]
     Newer { path: String, found: u32 },

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
-use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorSource};
+use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorField, VectorSource};
 
 /// What of a definition the stored data depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,8 +32,8 @@ pub struct IndexShape {
     pub text: BTreeMap<String, String>,
     /// Kinds by field.
     pub fields: BTreeMap<String, String>,
-    pub vectors: VectorShape,
-    pub metric: String,
+    /// In the order of the definition.
+    pub vectors: Vec<VectorShape>,
     /// Text and filter fields as they follow each other, which is how segments know them; empty where an older version
     /// has not noted it.
     #[serde(default)]
@@ -41,8 +41,14 @@ pub struct IndexShape {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum VectorShape {
-    Absent,
+pub struct VectorShape {
+    pub name: String,
+    pub metric: String,
+    pub source: VectorSourceShape,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum VectorSourceShape {
     Embedded {
         model: String,
         dimensions: usize,
@@ -53,6 +59,9 @@ pub enum VectorShape {
         dimensions: usize,
     },
 }
+
+/// An embedder's name and dimensions.
+pub type Model<'a> = (&'a str, usize);
 
 /// What must be done with stored data for the definition as it is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +78,8 @@ pub enum Change {
 }
 
 impl Shape {
-    /// The shape of a definition. `model` is the embedder's name and dimensions, if there is one.
-    pub fn of(definition: &Definition, model: Option<(&str, usize)>, shards: usize) -> Shape {
+    /// The shape of a definition, whose vector fields are embedded by these models.
+    pub fn of(definition: &Definition, models: &[Option<Model<'_>>], shards: usize) -> Shape {
         let tables = definition.tables.iter().map(|table| TableShape {
             name: table.name.clone(),
             key: table.key.clone(),
@@ -79,7 +88,7 @@ impl Shape {
         let index = definition.index.as_ref();
         Shape {
             tables: tables.collect(),
-            index: index.map(|index| IndexShape::of(definition, index, model)),
+            index: index.map(|index| IndexShape::of(definition, index, models)),
             shards,
         }
     }
@@ -118,7 +127,7 @@ impl Shape {
 }
 
 impl IndexShape {
-    fn of(definition: &Definition, index: &Index, model: Option<(&str, usize)>) -> IndexShape {
+    fn of(definition: &Definition, index: &Index, models: &[Option<Model<'_>>]) -> IndexShape {
         let column = |place: usize| index.plan.columns.get(place).cloned().unwrap_or_default();
         let text = index.text.iter().map(|field| {
             let analyzer = match field.analyzer {
@@ -140,29 +149,11 @@ impl IndexShape {
             };
             (field.name.clone(), format!("{} {kind}", column(field.column)))
         });
-        let vectors = match (&index.vectors, model) {
-            (VectorSource::Embed { template, .. }, Some((model, dimensions))) => VectorShape::Embedded {
-                model: model.to_owned(),
-                dimensions,
-                template: template.to_text(&index.plan.columns),
-            },
-            (
-                VectorSource::Column {
-                    column: place,
-                    dimensions,
-                },
-                _,
-            ) => VectorShape::Column {
-                name: column(*place),
-                dimensions: *dimensions,
-            },
-            (VectorSource::Embed { .. } | VectorSource::Absent, _) => VectorShape::Absent,
-        };
-        let metric = match index.metric {
-            Metric::Cosine => "cosine",
-            Metric::Dot => "dot product",
-            Metric::L2 => "squared L2 distance",
-        };
+        let vectors = index.vectors.iter().enumerate();
+        let vectors = vectors.map(|(number, field)| {
+            let model = models.get(number).copied().flatten();
+            VectorShape::of(field, model, &index.plan.columns)
+        });
         let text_names = index.text.iter().map(|field| &field.name);
         let field_names = index.fields.iter().map(|field| &field.name);
         IndexShape {
@@ -170,8 +161,7 @@ impl IndexShape {
             key: index.key.iter().map(|place| column(*place)).collect(),
             text: text.collect(),
             fields: fields.collect(),
-            vectors,
-            metric: metric.to_owned(),
+            vectors: vectors.collect(),
             order: text_names.chain(field_names).cloned().collect(),
         }
     }
@@ -181,7 +171,6 @@ impl IndexShape {
         reasons.reindex("the index's key", &self.key.join(", "), &now.key.join(", "));
         reasons.each("text field", &self.text, &now.text);
         reasons.each("filter field", &self.fields, &now.fields);
-        reasons.reindex("the metric", &self.metric, &now.metric);
         if !self.order.is_empty()
             && self.text.len() == now.text.len()
             && self.fields.len() == now.fields.len()
@@ -189,27 +178,72 @@ impl IndexShape {
             let (before, after) = (self.order.join(", "), now.order.join(", "));
             reasons.reindex("the order of fields", &before, &after);
         }
-        match (&self.vectors, &now.vectors) {
-            (before, now) if before == now => {}
-            (VectorShape::Absent, VectorShape::Embedded { .. }) => {
-                reasons.reindex.push("there are vectors now".into());
+        for field in &now.vectors {
+            match self.vectors.iter().find(|before| before.name == field.name) {
+                None => reasons
+                    .reindex
+                    .push(format!("the vectors {} are new", field.name)),
+                Some(before) => before.compare(field, reasons),
             }
-            (_, VectorShape::Absent) => reasons.reindex.push("there are no vectors any more".into()),
-            (before, now) => reasons.rebuild("where vectors come from", &before.to_text(), &now.to_text()),
+        }
+        let of = |fields: &[VectorShape]| fields.iter().map(|field| field.name.clone()).collect::<Vec<_>>();
+        let (before, after) = (of(&self.vectors), of(&now.vectors));
+        for gone in before.iter().filter(|name| !after.contains(name)) {
+            reasons.reindex.push(format!("the vectors {gone} are gone"));
+        }
+        if before.len() == after.len() {
+            reasons.reindex("the order of vectors", &before.join(", "), &after.join(", "));
         }
     }
 }
 
 impl VectorShape {
+    fn of(field: &VectorField, model: Option<Model<'_>>, columns: &[String]) -> VectorShape {
+        let source = match &field.source {
+            VectorSource::Embed { template, .. } => VectorSourceShape::Embedded {
+                model: model.map_or_else(String::new, |(name, _)| name.to_owned()),
+                dimensions: model.map_or(0, |(_, dimensions)| dimensions),
+                template: template.to_text(columns),
+            },
+            VectorSource::Column { column, dimensions } => VectorSourceShape::Column {
+                name: columns.get(*column).cloned().unwrap_or_default(),
+                dimensions: *dimensions,
+            },
+        };
+        let metric = match field.metric {
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot product",
+            Metric::L2 => "squared L2 distance",
+        };
+        VectorShape {
+            name: field.name.clone(),
+            metric: metric.to_owned(),
+            source,
+        }
+    }
+
+    fn compare(&self, now: &VectorShape, reasons: &mut Reasons) {
+        let of = match &*self.name {
+            VectorField::DEFAULT => String::new(),
+            name => format!(" of {name}"),
+        };
+        reasons.reindex(&format!("the metric{of}"), &self.metric, &now.metric);
+        let (before, after) = (self.source.to_text(), now.source.to_text());
+        reasons.rebuild(&format!("where vectors{of} come from"), &before, &after);
+    }
+}
+
+impl VectorSourceShape {
     fn to_text(&self) -> String {
         match self {
-            VectorShape::Absent => "nowhere".into(),
-            VectorShape::Embedded {
+            VectorSourceShape::Embedded {
                 model,
                 dimensions,
                 template,
             } => format!("{template:?} by model {model}, {dimensions} dimensions"),
-            VectorShape::Column { name, dimensions } => format!("column {name}, {dimensions} dimensions"),
+            VectorSourceShape::Column { name, dimensions } => {
+                format!("column {name}, {dimensions} dimensions")
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{Failure, search};
 use crate::change::{PartitionId, TableId, write_json_object};
 use crate::definition::{Definition, FileSettings, Framing, SourceSettings};
 use crate::intake::DeadLetters;
-use crate::node::open_embedder;
+use crate::node::open_embedders;
 use crate::query::SearchRequest;
 use crate::replay::Replay;
 use crate::source::OwnedMessage;
@@ -76,8 +76,8 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
             .map_err(|cause| format!("cannot write dead letters to {}: {cause}", path.display()))?,
         None => DeadLetters::discard(),
     };
-    let embedder = open_embedder(&definition)?;
-    let mut replay = Replay::new(definition.clone(), embedder, dead_letters);
+    let embedders = open_embedders(&definition)?;
+    let mut replay = Replay::new(definition.clone(), embedders, dead_letters);
     let mut reading = Reading {
         tick_messages: arguments.tick_messages,
         in_tick: 0,

@@ -30,6 +30,9 @@ pub struct SearchArgs {
     /// Which legs to ask
     #[arg(long, value_parser = ["hybrid", "keyword", "vector"], default_value = "hybrid")]
     pub mode: String,
+    /// Which vectors to search, by their name in [index.vectors]
+    #[arg(long, value_name = "NAME")]
+    pub using: Option<String>,
     /// How many hits to print
     #[arg(long, value_name = "N", default_value_t = 10)]
     pub limit: usize,
@@ -65,6 +68,8 @@ struct Search<'a> {
     mode: &'a str,
     limit: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
+    using: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     filter: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     accuracy: Option<f32>,
@@ -84,6 +89,7 @@ pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
         mode: &args.mode,
         limit: args.limit,
         filter: args.filter.as_deref(),
+        using: args.using.as_deref(),
         accuracy: args.accuracy,
         exact: args.exact,
     };

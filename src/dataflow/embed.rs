@@ -15,12 +15,12 @@ use timely::dataflow::Stream;
 use timely::dataflow::channels::pact::Exchange;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
+use timely::dataflow::operators::vec::Filter;
 
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
 use super::publish::Publisher;
 use crate::change::{DatumRef, TextHash, Tick, Vector};
-use crate::definition::VectorSource;
 use crate::index::Document;
 
 /// What is known of a document's vector at a tick.
@@ -33,42 +33,55 @@ pub enum Embedding {
     Known(Vector),
 }
 
-/// Documents with what is known of their vectors. The index shares them with the arrangement here.
-pub type Embedded<'scope> = VecCollection<'scope, Tick, (Arc<Document>, Embedding), isize>;
+/// What is searchable: the rows of the view, each with its key.
+pub type Documents<'scope> = VecCollection<'scope, Tick, Arc<Document>, isize>;
 
-/// Documents whose vectors come ready-made in a column, or that have none.
-pub fn ready_made<'scope>(documents: Rows<'scope>, source: &VectorSource) -> Embedded<'scope> {
-    let column = match source {
-        VectorSource::Column { column, .. } => Some(*column),
-        VectorSource::Embed { .. } | VectorSource::Absent => None,
-    };
-    documents.map(move |(key, row)| {
-        let embedding = match column.and_then(|column| row.value(column)) {
+/// What is known of one vector of a document: the number of the vector field, and what there is.
+pub type OfField = (u16, Embedding);
+
+/// Documents, each once with each of their vectors. The index shares them with the arrangements here.
+pub type Embedded<'scope> = VecCollection<'scope, Tick, (Arc<Document>, OfField), isize>;
+
+/// The rows of the view as documents, each made once for all who hold it.
+pub fn documents(rows: Rows<'_>) -> Documents<'_> {
+    rows.map(|(key, row)| Arc::new(Document { key, row }))
+}
+
+/// Documents of an index that has no vector fields.
+pub fn without_vectors<'scope>(documents: Documents<'scope>) -> Embedded<'scope> {
+    documents.map(|document| (document, (0, Embedding::Absent)))
+}
+
+/// Documents with the vectors that they have ready-made in a column.
+pub fn ready_made<'scope>(documents: Documents<'scope>, field: u16, column: usize) -> Embedded<'scope> {
+    documents.map(move |document| {
+        let embedding = match document.row.value(column) {
             Some(DatumRef::Vector(vector)) => Embedding::Known(vector.clone()),
             _ => Embedding::Absent,
         };
-        (Arc::new(Document { key, row }), embedding)
+        (document, (field, embedding))
     })
 }
 
 /// Documents joined with the vectors of their texts.
 ///
-/// `answers` are what the embedder's threads have computed for the lane; they may come to any worker.
+/// `answers` are what the embedders' threads have computed for all lanes; they may come to any worker.
 pub fn embed<'scope>(
-    documents: Rows<'scope>,
+    documents: Documents<'scope>,
+    field: u16,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> Embedded<'scope> {
     let hashing = lane.borrow().texts().clone();
-    let hashed = documents.map(move |(key, row)| (hashing.hash(&row), Arc::new(Document { key, row })));
+    let hashed = documents.map(move |document| (hashing.hash(&document.row), document));
     let nothing_to_embed = hashed
         .clone()
         .filter(|(hash, _)| hash.is_none())
         .map(|(_, document)| (document, Embedding::Absent));
     let documents = hashed.flat_map(|(hash, document)| hash.map(|hash| (hash, document)));
 
-    let vectors = vectors(documents.clone(), answers, lane, publisher).arrange_by_key();
+    let vectors = vectors(documents.clone(), field, answers, lane, publisher).arrange_by_key();
     let known = documents
         .clone()
         .arrange_by_key()
@@ -79,17 +92,21 @@ pub fn embed<'scope>(
     let pending = |(document, _)| (document, Embedding::Pending);
     let all = documents.map(|(_, document)| (document, Embedding::Pending));
     let left_over = all.concat(known.clone().map(pending).negate());
-    nothing_to_embed.concat(known).concat(left_over)
+    let embedded = nothing_to_embed.concat(known).concat(left_over);
+    embedded.map(move |(document, embedding)| (document, (field, embedding)))
 }
 
 /// The collection of vectors: of each text that a document needs and the lane has.
 fn vectors<'scope>(
     documents: VecCollection<'scope, Tick, (TextHash, Arc<Document>), isize>,
+    field: u16,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
     let worker = documents.inner.scope().index();
+    let mine = lane.borrow().texts().lane();
+    let answers = answers.filter(move |answer| answer.hash.lane() == mine);
     let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, Arc<Document>), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
     documents
@@ -130,7 +147,7 @@ fn vectors<'scope>(
                         });
                         publisher.count(tick, |counts| counts.texts += counted);
                     }
-                    publisher.note_backlog(worker, lane.backlog());
+                    publisher.note_backlog((worker, field), lane.backlog());
                 }
             },
         )

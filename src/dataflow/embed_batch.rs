@@ -80,11 +80,13 @@ impl Work {
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         match self.vectors(&texts) {
             Ok(vectors) => {
-                answers.extend(batch.iter().zip(vectors).map(|(request, vector)| Answer {
-                    hash: request.hash,
-                    vector: checked(&*self.embedder, vector)
-                        .map_err(|reason| self.refused.tell(request, &reason))
-                        .ok(),
+                answers.extend(batch.iter().zip(vectors).map(|(request, vector)| {
+                    Answer {
+                        hash: request.hash,
+                        vector: checked(&*self.embedder, vector)
+                            .map_err(|reason| self.refused.tell(request, &reason))
+                            .ok(),
+                    }
                 }));
                 Ok(())
             }
@@ -118,7 +120,11 @@ impl Work {
         let began = Instant::now();
         let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed(texts)));
         let is_done = matches!(embedded, Ok(Ok(_)));
-        let tokens = if is_done { texts.iter().map(|text| tokens(text)).sum() } else { 0 };
+        let tokens = if is_done {
+            texts.iter().map(|text| tokens(text)).sum()
+        } else {
+            0
+        };
         self.meter.add(began.elapsed(), tokens);
         let vectors = embedded.unwrap_or_else(|_| Err(broken("the embedder panicked".to_owned())))?;
         if vectors.len() != texts.len() {

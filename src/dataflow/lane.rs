@@ -56,11 +56,17 @@ pub enum Beside {
     Nothing,
 }
 
+/// What the vector leg shows of a vector field: documents that it lacks come first.
+pub struct Shown {
+    pub published: Arc<Published>,
+    pub field: u16,
+}
+
 /// The state of the lane.
 pub struct Lane {
     work: Work,
     beside: Beside,
-    published: Arc<Published>,
+    shown: Shown,
     /// Needed texts whose vectors are there, or failed.
     answered: FxHashMap<TextHash, Answered>,
     /// How many documents have each text that has been asked for.
@@ -82,13 +88,7 @@ struct Answered {
 }
 
 impl Lane {
-    /// `published` says which documents the vector leg shows: those that it lacks come first.
-    pub fn new(
-        embedder: Arc<dyn Embedder>,
-        texts: Texts,
-        beside: Beside,
-        published: Arc<Published>,
-    ) -> Lane {
+    pub fn new(embedder: Arc<dyn Embedder>, texts: Texts, beside: Beside, shown: Shown) -> Lane {
         let meter = match &beside {
             Beside::Threads(backlog) => backlog.meter(),
             Beside::Nothing => Arc::<Meter>::default(),
@@ -101,7 +101,7 @@ impl Lane {
                 meter,
             },
             beside,
-            published,
+            shown,
             answered: FxHashMap::default(),
             awaited: FxHashMap::default(),
             cache: Recent::new(0),
@@ -171,10 +171,10 @@ impl Lane {
             }
             self.answer(answer, emit, &mut counted);
         }
-        let published = self.published.snapshot();
+        let snapshot = self.shown.published.snapshot();
         let mut new = Vec::new();
         for (hash, need) in arrivals.texts {
-            new.extend(self.change_need(hash, &need, &published, emit, &mut counted));
+            new.extend(self.change_need(hash, &need, &snapshot, emit, &mut counted));
         }
         // The order of a hash map depends on nothing that a replay repeats.
         new.sort_by_key(|(request, _)| request.hash);
@@ -199,7 +199,7 @@ impl Lane {
         &mut self,
         hash: TextHash,
         need: &Need,
-        published: &Snapshot,
+        snapshot: &Snapshot,
         emit: &mut impl FnMut(TextHash, Embedding, isize),
         counted: &mut TextCounters,
     ) -> Option<(Request, Urgency)> {
@@ -229,7 +229,7 @@ impl Lane {
                 if !is_needed {
                     backlog.withdraw(hash);
                 } else if others > 0
-                    && let Some((request, urgency)) = request(hash, need, published)
+                    && let Some((request, urgency)) = self.request(hash, need, snapshot)
                 {
                     // This document may be in a greater hurry than those before.
                     backlog.want(request, urgency);
@@ -249,7 +249,18 @@ impl Lane {
             return None;
         }
         self.awaited.insert(hash, documents);
-        request(hash, need, published)
+        self.request(hash, need, snapshot)
+    }
+
+    /// The request for a text that documents came with, or `None` if they only went.
+    fn request(&self, hash: TextHash, need: &Need, snapshot: &Snapshot) -> Option<(Request, Urgency)> {
+        let row = need.arrived.last()?.row.clone();
+        let is_shown = |document: &Arc<Document>| snapshot.shows(self.shown.field, &document.key.text());
+        let urgency = match need.arrived.iter().all(is_shown) {
+            true => Urgency::Update,
+            false => Urgency::First,
+        };
+        Some((Request { hash, row }, urgency))
     }
 
     fn answer(
@@ -324,17 +335,6 @@ impl Lane {
             }
         }
     }
-}
-
-/// The request for a text that documents came with, or `None` if they only went.
-fn request(hash: TextHash, need: &Need, published: &Snapshot) -> Option<(Request, Urgency)> {
-    let row = need.arrived.last()?.row.clone();
-    let is_shown = |document: &Arc<Document>| published.shows_vector_of(&document.key.text());
-    let urgency = match need.arrived.iter().all(is_shown) {
-        true => Urgency::Update,
-        false => Urgency::First,
-    };
-    Some((Request { hash, row }, urgency))
 }
 
 fn bytes(known: &TextVector) -> usize {

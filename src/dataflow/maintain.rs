@@ -13,13 +13,13 @@ use timely::dataflow::operators::generic::Operator;
 use timely::dataflow::operators::{Capability, Probe};
 
 use super::collapse::key_hash;
-use super::embed::{Embedded, Embedding};
+use super::embed::{Embedded, Embedding, OfField};
 use super::publish::Publisher;
 use crate::change::{Key, Tick};
-use crate::index::shard::{DocumentVector, Update};
-use crate::index::{Document, Shard};
+use crate::index::shard::Update;
+use crate::index::{Document, DocumentVector, Shard};
 
-type DocumentUpdate = ((Arc<Document>, Embedding), isize);
+type DocumentUpdate = ((Arc<Document>, OfField), isize);
 
 /// Keeps the shard of this worker up to date with the documents whose keys it owns.
 ///
@@ -32,7 +32,7 @@ pub fn maintain<'scope>(
 ) {
     let worker = documents.inner.scope().index();
     let by_owner =
-        Exchange::new(|update: &((Arc<Document>, Embedding), Tick, isize)| key_hash(&update.0.0.key));
+        Exchange::new(|update: &((Arc<Document>, OfField), Tick, isize)| key_hash(&update.0.0.key));
     documents
         .inner
         .unary_frontier::<CapacityContainerBuilder<Vec<()>>, _, _, _>(
@@ -70,7 +70,8 @@ pub fn maintain<'scope>(
         .probe_with(probe);
 }
 
-/// Consolidates a tick's differences: for each key, in key order, the document that there is now, or none.
+/// Consolidates a tick's differences: for each key, in key order, the document that there is now with what has changed
+/// of its vectors, or none.
 ///
 /// Keys of two types can have one text, `1` and `"1"`: that is one document, and what is there counts.
 fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
@@ -78,7 +79,7 @@ fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
     let mut by_key: Vec<Update> = Vec::with_capacity(updates.len());
     let mut places: FxHashMap<String, usize> = FxHashMap::default();
     let mut last: Option<(Key, usize)> = None;
-    for ((document, embedding), diff) in updates {
+    for ((document, (field, embedding)), diff) in updates {
         let key = &document.key;
         // Consolidated updates are sorted by key, so those of one key are neighbours.
         let place = match &last {
@@ -90,7 +91,12 @@ fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
         };
         last = Some((key.clone(), place));
         if diff > 0 {
-            by_key[place] = Update::Put(document, embedding.into());
+            match &mut by_key[place] {
+                Update::Put(same, vectors) if same.key == document.key => {
+                    vectors.push((field, embedding.into()))
+                }
+                other => *other = Update::Put(document, vec![(field, embedding.into())]),
+            }
         }
     }
     by_key

@@ -27,8 +27,8 @@ use timely::worker::Worker;
 
 use collapse::{Rows, collapse};
 use cut::Share;
-use embed::{embed, ready_made};
-use lane::{Answer, Beside, Lane, Refused, SharedLane, Texts};
+use embed::{documents, embed, ready_made, without_vectors};
+use lane::{Answer, Beside, Lane, Refused, SharedLane, Shown, Texts};
 use latest::{Keep, Latest, SharedLatest, restoring};
 use maintain::maintain;
 use publish::{Publisher, Reading};
@@ -36,8 +36,8 @@ use view::view;
 
 use crate::change::{Change, Key, Row, TextHash, Tick};
 use crate::checkpoint::{TableCut, TextVector};
-use crate::definition::{Definition, Format, Index, VectorSource};
-use crate::embed::Embedder;
+use crate::definition::{Definition, Format, Index, VectorField, VectorSource};
+use crate::embed::{Embedder, dimensions};
 use crate::index::Shard;
 use crate::index::shard::ShardSettings;
 use crate::index::stored::{self, StoredShard};
@@ -47,18 +47,24 @@ use crate::storage::{PartReader, Storage};
 /// What the flow of one worker is built from.
 pub struct Parts {
     pub definition: Arc<Definition>,
-    /// Where the index embeds texts.
-    pub embedder: Option<Arc<dyn Embedder>>,
-    /// Where texts go that a tick does not embed itself.
-    pub beside: Beside,
-    /// Told of texts that will never be embedded.
-    pub refused: Refused,
+    /// By vector field of the index; `None` where vectors are ready-made.
+    pub embedding: Vec<Option<Embed>>,
     pub shard: ShardSettings,
     pub publisher: Arc<Publisher>,
     /// What the run before has left; `None` where nothing is to be kept.
     pub resume: Option<Arc<Resume>>,
     /// Makes the rows of the first tables readable from outside, one for each entry.
     pub watched: Vec<Watched>,
+}
+
+/// How a vector field's texts are embedded.
+#[derive(Clone)]
+pub struct Embed {
+    pub embedder: Arc<dyn Embedder>,
+    /// Where texts go that a tick does not embed itself.
+    pub beside: Beside,
+    /// Told of texts that will never be embedded.
+    pub refused: Refused,
 }
 
 /// The rows of a table as they stand: what [`Parts::watched`] fills.
@@ -95,7 +101,7 @@ pub struct Job {
     answers: InputHandle<Tick, timely::container::CapacityContainerBuilder<Vec<Answer>>>,
     probe: ProbeHandle<Tick>,
     states: Vec<SharedLatest>,
-    lane: Option<SharedLane>,
+    lanes: Vec<Option<SharedLane>>,
     shard: Option<Rc<RefCell<Shard>>>,
     number: usize,
     publisher: Arc<Publisher>,
@@ -121,9 +127,9 @@ impl Job {
             })
         });
         let states: Vec<_> = states.collect();
-        let lane = open_lane(&parts, worker.peers());
+        let lanes = open_lanes(&parts, worker.peers());
         if let Some(resume) = &resume {
-            note_changes(&states, lane.as_ref(), resume, (number, worker.peers()));
+            note_changes(&states, &lanes, resume, (number, worker.peers()));
         }
         let mut tables: Vec<_> = states.iter().map(|_| InputHandle::new()).collect();
         let mut answers = InputHandle::new();
@@ -131,7 +137,7 @@ impl Job {
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = tables.iter_mut().map(|table| scope.input_from(table)).collect();
             let answers = scope.input_from(&mut answers);
-            let state = (states.clone(), lane.clone(), shard.clone());
+            let state = (states.clone(), lanes.clone(), shard.clone());
             flow(changes, answers, parts, state, &probe);
         });
         let mut job = Job {
@@ -140,7 +146,7 @@ impl Job {
             answers,
             probe,
             states,
-            lane,
+            lanes,
             shard,
             number,
             publisher,
@@ -175,10 +181,11 @@ impl Job {
         Share {
             tables: self.states.iter().map(|state| state.borrow_mut().cut()).collect(),
             texts: self
-                .lane
-                .as_ref()
-                .map(|lane| lane.borrow_mut().cut())
-                .unwrap_or_default(),
+                .lanes
+                .iter()
+                .flatten()
+                .flat_map(|lane| lane.borrow_mut().cut())
+                .collect(),
         }
     }
 
@@ -262,7 +269,11 @@ fn flow<'scope>(
     changes: Vec<Stream<'scope, Tick, Vec<Change>>>,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     parts: Parts,
-    (states, lane, shard): (Vec<SharedLatest>, Option<SharedLane>, Option<Rc<RefCell<Shard>>>),
+    (states, lanes, shard): (
+        Vec<SharedLatest>,
+        Vec<Option<SharedLane>>,
+        Option<Rc<RefCell<Shard>>>,
+    ),
     probe: &ProbeHandle<Tick>,
 ) {
     let publisher = &parts.publisher;
@@ -277,46 +288,71 @@ fn flow<'scope>(
     let (Some(index), Some(shard)) = (&parts.definition.index, shard) else {
         return;
     };
-    let documents = view(&rows, &index.plan);
-    let embedded = match lane {
-        Some(lane) => embed(documents, answers, lane, publisher.clone()),
-        None => ready_made(documents, &index.vectors),
-    };
+    let documents = documents(view(&rows, &index.plan));
+    let fields = (0..).zip(index.vectors.iter().zip(lanes));
+    let vectors = fields.map(|(number, (field, lane))| match (&field.source, lane) {
+        (VectorSource::Embed { .. }, Some(lane)) => embed(
+            documents.clone(),
+            number,
+            answers.clone(),
+            lane,
+            publisher.clone(),
+        ),
+        (VectorSource::Column { column, .. }, _) => ready_made(documents.clone(), number, *column),
+        (VectorSource::Embed { .. }, None) => unreachable!("a field that embeds has an embedder"),
+    });
+    let embedded = vectors
+        .reduce(|all, of_field| all.concat(of_field))
+        .unwrap_or_else(|| without_vectors(documents.clone()));
     maintain(embedded, shard, publisher.clone(), probe);
 }
 
 /// The worker's shard as it was stored, or an empty one.
 fn open_shard(number: usize, index: &Index, parts: &Parts) -> Shard {
-    let dimensions = dimensions(index, parts.embedder.as_deref());
+    let embedders: Vec<_> = parts
+        .embedding
+        .iter()
+        .map(|embed| Some(embed.as_ref()?.embedder.clone()))
+        .collect();
+    let dimensions = dimensions(index, &embedders);
     let stored = parts.resume.as_ref().and_then(|resume| {
         let shard = resume.shards.get(number)?;
         let parts_read = PartReader::new(&*resume.storage);
-        stored::open(index, dimensions, &parts.shard, shard, &parts_read)
+        stored::open(index, &dimensions, &parts.shard, shard, &parts_read)
             .inspect_err(|error| tracing::warn!(%error, "the stored index is made anew of its rows"))
             .ok()
     });
-    stored.unwrap_or_else(|| Shard::new(index, dimensions, &parts.shard))
+    stored.unwrap_or_else(|| Shard::new(index, &dimensions, &parts.shard))
 }
 
-/// The lane of an index that embeds texts.
-fn open_lane(parts: &Parts, workers: usize) -> Option<SharedLane> {
-    let index = parts.definition.index.as_ref()?;
-    match (&index.vectors, &parts.embedder) {
-        (VectorSource::Embed { template, embedder: settings }, Some(embedder)) => {
-            let texts = Texts::new(template.clone(), &**embedder);
-            let published = parts.publisher.published().clone();
-            let lane = Lane::new(embedder.clone(), texts, parts.beside.clone(), published);
-            let lane = lane.telling(parts.refused.clone());
-            Some(lane.caching(settings.lane.cache_bytes / workers).shared())
-        }
-        _ => None,
-    }
+/// The lanes of the vector fields that embed texts, by field.
+fn open_lanes(parts: &Parts, workers: usize) -> Vec<Option<SharedLane>> {
+    let fields = parts.definition.index.iter().flat_map(|index| &index.vectors);
+    let lane = |(number, (field, embed)): (u16, (&VectorField, &Option<Embed>))| {
+        let embed = embed.as_ref()?;
+        let VectorSource::Embed {
+            embedder: settings, ..
+        } = &field.source
+        else {
+            return None;
+        };
+        let texts = Texts::new(field, &*embed.embedder)?;
+        let shown = Shown {
+            published: parts.publisher.published().clone(),
+            field: number,
+        };
+        let lane = Lane::new(embed.embedder.clone(), texts, embed.beside.clone(), shown)
+            .telling(embed.refused.clone())
+            .caching(settings.lane.cache_bytes / workers);
+        Some(lane.shared())
+    };
+    (0..).zip(fields.zip(&parts.embedding)).map(lane).collect()
 }
 
 /// Gives the worker its share of what was stored, and has it note what changes from now on.
 fn note_changes(
     states: &[SharedLatest],
-    lane: Option<&SharedLane>,
+    lanes: &[Option<SharedLane>],
     resume: &Resume,
     (number, workers): (usize, usize),
 ) {
@@ -324,26 +360,19 @@ fn note_changes(
         let truncated = lock(&resume.tables).get(number).and_then(|table| table.truncated);
         state.borrow_mut().note_changes(truncated);
     }
-    if let Some(lane) = lane {
-        let is_mine = |hash: &TextHash| hash.0 as u64 % workers as u64 == number as u64;
-        let mine: Vec<_> = lock(&resume.texts)
-            .extract_if(.., |hash, _| is_mine(hash))
-            .collect();
-        lane.borrow_mut().restore(mine);
+    let is_here = |hash: &TextHash| hash.0 as u64 % workers as u64 == number as u64;
+    for lane in lanes.iter().flatten() {
+        let mut lane = lane.borrow_mut();
+        let of_lane = lane.texts().lane();
+        let is_mine = |hash: &TextHash, _: &mut TextVector| hash.lane() == of_lane && is_here(hash);
+        let mine: Vec<_> = lock(&resume.texts).extract_if(.., is_mine).collect();
+        lane.restore(mine);
     }
 }
 
 /// What is behind it is whole even after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn dimensions(index: &Index, embedder: Option<&dyn Embedder>) -> Option<usize> {
-    match &index.vectors {
-        VectorSource::Embed { .. } => embedder.map(|embedder| embedder.dimensions()),
-        VectorSource::Column { dimensions, .. } => Some(*dimensions),
-        VectorSource::Absent => None,
-    }
 }
 
 /// Keeps a table's rows readable from outside the dataflow.

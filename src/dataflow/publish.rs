@@ -51,8 +51,8 @@ struct Ledger {
     texts: TextCounters,
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
-    /// Texts that wait for the embedder, by worker.
-    backlogs: BTreeMap<usize, usize>,
+    /// Texts that wait for an embedder, by worker and vector field.
+    backlogs: BTreeMap<(usize, u16), usize>,
     /// Readings that the keyword leg shows and the vector leg may not yet.
     awaited: VecDeque<(Tick, Reading)>,
 }
@@ -142,9 +142,9 @@ impl Publisher {
         }
     }
 
-    /// Notes how many texts of a worker's documents wait for the embedder.
-    pub fn note_backlog(&self, worker: usize, texts: usize) {
-        self.ledger().backlogs.insert(worker, texts);
+    /// Notes how many texts of a lane, by worker and vector field, wait for the embedder.
+    pub fn note_backlog(&self, lane: (usize, u16), texts: usize) {
+        self.ledger().backlogs.insert(lane, texts);
     }
 
     /// Publishes everything up to `tick`, which all workers have let go of.
@@ -175,7 +175,8 @@ impl Publisher {
         let vectors_since = snapshot
             .shards
             .iter()
-            .filter_map(|shard| shard.pending_since)
+            .flat_map(|shard| &shard.legs)
+            .filter_map(|leg| leg.pending_since)
             .min();
         self.metrics.set_embed_texts(ledger.backlogs.values().sum());
         self.metrics.set_documents(snapshot.documents());

@@ -62,8 +62,8 @@ impl Embedding {
     fn columns<'a>(&self, fields: Fields<'a>) -> Result<Fields<'a>, String> {
         let vector = self
             .target
-            .vector
-            .as_ref()
+            .vectors
+            .first()
             .map_or("vector", |vector| &vector.name)
             .to_owned();
         if fields.present("vector").is_some() && fields.present("vector_b64").is_some() {

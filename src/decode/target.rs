@@ -13,7 +13,7 @@ pub(super) struct Target {
     pub key: Vec<String>,
     select: Vec<String>,
     types: BTreeMap<String, ColumnType>,
-    pub vector: Option<VectorColumn>,
+    pub vectors: Vec<VectorColumn>,
     pub needed: Needed,
 }
 
@@ -23,7 +23,7 @@ impl Target {
             key: table.key.clone(),
             select: table.select.clone(),
             types: table.columns.clone(),
-            vector: table.vector.clone(),
+            vectors: table.vectors.clone(),
             needed: Needed::new(table),
         }
     }
@@ -79,8 +79,8 @@ impl Target {
     /// Names the column, and what would be right.
     pub fn read(&self, column: &str, json: &str, kind: &Kind, wire: Wire) -> Result<Datum, String> {
         let cell = Cell::read(json).map_err(|error| format!("column `{column}`: {error}"))?;
-        match &self.vector {
-            Some(vector) if vector.name == column && !value::is_unavailable(&cell, wire) => {
+        match self.vectors.iter().find(|vector| vector.name == column) {
+            Some(vector) if !value::is_unavailable(&cell, wire) => {
                 vector::read(&cell, vector).map_err(|why| format!("vector `{column}` {why}"))
             }
             _ => Ok(value::read(cell, kind, wire)),

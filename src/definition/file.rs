@@ -145,7 +145,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         Some(read) => {
             let read = read?;
             let table = tables.get_mut(usize::from(read.table.0))?;
-            table.vector = read.vector;
+            table.vectors = read.vectors;
             table.needs = read.index.needs();
             Some(read.index)
         }

@@ -101,8 +101,8 @@ pub struct Table {
     pub columns: BTreeMap<String, ColumnType>,
     /// Where TiCDC's claim-check files lie.
     pub claim_check: Option<PathBuf>,
-    /// The column that the index takes ready-made vectors from: decoded as a vector and checked.
-    pub vector: Option<VectorColumn>,
+    /// The columns that the index takes ready-made vectors from: decoded as vectors and checked.
+    pub vectors: Vec<VectorColumn>,
     /// What the index needs of the rows; nothing where it is made of another table.
     pub needs: Vec<Need>,
 }
@@ -256,9 +256,8 @@ pub struct Index {
     pub key: Vec<usize>,
     pub text: Vec<TextField>,
     pub fields: Vec<Field>,
-    pub vectors: VectorSource,
-    pub metric: Metric,
-    pub tuning: Tuning,
+    /// What the vector leg searches: the first is the one that a query asks which names none. None: keyword search only.
+    pub vectors: Vec<VectorField>,
     /// How the legs are fused where a query does not say.
     pub fusion: Fusion,
 }
@@ -296,6 +295,20 @@ pub enum FieldKind {
     Bool,
 }
 
+/// One vector of each document, searched by itself.
+#[derive(Clone, Debug)]
+pub struct VectorField {
+    pub name: String,
+    pub source: VectorSource,
+    pub metric: Metric,
+    pub tuning: Tuning,
+}
+
+impl VectorField {
+    /// The name of what `[index]` says itself, with `embed` or `vector`.
+    pub const DEFAULT: &str = "default";
+}
+
 /// Where a document's vector comes from.
 #[derive(Clone, Debug)]
 pub enum VectorSource {
@@ -306,8 +319,6 @@ pub enum VectorSource {
     },
     /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
     Column { column: usize, dimensions: usize },
-    /// Keyword search only.
-    Absent,
 }
 
 /// The embedder, as the dataflow file names it.

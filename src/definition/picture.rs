@@ -5,7 +5,8 @@
 use super::plan::Node;
 use super::{
     Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index, KafkaSettings,
-    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorSource,
+    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorField,
+    VectorSource,
 };
 use crate::change::TableId;
 
@@ -134,13 +135,15 @@ impl Picture {
 
     fn index(&mut self, name: &str, index: &Index) {
         self.node(&index.plan.root, &index.plan.columns);
-        if let VectorSource::Embed { template, embedder } = &index.vectors {
-            let model = match embedder.model {
-                Model::Default => "the model in the binary".to_owned(),
-                Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
-            };
-            let text = template.to_text(&index.plan.columns);
-            self.step("embed", &format!("{text:?} by {model}"));
+        for field in &index.vectors {
+            if let VectorSource::Embed { template, embedder } = &field.source {
+                let model = match embedder.model {
+                    Model::Default => "the model in the binary".to_owned(),
+                    Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
+                };
+                let text = template.to_text(&index.plan.columns);
+                self.step("embed", &format!("{text:?} by {model}{}", named(field)));
+            }
         }
         if !index.text.is_empty() {
             let fields = index.text.iter().map(|field| {
@@ -152,27 +155,8 @@ impl Picture {
             });
             self.leg("keyword", &fields.collect::<Vec<_>>().join(", "));
         }
-        let metric = match index.metric {
-            Metric::Cosine => "cosine",
-            Metric::Dot => "dot product",
-            Metric::L2 => "squared L2 distance",
-        };
-        let tuning = tuning(&index.tuning);
-        match &index.vectors {
-            VectorSource::Embed { .. } => self.leg("vector", &format!("{metric}{tuning}")),
-            VectorSource::Column { column, dimensions } => {
-                let column = index
-                    .plan
-                    .columns
-                    .get(*column)
-                    .map(String::as_str)
-                    .unwrap_or_default();
-                self.leg(
-                    "vector",
-                    &format!("{metric}, {dimensions} dimensions, ready-made in {column}{tuning}"),
-                );
-            }
-            VectorSource::Absent => {}
+        for field in &index.vectors {
+            self.vector_field(field, &index.plan.columns);
         }
         if !index.fields.is_empty() {
             let fields = index.fields.iter().map(|field| {
@@ -198,6 +182,23 @@ impl Picture {
         );
     }
 
+    fn vector_field(&mut self, field: &VectorField, columns: &[String]) {
+        let metric = match field.metric {
+            Metric::Cosine => "cosine",
+            Metric::Dot => "dot product",
+            Metric::L2 => "squared L2 distance",
+        };
+        let source = match &field.source {
+            VectorSource::Embed { .. } => String::new(),
+            VectorSource::Column { column, dimensions } => {
+                let column = columns.get(*column).map(String::as_str).unwrap_or_default();
+                format!(", {dimensions} dimensions, ready-made in {column}")
+            }
+        };
+        let tuning = tuning(&field.tuning);
+        self.leg("vector", &format!("{metric}{source}{tuning}{}", named(field)));
+    }
+
     fn node(&mut self, node: &Node, names: &[String]) {
         match node {
             Node::Table(_) => {}
@@ -218,6 +219,14 @@ impl Picture {
                 self.step("project", &columns.collect::<Vec<_>>().join(", "));
             }
         }
+    }
+}
+
+/// The name of a vector field that has one.
+fn named(field: &VectorField) -> String {
+    match &*field.name {
+        VectorField::DEFAULT => String::new(),
+        name => format!(", named {name}"),
     }
 }
 
@@ -254,7 +263,7 @@ fn tuning(tuning: &Tuning) -> String {
 /// Both legs are needed for it.
 fn fusion(index: &Index) -> String {
     match index.fusion {
-        _ if index.text.is_empty() || matches!(index.vectors, VectorSource::Absent) => String::new(),
+        _ if index.text.is_empty() || index.vectors.is_empty() => String::new(),
         Fusion::Relative { weight } => format!(", legs fused by score, vector {weight}"),
         Fusion::Rrf {
             k,

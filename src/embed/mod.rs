@@ -10,7 +10,7 @@ pub use builtin::BuiltIn;
 pub use hash::HashEmbedder;
 pub use recent::Recent;
 
-use crate::definition::{EmbedderSettings, Model};
+use crate::definition::{EmbedderSettings, Index, Model, VectorSource};
 
 /// Turns texts into vectors.
 ///
@@ -38,6 +38,36 @@ pub trait Embedder: Send + Sync {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
+}
+
+/// The embedder of each vector field of an index, in their order; `None` where vectors are ready-made.
+pub type FieldEmbedders = Vec<Option<Arc<dyn Embedder>>>;
+
+/// The names and dimensions of the embedders of vector fields.
+pub fn models(embedders: &[Option<Arc<dyn Embedder>>]) -> Vec<Option<(&str, usize)>> {
+    let embedders = embedders.iter().map(Option::as_deref);
+    embedders
+        .map(|embedder| Some((embedder?.model(), embedder?.dimensions())))
+        .collect()
+}
+
+/// The dimensions of each vector field of an index.
+///
+/// # Panics
+/// A field that embeds texts has no embedder.
+pub fn dimensions(index: &Index, embedders: &[Option<Arc<dyn Embedder>>]) -> Vec<usize> {
+    let embedder = |field: usize| embedders.get(field).and_then(Option::as_ref);
+    let dimensions = index
+        .vectors
+        .iter()
+        .enumerate()
+        .map(|(number, field)| match &field.source {
+            VectorSource::Column { dimensions, .. } => *dimensions,
+            VectorSource::Embed { .. } => embedder(number)
+                .expect("a field that embeds has an embedder")
+                .dimensions(),
+        });
+    dimensions.collect()
 }
 
 /// Why texts were not embedded.

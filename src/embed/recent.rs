@@ -101,7 +101,10 @@ mod tests {
         }
         assert_eq!(recent.use_again(1), Some(&"some"));
         assert_eq!(recent.trim(), [2]);
-        assert_eq!((recent.take(2), recent.take(3), recent.take(1)), (None, Some("last"), Some("some")));
+        assert_eq!(
+            (recent.take(2), recent.take(3), recent.take(1)),
+            (None, Some("last"), Some("some"))
+        );
         assert_eq!(recent.bytes, 0);
     }
 

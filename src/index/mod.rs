@@ -2,6 +2,7 @@
 
 pub mod documents;
 mod keys;
+pub mod leg;
 pub mod keyword;
 pub mod shard;
 pub mod snapshot;
@@ -11,5 +12,6 @@ pub mod stored;
 pub mod vector;
 
 pub use documents::{Document, Slot};
+pub use leg::{DocumentVector, DocumentVectors};
 pub use shard::Shard;
-pub use snapshot::{Published, Snapshot, VectorStatus};
+pub use snapshot::{LegState, Published, Snapshot, VectorStatus};

@@ -9,10 +9,10 @@ use rustc_hash::FxHashMap;
 
 use super::documents::{Documents, Slot};
 use super::keyword::KeywordError;
-use super::shard::{Changes, DocumentVector, Shard, Update};
-use super::slots::{SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
+use super::leg::{DocumentVector, DocumentVectors, Leg};
+use super::shard::{Changes, Shard, Update};
+use super::slots::{ShownVector, SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
 use super::snapshot::VectorStatus;
-use super::vector::SharedVector;
 use crate::change::Tick;
 
 /// The documents that a stored shard waits for.
@@ -23,50 +23,61 @@ pub struct Recovery {
 struct Expected {
     slot: Slot,
     row: u128,
-    status: VectorStatus,
-    shown: Option<Shown>,
+    /// By vector field.
+    vectors: Vec<ExpectedVector>,
 }
 
-/// The vector that the vector leg showed.
-struct Shown {
-    vector: StoredVector,
-    /// Whether a graph has its row.
+#[derive(Default)]
+struct ExpectedVector {
+    stored: StoredVector,
+    /// Whether a graph has the row of what was shown.
     in_graph: bool,
 }
 
 impl Recovery {
-    /// `graph_rows` are the rows of all graphs, current or not. `None` if the table contradicts them or itself.
-    pub fn new(table: SlotTable, graph_rows: impl Iterator<Item = (Slot, u64)>) -> Option<Recovery> {
-        let mut slots = table.slots;
-        let mut in_graph = vec![false; slots.len()];
-        for (slot, stamp) in graph_rows {
-            let slot = slot.0 as usize;
-            let stored = slots
-                .get(slot)
-                .and_then(|stored| stored.as_ref()?.vector.as_ref());
-            if stored.is_some_and(|vector| vector.stamp == stamp)
-                && std::mem::replace(&mut in_graph[slot], true)
-            {
-                return None;
+    /// `graph_rows` are, by vector field, the rows of its graph, current or not. `None` if the table contradicts them or
+    /// itself.
+    pub fn new(
+        table: SlotTable,
+        graph_rows: impl Iterator<Item = impl Iterator<Item = (Slot, u64)>>,
+    ) -> Option<Recovery> {
+        let mut slots: Vec<Option<Expected>> = Vec::with_capacity(table.slots.len());
+        let mut keys = Vec::with_capacity(table.slots.len());
+        for (slot, stored) in (0..).map(Slot).zip(table.slots) {
+            let Some(StoredDocument { key, row, vectors }) = stored else {
+                slots.push(None);
+                continue;
+            };
+            let vectors = vectors.into_iter().map(|stored| ExpectedVector {
+                stored,
+                in_graph: false,
+            });
+            slots.push(Some(Expected {
+                slot,
+                row,
+                vectors: vectors.collect(),
+            }));
+            keys.push((key, slot));
+        }
+        for (field, rows) in graph_rows.enumerate() {
+            for (slot, stamp) in rows {
+                let expected = slots.get_mut(slot.0 as usize).and_then(Option::as_mut);
+                let vector = expected.and_then(|expected| expected.vectors.get_mut(field));
+                if let Some(vector) = vector
+                    && vector
+                        .stored
+                        .shown
+                        .as_ref()
+                        .is_some_and(|shown| shown.stamp == stamp)
+                    && std::mem::replace(&mut vector.in_graph, true)
+                {
+                    return None;
+                }
             }
         }
         let mut waiting = FxHashMap::default();
-        for (n, (stored, in_graph)) in slots.iter_mut().zip(in_graph).enumerate() {
-            let Some(StoredDocument {
-                key,
-                row,
-                status,
-                vector,
-            }) = stored.take()
-            else {
-                continue;
-            };
-            let expected = Expected {
-                slot: Slot(n as u32),
-                row,
-                status,
-                shown: vector.map(|vector| Shown { vector, in_graph }),
-            };
+        for (key, slot) in keys {
+            let expected = slots.get_mut(slot.0 as usize).and_then(Option::take)?;
             if waiting.insert(key, expected).is_some() {
                 return None;
             }
@@ -87,7 +98,6 @@ impl Shard {
         self.free = free.map(|(slot, _)| slot).collect();
         self.free.reverse();
         self.documents = Documents::with_slots(slots);
-        self.vectors = vec![None; slots];
         self.recovery = Some(recovery);
     }
 
@@ -102,13 +112,13 @@ impl Shard {
         let mut news = Vec::new();
         let mut forgotten = Vec::new();
         for update in updates {
-            let Update::Put(document, vector) = update else {
+            let Update::Put(document, vectors) = update else {
                 // What does not come again is deleted in any case.
                 continue;
             };
             let Some(expected) = waiting.remove(&*document.key.text()) else {
                 self.corrections += 1;
-                news.push(Update::Put(document, vector));
+                news.push(Update::Put(document, vectors));
                 continue;
             };
             let slot = expected.slot;
@@ -118,8 +128,8 @@ impl Shard {
                 forgotten.push(slot);
                 changes.keyword.push((slot, None, Some(document)));
             }
-            let is_same_vector = self.recover_vector(tick, expected, vector, changes);
-            self.corrections += u64::from(!(is_same_row && is_same_vector));
+            let are_same_vectors = self.recover_vectors(tick, slot, expected.vectors, vectors);
+            self.corrections += u64::from(!(is_same_row && are_same_vectors));
         }
         for gone in waiting.into_values() {
             self.corrections += 1;
@@ -132,30 +142,46 @@ impl Shard {
         Ok(news)
     }
 
-    /// Puts a document's vector back. Says whether the document stands with it as it was stored, or has been
-    /// waiting for it.
-    fn recover_vector(
+    /// Puts a document's vectors back. Says whether it stands with all of them as it was stored, or has been waiting.
+    fn recover_vectors(
         &mut self,
         tick: Tick,
-        expected: Expected,
-        vector: DocumentVector,
-        changes: &mut Changes,
+        slot: Slot,
+        mut expected: Vec<ExpectedVector>,
+        vectors: DocumentVectors,
     ) -> bool {
-        let Expected {
-            slot, status, shown, ..
+        let mut are_same = true;
+        for (field, vector) in vectors {
+            let field = usize::from(field);
+            let expected = expected.get_mut(field).map(std::mem::take).unwrap_or_default();
+            if let Some(leg) = self.legs.get_mut(field) {
+                are_same &= leg.recover(tick, slot, expected, vector);
+            }
+        }
+        are_same
+    }
+}
+
+impl Leg {
+    /// Puts a document's vector back. Says whether the document stands with it as it was stored, or has been
+    /// waiting for it.
+    fn recover(&mut self, tick: Tick, slot: Slot, expected: ExpectedVector, vector: DocumentVector) -> bool {
+        let ExpectedVector {
+            stored: StoredVector { status, shown },
+            in_graph,
         } = expected;
         let was_waiting = matches!(status, VectorStatus::Stale | VectorStatus::Pending);
         let is_same = match (&vector, status, shown) {
             (DocumentVector::Known(vector), VectorStatus::Current, Some(shown))
-                if shown.vector.hash == vector_hash(vector) =>
+                if shown.hash == vector_hash(vector) =>
             {
-                self.restore(slot, &shown, vector.clone());
+                self.restore(slot, shown.stamp, vector.clone(), in_graph);
                 self.set_status(slot, status);
                 return true;
             }
-            (DocumentVector::Pending, VectorStatus::Stale, Some(mut shown)) => {
-                if let Some(values) = shown.vector.values.take() {
-                    self.restore(slot, &shown, values.into());
+            (DocumentVector::Pending, VectorStatus::Stale, Some(ShownVector { stamp, values, .. })) => {
+                if let Some(values) = values {
+                    self.restore(slot, stamp, values.into(), in_graph);
                 }
                 true
             }
@@ -166,14 +192,7 @@ impl Shard {
             _ => was_waiting,
         };
         // The rest is an update like any other.
-        self.put_vector(tick, slot, vector, changes);
+        self.put(tick, slot, vector);
         is_same
-    }
-
-    fn restore(&mut self, slot: Slot, shown: &Shown, vector: SharedVector) {
-        if let Some(writer) = &mut self.vector {
-            writer.restore(slot, shown.vector.stamp, &vector, shown.in_graph);
-            self.vectors[slot.0 as usize] = Some(vector);
-        }
     }
 }

@@ -1,33 +1,22 @@
 //! The write side of one shard: a tick's documents go into both legs, and one state comes out.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::documents::{Document, Documents, Slot};
 use super::keyword::{Compaction, KeywordError, KeywordSchema, KeywordWriter};
+use super::leg::{DocumentVectors, Leg};
 use super::recovery::Recovery;
-use super::snapshot::{ShardState, VectorStatus};
-use super::vector::{GraphSettings, SharedVector, VectorSettings, VectorWriter};
+use super::snapshot::ShardState;
+use super::vector::{GraphSettings, VectorSettings, VectorWriter};
 use crate::change::{Key, Tick};
-use crate::definition::Index;
+use crate::definition::{Index, VectorField};
 
 /// What a tick does to one key. A key's text occurs once in a tick.
 #[derive(Clone, Debug)]
 pub enum Update {
-    Put(Arc<Document>, DocumentVector),
+    /// The document as it is now, and what has changed of its vectors; of a new one, all there is to know of them.
+    Put(Arc<Document>, DocumentVectors),
     Remove(Key),
-}
-
-/// What is known of a document's vector.
-#[derive(Clone, Debug)]
-pub enum DocumentVector {
-    /// There is nothing to embed.
-    Absent,
-    /// It is being computed: until then the vector leg keeps the one before.
-    Pending,
-    /// It will never be there.
-    Failed,
-    Known(SharedVector),
 }
 
 /// One shard; lives on its worker.
@@ -36,11 +25,8 @@ pub struct Shard {
     /// Slots of deleted documents. They are given out again from the next tick on.
     pub(super) free: Vec<Slot>,
     pub(super) keyword: KeywordWriter,
-    pub(super) vector: Option<VectorWriter>,
-    /// What the vector leg shows, by slot.
-    pub(super) vectors: Vec<Option<SharedVector>>,
-    pub(super) statuses: imbl::Vector<VectorStatus>,
-    pub(super) pending: Pending,
+    /// By vector field.
+    pub(super) legs: Vec<Leg>,
     /// From the opening of a stored shard until its first tick.
     pub(super) recovery: Option<Recovery>,
     pub(super) corrections: u64,
@@ -64,8 +50,8 @@ impl ShardSettings {
         }
     }
 
-    pub(super) fn vectors(&self, index: &Index, dimensions: usize) -> VectorSettings {
-        let tuning = &index.tuning;
+    pub(super) fn vectors(&self, field: &VectorField, dimensions: usize) -> VectorSettings {
+        let tuning = &field.tuning;
         VectorSettings {
             graphs: !self.repeatable,
             graph: GraphSettings {
@@ -75,34 +61,35 @@ impl ShardSettings {
             builder: tuning.builder,
             effort: tuning.effort,
             reduce: tuning.reduce,
-            ..VectorSettings::new(dimensions, index.metric)
+            ..VectorSettings::new(dimensions, field.metric)
         }
     }
 }
 
 impl Shard {
-    /// `dimensions` is that of the index's vectors, or `None` for an index without them.
-    pub fn new(index: &Index, dimensions: Option<usize>, settings: &ShardSettings) -> Shard {
+    /// `dimensions` are those of the index's vector fields.
+    pub fn new(index: &Index, dimensions: &[usize], settings: &ShardSettings) -> Shard {
         let keyword = KeywordWriter::new(
             KeywordSchema::new(index),
             settings.compaction(),
             settings.wake.clone(),
         );
-        let vector =
-            dimensions.map(|it| VectorWriter::new(settings.vectors(index, it), settings.wake.clone()));
-        Shard::with_legs(keyword, vector)
+        let leg = |(field, dimensions): (&VectorField, &usize)| {
+            Leg::new(VectorWriter::new(
+                settings.vectors(field, *dimensions),
+                settings.wake.clone(),
+            ))
+        };
+        Shard::with_legs(keyword, index.vectors.iter().zip(dimensions).map(leg).collect())
     }
 
     /// A shard without documents.
-    pub(super) fn with_legs(keyword: KeywordWriter, vector: Option<VectorWriter>) -> Shard {
+    pub(super) fn with_legs(keyword: KeywordWriter, legs: Vec<Leg>) -> Shard {
         Shard {
             documents: Documents::default(),
             free: Vec::new(),
             keyword,
-            vector,
-            vectors: Vec::new(),
-            statuses: imbl::Vector::new(),
-            pending: Pending::default(),
+            legs,
             recovery: None,
             corrections: 0,
         }
@@ -122,13 +109,13 @@ impl Shard {
         };
         for update in updates {
             match update {
-                Update::Put(document, vector) => self.put(tick, document, vector, &mut changes),
+                Update::Put(document, vectors) => self.put(tick, document, vectors, &mut changes),
                 Update::Remove(key) => self.remove(&key, &mut changes),
             }
         }
         self.keyword.apply(&changes.keyword)?;
-        if let Some(writer) = &mut self.vector {
-            writer.apply(&changes.vector);
+        for leg in &mut self.legs {
+            leg.apply();
         }
         self.free.append(&mut changes.freed);
         Ok(())
@@ -136,11 +123,7 @@ impl Shard {
 
     /// Whether background work has finished and waits for a tick, even one without updates.
     pub fn has_finished_work(&self) -> bool {
-        self.keyword.has_finished_work()
-            || self
-                .vector
-                .as_ref()
-                .is_some_and(|vector| vector.has_finished_work())
+        self.keyword.has_finished_work() || self.legs.iter().any(|leg| leg.writer.has_finished_work())
     }
 
     /// Whether a stored shard still waits for its documents. Until then it shows none, and must not be stored.
@@ -158,14 +141,11 @@ impl Shard {
         Arc::new(ShardState {
             documents: self.documents.clone(),
             keyword: self.keyword.state(),
-            vector: self.vector.as_ref().map(|vector| vector.state()),
-            vectors_pending: self.pending.since.len(),
-            pending_since: self.pending.oldest(),
-            statuses: self.statuses.clone(),
+            legs: self.legs.iter().map(Leg::state).collect(),
         })
     }
 
-    fn put(&mut self, tick: Tick, document: Arc<Document>, vector: DocumentVector, changes: &mut Changes) {
+    fn put(&mut self, tick: Tick, document: Arc<Document>, vectors: DocumentVectors, changes: &mut Changes) {
         let existing = self
             .documents
             .by_key(&document.key.text())
@@ -179,49 +159,15 @@ impl Shard {
             changes.keyword.push((slot, old, Some(document.clone())));
             self.documents.put(slot, document);
         }
-        self.put_vector(tick, slot, vector, changes);
+        self.put_vectors(tick, slot, vectors);
     }
 
-    pub(super) fn put_vector(
-        &mut self,
-        tick: Tick,
-        slot: Slot,
-        vector: DocumentVector,
-        changes: &mut Changes,
-    ) {
-        let shown = &mut self.vectors[slot.0 as usize];
-        let (wanted, status) = match vector {
-            DocumentVector::Pending => {
-                self.pending.begin(slot, tick);
-                let status = match shown {
-                    Some(_) => VectorStatus::Stale,
-                    None => VectorStatus::Pending,
-                };
-                return self.set_status(slot, status);
+    pub(super) fn put_vectors(&mut self, tick: Tick, slot: Slot, vectors: DocumentVectors) {
+        for (field, vector) in vectors {
+            if let Some(leg) = self.legs.get_mut(usize::from(field)) {
+                leg.put(tick, slot, vector);
             }
-            DocumentVector::Known(vector) => (Some(vector), VectorStatus::Current),
-            DocumentVector::Absent => (None, VectorStatus::Absent),
-            DocumentVector::Failed => (None, VectorStatus::Failed),
-        };
-        self.pending.end(slot);
-        // The same vector again leaves the graph alone.
-        if *shown != wanted {
-            *shown = wanted.clone();
-            changes.vector.push((slot, wanted));
         }
-        self.set_status(slot, status);
-    }
-
-    /// Documents without vectors take up nothing.
-    pub(super) fn set_status(&mut self, slot: Slot, status: VectorStatus) {
-        let place = slot.0 as usize;
-        if self.statuses.get(place).copied().unwrap_or_default() == status {
-            return;
-        }
-        while self.statuses.len() <= place {
-            self.statuses.push_back(VectorStatus::Absent);
-        }
-        self.statuses.set(place, status);
     }
 
     fn remove(&mut self, key: &Key, changes: &mut Changes) {
@@ -234,63 +180,23 @@ impl Shard {
         };
         self.documents.remove(slot);
         changes.keyword.push((slot, Some(old), None));
-        if self.vectors[slot.0 as usize].take().is_some() {
-            changes.vector.push((slot, None));
+        for leg in &mut self.legs {
+            leg.remove(slot);
         }
-        self.pending.end(slot);
-        self.set_status(slot, VectorStatus::Absent);
         changes.freed.push(slot);
     }
 
+    /// A free slot, or the next one: the document that it is for is put there at once.
     fn new_slot(&mut self) -> Slot {
-        self.free.pop().unwrap_or_else(|| {
-            self.vectors.push(None);
-            Slot(self.vectors.len() as u32 - 1)
-        })
+        self.free
+            .pop()
+            .unwrap_or_else(|| Slot(self.documents.slots() as u32))
     }
 }
 
-/// What one tick asks of the legs. A slot occurs once in each list.
+/// What one tick does beside the vector legs. A slot occurs once.
 #[derive(Default)]
 pub(super) struct Changes {
     pub keyword: Vec<(Slot, Option<Arc<Document>>, Option<Arc<Document>>)>,
-    pub vector: Vec<(Slot, Option<SharedVector>)>,
     pub freed: Vec<Slot>,
-}
-
-/// Which documents wait for a vector, and since when.
-#[derive(Default)]
-pub(super) struct Pending {
-    since: HashMap<Slot, Tick>,
-    ticks: BTreeMap<Tick, usize>,
-}
-
-impl Pending {
-    /// A document that waits already goes on waiting since then: who waits for the older tick sees a newer text.
-    pub fn begin(&mut self, slot: Slot, tick: Tick) {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.since.entry(slot) {
-            entry.insert(tick);
-            *self.ticks.entry(tick).or_default() += 1;
-        }
-    }
-
-    fn end(&mut self, slot: Slot) {
-        let Some(tick) = self.since.remove(&slot) else {
-            return;
-        };
-        if self.since.is_empty() {
-            // A load has made room for as many as there are.
-            self.since.shrink_to_fit();
-        }
-        if let Some(waiting) = self.ticks.get_mut(&tick) {
-            *waiting -= 1;
-            if *waiting == 0 {
-                self.ticks.remove(&tick);
-            }
-        }
-    }
-
-    fn oldest(&self) -> Option<Tick> {
-        self.ticks.first_key_value().map(|(tick, _)| *tick)
-    }
 }

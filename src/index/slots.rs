@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::Slot;
 use super::keyword::AliveWords;
-use super::snapshot::{ShardState, VectorStatus};
+use super::snapshot::{LegState, ShardState, VectorStatus};
 use crate::change::Row;
 
 /// Hashes hardly compress, and the rest does at any level.
@@ -32,13 +32,19 @@ pub struct SlotTable {
 pub struct StoredDocument {
     pub key: Arc<str>,
     pub row: u128,
+    /// By vector field.
+    pub vectors: Vec<StoredVector>,
+}
+
+/// How a document stands with a vector, and what the vector leg shows.
+#[derive(Default, Serialize, Deserialize)]
+pub struct StoredVector {
     pub status: VectorStatus,
-    /// What the vector leg shows.
-    pub vector: Option<StoredVector>,
+    pub shown: Option<ShownVector>,
 }
 
 #[derive(Serialize, Deserialize)]
-pub struct StoredVector {
+pub struct ShownVector {
     pub stamp: u64,
     pub hash: u128,
     /// Where the document's text has another vector, or will have.
@@ -50,18 +56,11 @@ impl SlotTable {
         let mut slots = Vec::new();
         slots.resize_with(state.documents.slots(), || None);
         for (slot, document) in state.documents.iter() {
-            let status = state.vector_state(slot);
-            let shown = state.vector.as_ref().and_then(|vectors| vectors.get(slot));
             if let Some(place) = slots.get_mut(slot.0 as usize) {
                 *place = Some(StoredDocument {
                     key: document.key.text().into(),
                     row: row_hash(&document.row),
-                    status,
-                    vector: shown.map(|(stamp, vector)| StoredVector {
-                        stamp,
-                        hash: vector_hash(vector),
-                        values: (status != VectorStatus::Current).then(|| vector.to_vec()),
-                    }),
+                    vectors: state.legs.iter().map(|leg| StoredVector::of(leg, slot)).collect(),
                 });
             }
         }
@@ -97,12 +96,35 @@ impl SlotTable {
         }
     }
 
+    /// Larger than the stamp of any vector of the field.
+    pub fn next_stamp(&self, field: usize) -> u64 {
+        let shown = self
+            .iter()
+            .filter_map(|(_, document)| document.vectors.get(field)?.shown.as_ref());
+        shown
+            .map(|shown| shown.stamp)
+            .max()
+            .map_or(0, |newest| newest.saturating_add(1))
+    }
+
     /// The documents by slot.
     pub fn iter(&self) -> impl Iterator<Item = (Slot, &StoredDocument)> {
         (0..)
             .map(Slot)
             .zip(&self.slots)
             .filter_map(|(slot, stored)| Some((slot, stored.as_ref()?)))
+    }
+}
+
+impl StoredVector {
+    fn of(leg: &LegState, slot: Slot) -> StoredVector {
+        let status = leg.status(slot);
+        let shown = leg.vectors.get(slot).map(|(stamp, vector)| ShownVector {
+            stamp,
+            hash: vector_hash(vector),
+            values: (status != VectorStatus::Current).then(|| vector.to_vec()),
+        });
+        StoredVector { status, shown }
     }
 }
 
@@ -177,12 +199,14 @@ mod tests {
                 Some(StoredDocument {
                     key: "k".into(),
                     row: 1 << 100,
-                    status: VectorStatus::Stale,
-                    vector: Some(StoredVector {
-                        stamp: 7,
-                        hash: 3,
-                        values: Some(vec![0.5]),
-                    }),
+                    vectors: vec![StoredVector {
+                        status: VectorStatus::Stale,
+                        shown: Some(ShownVector {
+                            stamp: 7,
+                            hash: 3,
+                            values: Some(vec![0.5]),
+                        }),
+                    }],
                 }),
             ],
         };

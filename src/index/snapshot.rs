@@ -91,10 +91,15 @@ impl AddAssign for TextCounters {
 pub struct ShardState {
     pub documents: Documents,
     pub keyword: Arc<KeywordState>,
-    /// `None` where the index has no vectors.
-    pub vector: Option<Arc<VectorState>>,
+    /// By vector field.
+    pub legs: Vec<LegState>,
+}
+
+/// One vector field of a shard at one tick.
+pub struct LegState {
+    pub vectors: Arc<VectorState>,
     /// Documents whose current vector is not searchable yet.
-    pub vectors_pending: usize,
+    pub pending: usize,
     /// The tick since which the longest-waiting of them waits.
     pub pending_since: Option<Tick>,
     /// By slot; what is beyond the end is absent.
@@ -117,9 +122,9 @@ pub enum VectorStatus {
     Failed,
 }
 
-impl ShardState {
+impl LegState {
     /// How the document in a slot stands with its vector.
-    pub fn vector_state(&self, slot: Slot) -> VectorStatus {
+    pub fn status(&self, slot: Slot) -> VectorStatus {
         self.statuses.get(slot.0 as usize).copied().unwrap_or_default()
     }
 }
@@ -149,14 +154,14 @@ impl Snapshot {
         self.shards.get(shard)?.documents.get(slot)
     }
 
-    /// Whether the vector leg shows a vector of the document with this key, be it a stale one.
-    pub fn shows_vector_of(&self, key: &str) -> bool {
-        let shows = |shard: &Arc<ShardState>| {
+    /// Whether a vector field shows a vector of the document with this key, be it a stale one.
+    pub fn shows(&self, field: u16, key: &str) -> bool {
+        let status = |shard: &Arc<ShardState>| {
             let (slot, _) = shard.documents.by_key(key)?;
-            let status = shard.vector_state(slot);
-            Some(matches!(status, VectorStatus::Current | VectorStatus::Stale))
+            Some(shard.legs.get(usize::from(field))?.status(slot))
         };
-        self.shards.iter().find_map(shows).unwrap_or(false)
+        let status = self.shards.iter().find_map(status);
+        matches!(status, Some(VectorStatus::Current | VectorStatus::Stale))
     }
 
     /// Visible documents.
@@ -166,34 +171,30 @@ impl Snapshot {
 
     /// Searchable vectors.
     pub fn vectors(&self) -> usize {
-        self.shards
-            .iter()
-            .filter_map(|shard| shard.vector.as_ref())
-            .map(|vector| vector.len())
-            .sum()
+        self.legs().map(|leg| leg.vectors.len()).sum()
     }
 
     /// Searchable vectors that are due for a graph and not in one yet.
     pub fn vectors_unbuilt(&self) -> usize {
-        self.shards
-            .iter()
-            .filter_map(|shard| shard.vector.as_ref())
-            .map(|vector| vector.unbuilt())
-            .sum()
+        self.legs().map(|leg| leg.vectors.unbuilt()).sum()
     }
 
-    /// Documents whose current vector is not searchable yet.
+    /// Vectors of visible documents that are current and not searchable yet.
     pub fn vectors_pending(&self) -> usize {
-        self.shards.iter().map(|shard| shard.vectors_pending).sum()
+        self.legs().map(|leg| leg.pending).sum()
+    }
+
+    /// Of all shards.
+    fn legs(&self) -> impl Iterator<Item = &LegState> {
+        self.shards.iter().flat_map(|shard| &shard.legs)
     }
 
     /// Whether both legs show what was read up to `tick`.
     pub fn is_complete_through(&self, tick: Tick) -> bool {
         self.tick >= tick
             && self
-                .shards
-                .iter()
-                .all(|shard| shard.pending_since.is_none_or(|since| since > tick))
+                .legs()
+                .all(|leg| leg.pending_since.is_none_or(|since| since > tick))
     }
 }
 

@@ -10,12 +10,12 @@
 //! back beside the legs (`recovery`).
 
 use std::io;
-use std::iter;
 
 use serde::{Deserialize, Serialize};
 
 use super::Shard;
 use super::keyword::{self, KeywordSchema, KeywordWriter, StoredKeyword};
+use super::leg::Leg;
 use super::recovery::Recovery;
 use super::shard::ShardSettings;
 use super::slots::SlotTable;
@@ -28,8 +28,8 @@ use crate::storage::{Damaged, Part, PartReader, PartWriter};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredShard {
     keyword: StoredKeyword,
-    /// `None` where the index has no vectors.
-    vectors: Option<StoredVectors>,
+    /// By vector field.
+    vectors: Vec<StoredVectors>,
     /// `None`: nothing was ever stored.
     slots: Option<Part>,
     /// Of the slots, before compression: no more is decompressed.
@@ -53,10 +53,8 @@ impl StoredShard {
 /// Writes a shard's state. Parts that `before` has already are used again.
 pub fn store(state: &ShardState, before: &StoredShard, parts: &PartWriter<'_>) -> io::Result<StoredShard> {
     let (keyword, alive) = keyword::store(&state.keyword, &before.keyword, parts)?;
-    let vectors = state
-        .vector
-        .as_ref()
-        .map(|vectors| vector::store(vectors, before.vectors.as_ref(), parts));
+    let legs = state.legs.iter().enumerate();
+    let vectors = legs.map(|(field, leg)| vector::store(&leg.vectors, before.vectors.get(field), parts));
     let table = SlotTable::of(state, alive);
     let mut slots_bytes = 0;
     let slots = parts.write("slots", |out| {
@@ -65,7 +63,7 @@ pub fn store(state: &ShardState, before: &StoredShard, parts: &PartWriter<'_>) -
     })?;
     Ok(StoredShard {
         keyword,
-        vectors: vectors.transpose()?,
+        vectors: vectors.collect::<io::Result<_>>()?,
         slots: Some(slots),
         slots_bytes,
     })
@@ -74,7 +72,7 @@ pub fn store(state: &ShardState, before: &StoredShard, parts: &PartWriter<'_>) -
 /// Opens the write side of a stored shard. Its first tick has to bring all its documents, even if that is none.
 pub fn open(
     index: &Index,
-    dimensions: Option<usize>,
+    dimensions: &[usize],
     settings: &ShardSettings,
     stored: &StoredShard,
     parts: &PartReader<'_>,
@@ -99,29 +97,29 @@ pub fn open(
         return Err(contradiction());
     }
 
-    let stamps = table
+    if stored.vectors.len() != index.vectors.len() {
+        return Err(part.damaged("it was stored by an index with other vectors"));
+    }
+    let mut legs = Vec::new();
+    for (number, (field, (dimensions, stored))) in index
+        .vectors
         .iter()
-        .filter_map(|(_, document)| Some(document.vector.as_ref()?.stamp));
-    let next_stamp = stamps.max().map_or(0, |newest| newest.saturating_add(1));
-    let vector = match (dimensions, &stored.vectors) {
-        (None, None) => None,
-        (Some(dimensions), Some(stored)) => Some(VectorWriter::open(
-            settings.vectors(index, dimensions),
+        .zip(dimensions.iter().zip(&stored.vectors))
+        .enumerate()
+    {
+        legs.push(Leg::new(VectorWriter::open(
+            settings.vectors(field, *dimensions),
             settings.wake.clone(),
             stored,
-            next_stamp,
+            table.next_stamp(number),
             table.slots.len(),
             parts,
-        )?),
-        _ => return Err(part.damaged("it was stored by an index with vectors, or else this is one")),
-    };
+        )?));
+    }
 
     let slots = table.slots.len();
-    let recovery = match &vector {
-        Some(vector) => Recovery::new(table, vector.graph_row_stamps()),
-        None => Recovery::new(table, iter::empty()),
-    };
-    let mut shard = Shard::with_legs(keyword, vector);
+    let recovery = Recovery::new(table, legs.iter().map(|leg| leg.writer.graph_row_stamps()));
+    let mut shard = Shard::with_legs(keyword, legs);
     shard.begin_recovery(slots, recovery.ok_or_else(contradiction)?);
     Ok(shard)
 }

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Embedders;
-use super::embedding::open_embedder_by;
+use super::embedding::open_embedders_by;
 use crate::checkpoint::{self, Change, Shape};
 use crate::dataflow::lane::{Beside, Refused, backlog};
 use crate::dataflow::publish::Publisher;
-use crate::dataflow::{Job, Parts, Resume, worker};
+use crate::dataflow::{Embed, Job, Parts, Resume, worker};
 use crate::definition::Faults;
-use crate::embed::EmbedError;
+use crate::embed::{self, EmbedError, Embedder};
 use crate::index::shard::ShardSettings;
 use crate::index::{Published, Snapshot};
 use crate::metrics::Metrics;
@@ -47,12 +47,12 @@ pub(super) fn open(
     if definition.index.is_none() {
         return Ok(None);
     }
-    let embedder = open_embedder_by(&definition, embedders)?;
-    let model = embedder
-        .as_deref()
-        .map(|embedder| (embedder.model(), embedder.dimensions()));
+    let embedders = open_embedders_by(&definition, embedders)?;
     let workers = stored.shape.shards;
-    match stored.shape.compare(&Shape::of(&definition, model, workers)) {
+    match stored
+        .shape
+        .compare(&Shape::of(&definition, &embed::models(&embedders), workers))
+    {
         Change::Same => {}
         Change::Reindex { reason } | Change::Rebuild { reason } => return Err(BeforeError::Other { reason }),
     }
@@ -71,12 +71,19 @@ pub(super) fn open(
     });
     // Nobody takes from it: nothing is embedded.
     let (requests, _) = backlog();
-    let (of_all, model_of_all, publishing) = (definition.clone(), embedder.clone(), publisher.clone());
-    let parts = move || Parts {
-        definition: of_all.clone(),
-        embedder: model_of_all.clone(),
+    let embed = |embedder: &Arc<dyn Embedder>| Embed {
+        embedder: embedder.clone(),
         beside: Beside::Threads(requests.clone()),
         refused: Refused::default(),
+    };
+    let embedding: Vec<_> = embedders
+        .iter()
+        .map(|embedder| embedder.as_ref().map(embed))
+        .collect();
+    let (of_all, publishing) = (definition.clone(), publisher.clone());
+    let parts = move || Parts {
+        definition: of_all.clone(),
+        embedding: embedding.clone(),
         shard: ShardSettings {
             repeatable: false,
             wake: Arc::new(|| {}),
@@ -93,6 +100,6 @@ pub(super) fn open(
     });
     done.map_err(BeforeError::Worker)?;
     publisher.publish(tick);
-    let searcher = Searcher::new(definition, published, embedder);
+    let searcher = Searcher::new(definition, published, embedders);
     Ok(Some(server::Before { searcher, tick }))
 }

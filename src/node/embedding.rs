@@ -1,13 +1,14 @@
-//! The embedder of a node's index, its threads, and who is told of what it refuses.
+//! The embedders of a node's index, their threads, and who is told of what they refuse.
 
 use std::sync::Arc;
 
 use super::NodeError;
 use crate::change::{Datum, DatumRef, Key};
+use crate::dataflow::Embed;
 use crate::dataflow::embedders::Threads;
 use crate::dataflow::lane::{Answer, Beside, Refused, Texts, backlog};
-use crate::definition::{Definition, EmbedderSettings, VectorSource};
-use crate::embed::{self, EmbedError, Embedder};
+use crate::definition::{Definition, EmbedderSettings, VectorField, VectorSource};
+use crate::embed::{self, EmbedError, Embedder, FieldEmbedders};
 use crate::intake::{DeadLetters, UnembeddedText};
 use crate::metrics::Metrics;
 
@@ -17,83 +18,130 @@ const ANSWERS_MAX: usize = 64;
 /// Texts that a fast embedder is given at once.
 const FAST_BATCH: usize = 256;
 
-/// Starts the threads that embed beside the dataflow, if the index embeds texts.
+/// Starts the threads that embed beside the dataflow, for each vector field that embeds texts.
+///
+/// The receiver is of the answers for all of them.
 pub(super) fn start_embedders(
     definition: &Definition,
-    embedder: Option<Arc<dyn Embedder>>,
-    refused: Refused,
+    embedders: &[Option<Arc<dyn Embedder>>],
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
     wake: Arc<dyn Fn() + Send + Sync>,
-) -> Result<(Beside, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
-    let source = definition.index.as_ref().map(|index| &index.vectors);
-    let (
-        Some(VectorSource::Embed {
-            template,
-            embedder: settings,
-        }),
-        Some(embedder),
-    ) = (source, embedder)
-    else {
-        return Ok((Beside::Nothing, crossbeam_channel::never()));
-    };
-    let batch = if embedder.is_fast() {
-        FAST_BATCH
-    } else {
-        settings.batch
-    };
-    let (requests, taking) = backlog();
+) -> Result<(Vec<Option<Embed>>, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
     let (answers, answered) = crossbeam_channel::bounded(ANSWERS_MAX);
-    let texts = Texts::new(template.clone(), &*embedder);
-    Threads {
-        embedder,
-        texts,
-        refused,
-        requests: taking,
-        batch,
-        answers,
-        wake,
+    let mut embedding = Vec::new();
+    for (number, field) in vector_fields(definition).enumerate() {
+        let embedder = embedders.get(number).cloned().flatten();
+        let (
+            VectorSource::Embed {
+                embedder: settings, ..
+            },
+            Some(embedder),
+        ) = (&field.source, embedder)
+        else {
+            embedding.push(None);
+            continue;
+        };
+        let batch = if embedder.is_fast() {
+            FAST_BATCH
+        } else {
+            settings.batch
+        };
+        let (requests, taking) = backlog();
+        let Some(texts) = Texts::new(field, &*embedder) else {
+            embedding.push(None);
+            continue;
+        };
+        let refused = refused_texts(definition, texts.clone(), dead_letters, metrics);
+        Threads {
+            embedder: embedder.clone(),
+            texts,
+            refused: refused.clone(),
+            requests: taking,
+            batch,
+            answers: answers.clone(),
+            wake: wake.clone(),
+        }
+        .start(settings.parallel)
+        .map_err(NodeError::Thread)?;
+        embedding.push(Some(Embed {
+            embedder,
+            beside: Beside::Threads(requests),
+            refused,
+        }));
     }
-    .start(settings.parallel)
-    .map_err(NodeError::Thread)?;
-    Ok((Beside::Threads(requests), answered))
+    Ok((embedding, answered))
 }
 
 /// Opens the embedder that a definition names.
 pub type Embedders = dyn Fn(&EmbedderSettings) -> Result<Arc<dyn Embedder>, EmbedError> + Send + Sync;
 
-/// The embedder of the definition's index, where it embeds texts.
-pub fn open_embedder(definition: &Definition) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
-    open_embedder_by(definition, &embed::open)
+/// The embedders of the definition's vector fields.
+pub fn open_embedders(definition: &Definition) -> Result<FieldEmbedders, EmbedError> {
+    open_embedders_by(definition, &embed::open)
 }
 
-pub(super) fn open_embedder_by(
+/// Fields with the same settings share one embedder.
+pub(super) fn open_embedders_by(
     definition: &Definition,
-    embedders: &Embedders,
-) -> Result<Option<Arc<dyn Embedder>>, EmbedError> {
-    match definition.index.as_ref().map(|index| &index.vectors) {
-        Some(VectorSource::Embed { embedder, .. }) => embedders(embedder).map(Some),
-        _ => Ok(None),
+    open: &Embedders,
+) -> Result<FieldEmbedders, EmbedError> {
+    let mut opened: Vec<(&EmbedderSettings, Arc<dyn Embedder>)> = Vec::new();
+    let mut embedders = Vec::new();
+    for field in vector_fields(definition) {
+        let VectorSource::Embed {
+            embedder: settings, ..
+        } = &field.source
+        else {
+            embedders.push(None);
+            continue;
+        };
+        let same = opened.iter().find(|(other, _)| *other == settings);
+        let embedder = match same {
+            Some((_, embedder)) => embedder.clone(),
+            None => open(settings)?,
+        };
+        opened.push((settings, embedder.clone()));
+        embedders.push(Some(embedder));
     }
+    Ok(embedders)
+}
+
+/// One answer for each vector field of the definition, for replays: texts are embedded inside the tick.
+pub(crate) fn embed_inside(
+    definition: &Definition,
+    embedders: &[Option<Arc<dyn Embedder>>],
+    dead_letters: &DeadLetters,
+    metrics: &Metrics,
+) -> Vec<Option<Embed>> {
+    let embed = |(field, embedder): (&VectorField, &Option<Arc<dyn Embedder>>)| {
+        let embedder = embedder.as_ref()?;
+        let texts = Texts::new(field, &**embedder)?;
+        Some(Embed {
+            embedder: embedder.clone(),
+            beside: Beside::Nothing,
+            refused: refused_texts(definition, texts, dead_letters, metrics),
+        })
+    };
+    vector_fields(definition).zip(embedders).map(embed).collect()
+}
+
+fn vector_fields(definition: &Definition) -> impl Iterator<Item = &VectorField> {
+    definition.index.iter().flat_map(|index| &index.vectors)
 }
 
 /// Keeps a text that its embedder refuses as a dead letter, with a document that has it.
-pub(crate) fn refused_texts(
+fn refused_texts(
     definition: &Definition,
-    embedder: Option<&dyn Embedder>,
+    texts: Texts,
     dead_letters: &DeadLetters,
     metrics: &Metrics,
 ) -> Refused {
-    let (Some(index), Some(embedder)) = (&definition.index, embedder) else {
-        return Refused::default();
-    };
-    let VectorSource::Embed { template, .. } = &index.vectors else {
-        return Refused::default();
-    };
-    let texts = Texts::new(template.clone(), embedder);
-    let key: Vec<String> = index
-        .key
-        .iter()
-        .filter_map(|&column| index.plan.columns.get(column).cloned())
-        .collect();
+    let key = definition.index.iter().flat_map(|index| {
+        let columns = index.key.iter();
+        columns.filter_map(|&column| index.plan.columns.get(column).cloned())
+    });
+    let key: Vec<String> = key.collect();
     let (name, dead_letters, metrics) = (definition.name.clone(), dead_letters.clone(), metrics.clone());
     Refused::new(move |request, reason| {
         metrics.text_refused();

@@ -9,7 +9,7 @@ use crate::dataflow::Resume;
 use crate::dataflow::publish::Publisher;
 use crate::decode::key_of;
 use crate::definition::Table;
-use crate::embed::Embedder;
+use crate::embed::{self, Embedder};
 use crate::storage::Storage;
 
 /// What the workers and the thread that writes checkpoints go on from.
@@ -24,19 +24,18 @@ impl Node {
     /// Opens the data directory, and has the index before a rebuild answer.
     pub(super) fn recover(
         &self,
-        embedder: Option<&dyn Embedder>,
+        embedders: &[Option<Arc<dyn Embedder>>],
         workers: usize,
         storage: &Arc<dyn Storage>,
         publisher: &Publisher,
     ) -> Result<Recovery, NodeError> {
         let definition = &self.app.definition;
-        let model = embedder.map(|embedder| (embedder.model(), embedder.dimensions()));
         let rekey = |table: &str, row: &Row| {
             let (_, table) = definition.table(table)?;
             key_of(table, row).ok()
         };
         let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
-        let shape = Shape::of(definition, model, workers);
+        let shape = Shape::of(definition, &embed::models(embedders), workers);
         let (mut store, mut recovered) = Store::open(storage.clone(), shape, rebuild)?;
         store.keep_file(definition.kept.clone());
         let stored = match &recovered {

@@ -59,9 +59,12 @@ pub enum VectorState {
 }
 
 impl VectorState {
-    /// Of the document with this key.
-    pub(super) fn of(snapshot: &Snapshot, key: &str) -> Option<VectorState> {
-        let found = |shard: &Arc<ShardState>| Some(shard.vector_state(shard.documents.by_key(key)?.0));
+    /// Of the document with this key, for the vector field of this number.
+    pub(super) fn of(snapshot: &Snapshot, field: usize, key: &str) -> Option<VectorState> {
+        let found = |shard: &Arc<ShardState>| {
+            let (slot, _) = shard.documents.by_key(key)?;
+            Some(shard.legs.get(field)?.status(slot))
+        };
         match snapshot.shards.iter().find_map(found)? {
             VectorStatus::Absent | VectorStatus::Current => None,
             VectorStatus::Pending => Some(VectorState::Pending),

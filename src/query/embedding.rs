@@ -46,7 +46,17 @@ struct State {
 type Call = Arc<OnceLock<Result<QueryVector, String>>>;
 
 impl QueryEmbedder {
-    pub fn new(embedder: Arc<dyn Embedder>, timeout: Option<Duration>) -> QueryEmbedder {
+    /// A search waits so long.
+    pub fn new(embedder: Arc<dyn Embedder>, timeout: Duration) -> QueryEmbedder {
+        QueryEmbedder::with(embedder, Some(timeout))
+    }
+
+    /// The same, but never out of time.
+    pub fn patient(&self) -> QueryEmbedder {
+        QueryEmbedder::with(self.0.embedder.clone(), None)
+    }
+
+    fn with(embedder: Arc<dyn Embedder>, timeout: Option<Duration>) -> QueryEmbedder {
         QueryEmbedder(Arc::new(Shared {
             embedder,
             timeout,
@@ -56,11 +66,6 @@ impl QueryEmbedder {
             }),
             answered: Condvar::new(),
         }))
-    }
-
-    /// The same, but never out of time.
-    pub fn patient(&self) -> QueryEmbedder {
-        QueryEmbedder::new(self.0.embedder.clone(), None)
     }
 
     /// The vector of a query's text, or why there is none.
@@ -194,7 +199,7 @@ mod tests {
     }
 
     fn embedder(service: &Arc<Gated>, timeout: Duration) -> QueryEmbedder {
-        QueryEmbedder::new(service.clone(), Some(timeout))
+        QueryEmbedder::new(service.clone(), timeout)
     }
 
     #[test]
@@ -237,7 +242,10 @@ mod tests {
             assert_eq!(*search.join().unwrap().unwrap(), [8.0, 1.0]);
         }
         assert_eq!(service.calls.load(Ordering::SeqCst), 1);
-        assert!(queries.embed("blue shoe").is_ok(), "a call that has ended leaves its place");
+        assert!(
+            queries.embed("blue shoe").is_ok(),
+            "a call that has ended leaves its place"
+        );
         assert_eq!(service.calls.load(Ordering::SeqCst), 2);
     }
 }

@@ -17,18 +17,26 @@ pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
 
 use embedding::QueryEmbedder;
 
-use crate::definition::{Definition, Index, VectorSource};
-use crate::embed::Embedder;
+use crate::definition::{Definition, Index, LaneSettings, Metric, VectorField, VectorSource};
+use crate::embed::{self, FieldEmbedders};
 use crate::index::{Published, Snapshot};
 
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
 pub struct Searcher {
     index: Arc<Index>,
-    /// Of the index's vectors; `None` where it has none.
-    dimensions: Option<usize>,
     published: Arc<Published>,
-    /// For the text of queries; `None` for indexes of ready-made or no vectors.
+    /// The vector fields, in the order of the index.
+    fields: Arc<[SearchedField]>,
+}
+
+/// A vector field as searches see it.
+#[derive(Clone)]
+struct SearchedField {
+    name: String,
+    dimensions: usize,
+    metric: Metric,
+    /// For the text of queries; `None` where vectors are ready-made.
     queries: Option<QueryEmbedder>,
 }
 
@@ -65,38 +73,39 @@ impl QueryError {
 }
 
 impl Searcher {
-    /// The definition has an index, and an index that embeds has an embedder.
+    /// The definition has an index, and its vector fields that embed have embedders.
     pub fn new(
         definition: Arc<Definition>,
         published: Arc<Published>,
-        embedder: Option<Arc<dyn Embedder>>,
+        embedders: FieldEmbedders,
     ) -> Searcher {
         let index = definition
             .index
             .clone()
             .expect("a definition that is searched has an index");
-        let dimensions = match (&index.vectors, &embedder) {
-            (VectorSource::Absent, _) => None,
-            (VectorSource::Column { dimensions, .. }, _) => Some(*dimensions),
-            (VectorSource::Embed { .. }, Some(embedder)) => Some(embedder.dimensions()),
-            (VectorSource::Embed { .. }, None) => panic!("an index that embeds has an embedder"),
-        };
-        let timeout = match &index.vectors {
-            VectorSource::Embed { embedder, .. } => Some(embedder.lane.query_timeout),
-            VectorSource::Column { .. } | VectorSource::Absent => None,
-        };
-        Searcher {
-            index: Arc::new(index),
+        let dimensions = embed::dimensions(&index, &embedders);
+        let fields = index.vectors.iter().zip(dimensions).zip(embedders);
+        let fields = fields.map(|((field, dimensions), embedder)| SearchedField {
+            name: field.name.clone(),
             dimensions,
+            metric: field.metric,
+            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
+        });
+        Searcher {
+            fields: fields.collect(),
+            index: Arc::new(index),
             published,
-            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, timeout)),
         }
     }
 
     /// The same, but a search waits for the vector of its query for as long as that takes.
     pub fn patient(self) -> Searcher {
+        let patient = |field: &SearchedField| SearchedField {
+            queries: field.queries.as_ref().map(QueryEmbedder::patient),
+            ..field.clone()
+        };
         Searcher {
-            queries: self.queries.map(|queries| queries.patient()),
+            fields: self.fields.iter().map(patient).collect(),
             ..self
         }
     }
@@ -143,10 +152,18 @@ impl Searcher {
 
     /// What the newest snapshot holds, and what was done up to it.
     pub fn stats(&self) -> Stats {
-        let price = match &self.index.vectors {
-            VectorSource::Embed { embedder, .. } => embedder.lane.price_per_million_tokens,
-            VectorSource::Column { .. } | VectorSource::Absent => None,
-        };
+        let prices = self.index.vectors.iter();
+        let price = prices
+            .filter_map(|field| settings(field).price_per_million_tokens)
+            .next();
         Stats::new(&self.published.snapshot(), price)
+    }
+}
+
+/// What the field's embedder may take; the usual where it has none.
+fn settings(field: &VectorField) -> LaneSettings {
+    match &field.source {
+        VectorSource::Embed { embedder, .. } => embedder.lane,
+        VectorSource::Column { .. } => LaneSettings::default(),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
-use super::{QueryError, Searcher};
+use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorSource, parse_filter};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
@@ -23,8 +23,9 @@ const FILTER_BYTES_MAX: usize = 64 << 10;
 pub(super) struct Search<'a> {
     /// What the keyword leg looks for, where it is asked.
     pub words: Option<&'a str>,
-    /// What the vector leg looks for, where it is asked.
+    /// What the vector leg looks for, where it is asked, and the number of the vector field.
     pub nearest: Option<Nearest<'a>>,
+    pub field: usize,
     /// Over fields of the index only.
     pub filter: Option<Expression>,
     pub fusion: Fusion,
@@ -59,6 +60,7 @@ impl Search<'_> {
 /// | `missing_vector`   | ready-made vectors are searched, and nothing embeds `query`               |
 /// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
 /// | `no_vectors`       | the index has no vectors, and the vector leg is asked, or `vector` given  |
+/// | `unknown_vector`   | `using` names no vector field                                             |
 /// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
 /// | `bad_filter`       | `filter` is not an expression, or too long                                |
@@ -71,10 +73,12 @@ impl Search<'_> {
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
 pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Result<Search<'a>, QueryError> {
     let index = &*searcher.index;
-    let (words, nearest) = legs(searcher, request)?;
+    let field = field(searcher, request)?;
+    let (words, nearest) = legs(searcher, field, request)?;
     Ok(Search {
         words,
         nearest,
+        field,
         filter: match &request.filter {
             Some(text) => Some(filter(index, text)?),
             None => None,
@@ -93,18 +97,36 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
     })
 }
 
+/// The number of the vector field that is searched; the first where there is none.
+fn field(searcher: &Searcher, request: &SearchRequest) -> Result<usize, QueryError> {
+    let Some(name) = &request.using else { return Ok(0) };
+    let named = |field: &SearchedField| field.name == *name;
+    searcher.fields.iter().position(named).ok_or_else(|| {
+        let names: Vec<&str> = searcher.fields.iter().map(|field| field.name.as_str()).collect();
+        QueryError::new(
+            "unknown_vector",
+            format!("the index has no vectors named {name:?}"),
+            match &names[..] {
+                [] => "it has none at all: leave `using` out".to_owned(),
+                names => format!("`using` names one of: {}", names.join(", ")),
+            },
+        )
+    })
+}
+
 /// Which legs are asked, and for what. `hybrid` asks those that the index has and the request can use.
 fn legs<'a>(
     searcher: &Searcher,
+    field: usize,
     request: &'a SearchRequest,
 ) -> Result<(Option<&'a str>, Option<Nearest<'a>>), QueryError> {
     let query = request.query.as_deref().map(cut);
+    let field = searcher.fields.get(field);
     let nearest = match &request.vector {
-        Some(vector) => Some(Nearest::Vector(checked(searcher, vector)?)),
+        Some(vector) => Some(Nearest::Vector(checked(field.ok_or_else(no_vectors)?, vector)?)),
         None => query.map(Nearest::Text),
     };
     let has_text = !searcher.index.text.is_empty();
-    let has_vectors = searcher.dimensions.is_some();
     match request.mode {
         Mode::Keyword if query.is_none() => Err(QueryError::new(
             "missing_query",
@@ -117,33 +139,33 @@ fn legs<'a>(
             "use mode `vector`, or name columns in `[index] text`",
         )),
         Mode::Keyword => Ok((query, None)),
-        Mode::Vector if !has_vectors => Err(no_vectors()),
+        Mode::Vector if field.is_none() => Err(no_vectors()),
         Mode::Vector | Mode::Hybrid if nearest.is_none() => Err(QueryError::new(
             "missing_query",
             format!("mode `{}` has nothing to search for", request.mode.name()),
             "give `query`, `vector` or both",
         )),
-        Mode::Vector => Ok((None, Some(answerable(searcher, nearest)?))),
-        Mode::Hybrid => match (query.filter(|_| has_text), nearest.filter(|_| has_vectors)) {
-            (None, nearest) => Ok((None, Some(answerable(searcher, nearest)?))),
+        Mode::Vector => Ok((None, Some(answerable(field, nearest)?))),
+        Mode::Hybrid => match (query.filter(|_| has_text), nearest.filter(|_| field.is_some())) {
+            (None, nearest) => Ok((None, Some(answerable(field, nearest)?))),
             legs => Ok(legs),
         },
     }
 }
 
 /// Where the vector leg is the only one, it must not depend on an embedder that is not there.
-fn answerable<'a>(searcher: &Searcher, nearest: Option<Nearest<'a>>) -> Result<Nearest<'a>, QueryError> {
-    match nearest {
-        Some(Nearest::Text(_)) if searcher.queries.is_none() => Err(QueryError::new(
+fn answerable<'a>(
+    field: Option<&SearchedField>,
+    nearest: Option<Nearest<'a>>,
+) -> Result<Nearest<'a>, QueryError> {
+    match (field, nearest) {
+        (Some(field), Some(Nearest::Text(_))) if field.queries.is_none() => Err(QueryError::new(
             "missing_vector",
             "the index has ready-made vectors, and no model that embeds `query`",
-            format!(
-                "give `vector`, {} numbers",
-                searcher.dimensions.unwrap_or_default()
-            ),
+            format!("give `vector`, {} numbers", field.dimensions),
         )),
-        Some(nearest) => Ok(nearest),
-        None => Err(no_vectors()),
+        (Some(_), Some(nearest)) => Ok(nearest),
+        _ => Err(no_vectors()),
     }
 }
 
@@ -164,8 +186,8 @@ fn cut(query: &str) -> &str {
     &query[..end]
 }
 
-fn checked<'a>(searcher: &Searcher, vector: &'a [f32]) -> Result<&'a [f32], QueryError> {
-    let dimensions = searcher.dimensions.ok_or_else(no_vectors)?;
+fn checked<'a>(field: &SearchedField, vector: &'a [f32]) -> Result<&'a [f32], QueryError> {
+    let dimensions = field.dimensions;
     if vector.len() != dimensions {
         return Err(QueryError::new(
             "wrong_dimensions",
@@ -183,7 +205,7 @@ fn checked<'a>(searcher: &Searcher, vector: &'a [f32]) -> Result<&'a [f32], Quer
             "give finite numbers",
         ));
     }
-    if searcher.index.metric == Metric::Cosine && vector.iter().all(|&number| number == 0.0) {
+    if field.metric == Metric::Cosine && vector.iter().all(|&number| number == 0.0) {
         return Err(QueryError::new(
             "bad_vector",
             "`vector` is all zeros: it has no direction, and the index compares directions",
@@ -291,12 +313,12 @@ fn effort(request: &SearchRequest) -> Result<Effort, QueryError> {
 
 /// All columns but the ready-made vectors: a hit's answer would be mostly vector.
 fn usual_columns(index: &Index) -> Vec<usize> {
-    let vector = match index.vectors {
-        VectorSource::Column { column, .. } => Some(column),
-        VectorSource::Embed { .. } | VectorSource::Absent => None,
+    let is_vector = |place: usize| {
+        let mut sources = index.vectors.iter().map(|field| &field.source);
+        sources.any(|source| matches!(source, VectorSource::Column { column, .. } if *column == place))
     };
     (0..index.plan.columns.len())
-        .filter(|&column| Some(column) != vector)
+        .filter(|&column| !is_vector(column))
         .collect()
 }
 
@@ -326,9 +348,15 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Plan, Tuning, plan::Node};
+    use crate::definition::{Plan, Tuning, VectorField, plan::Node};
 
-    fn index(vectors: VectorSource) -> Index {
+    fn index(source: Option<VectorSource>) -> Index {
+        let field = |source| VectorField {
+            name: VectorField::DEFAULT.to_owned(),
+            source,
+            metric: Metric::Cosine,
+            tuning: Tuning::default(),
+        };
         let columns = ["name", "embedding", "id"].map(str::to_owned).to_vec();
         Index {
             plan: Plan {
@@ -338,29 +366,27 @@ mod tests {
             key: vec![2],
             text: vec![],
             fields: vec![],
-            vectors,
-            metric: Metric::Cosine,
-            tuning: Tuning::default(),
+            vectors: source.map(field).into_iter().collect(),
             fusion: Fusion::Relative { weight: 0.2 },
         }
     }
 
     #[test]
     fn hits_show_ready_made_vectors_only_when_asked() {
-        let ready_made = index(VectorSource::Column {
+        let ready_made = index(Some(VectorSource::Column {
             column: 1,
             dimensions: 2,
-        });
+        }));
         assert_eq!(usual_columns(&ready_made), [0, 2]);
-        assert_eq!(usual_columns(&index(VectorSource::Absent)), [0, 1, 2]);
+        assert_eq!(usual_columns(&index(None)), [0, 1, 2]);
         assert_eq!(columns(&ready_made, &["embedding".to_owned()]), Ok(vec![1]));
     }
 
     #[test]
     fn columns_keep_the_order_of_the_query_whatever_that_of_fields() {
         let names = ["id", "name", "id"].map(str::to_owned);
-        assert_eq!(columns(&index(VectorSource::Absent), &names), Ok(vec![0, 2]));
-        assert_eq!(columns(&index(VectorSource::Absent), &[]), Ok(vec![]));
+        assert_eq!(columns(&index(None), &names), Ok(vec![0, 2]));
+        assert_eq!(columns(&index(None), &[]), Ok(vec![]));
     }
 
     #[test]

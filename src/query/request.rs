@@ -13,6 +13,9 @@ pub struct SearchRequest {
     /// What the vector leg looks for; without it, the vector leg embeds `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// The vector field that the vector leg searches, by its name in `[index.vectors]`; the first where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub using: Option<String>,
     pub mode: Mode,
     /// A boolean SQL expression over the index's `fields`, such as `category = 'shoes' AND price < 50`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,6 +47,7 @@ impl Default for SearchRequest {
         SearchRequest {
             query: None,
             vector: None,
+            using: None,
             mode: Mode::default(),
             filter: None,
             limit: 10,

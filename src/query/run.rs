@@ -9,7 +9,7 @@ use roaring::RoaringBitmap;
 use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
-use super::{QueryError, Searcher};
+use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
 use crate::index::{Slot, Snapshot};
@@ -44,7 +44,7 @@ pub(super) fn run<'s>(
     };
 
     let hit = |hit: &Fused<'_>| {
-        let vector_state = VectorState::of(snapshot, &hit.document.key.text());
+        let vector_state = VectorState::of(snapshot, search.field, &hit.document.key.text());
         Hit::new(hit, vector_state, &search.columns)
     };
     let page = hits.iter().skip(search.offset).take(search.limit);
@@ -116,25 +116,31 @@ fn vector_leg<'s>(
     allowed: Option<&[RoaringBitmap]>,
     search: &Search,
 ) -> LegAnswer<'s> {
+    let field = searcher
+        .fields
+        .get(search.field)
+        .ok_or("the index has no vectors")?;
     let embedded;
     let query = match nearest {
         Nearest::Vector(vector) => vector,
         // Nothing is near to nothing; as for documents, a text without words is not embedded.
         Nearest::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
         Nearest::Text(text) => {
-            embedded = embed(searcher, text)?;
+            embedded = embed(field, text)?;
             &embedded
         }
     };
-    if searcher.index.metric == Metric::Cosine && query.iter().all(|&number| number == 0.0) {
+    if field.metric == Metric::Cosine && query.iter().all(|&number| number == 0.0) {
         // The model knows none of the words.
         return Ok(Vec::new());
     }
     let mut hits = Vec::new();
     for (number, shard) in snapshot.shards.iter().enumerate() {
-        let Some(vectors) = &shard.vector else { continue };
+        let Some(leg) = shard.legs.get(search.field) else {
+            continue;
+        };
         let allowed = allowed.map(|allowed| &allowed[number]);
-        let found = vectors.search(query, search.depth(), search.effort, allowed);
+        let found = leg.vectors.search(query, search.depth(), search.effort, allowed);
         for hit in found {
             hits.extend(scored(snapshot, number, hit.slot, hit.score));
         }
@@ -144,8 +150,9 @@ fn vector_leg<'s>(
     Ok(hits)
 }
 
-fn embed(searcher: &Searcher, text: &str) -> Result<Arc<[f32]>, String> {
-    let Some(queries) = &searcher.queries else {
+/// The vector of a query's text.
+fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
+    let Some(queries) = &field.queries else {
         return Err(
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),
         );

@@ -31,8 +31,14 @@ embed = "{name}"
 "#;
 
 fn shape(file: &str) -> Shape {
+    shape_with(file, ("model@1", 256), 1)
+}
+
+/// All vector fields of the file are embedded by this model.
+fn shape_with(file: &str, model: (&str, usize), shards: usize) -> Shape {
     let definition = parse(file, "shop.toml", Path::new("")).unwrap();
-    Shape::of(&definition, Some(("model@1", 256)), 1)
+    let fields = definition.index.as_ref().map_or(0, |index| index.vectors.len());
+    Shape::of(&definition, &vec![Some(model); fields], shards)
 }
 
 /// What follows from replacing text in the file.
@@ -96,7 +102,7 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
         "the query was SELECT id AS id, name AS name, price AS price FROM products WHERE price > 1 \
          and is SELECT id AS id, name AS name, price AS price FROM products WHERE price > 2",
     );
-    reindex("embed = \"{name}\"", "", "there are no vectors any more");
+    reindex("embed = \"{name}\"", "", "the vectors default are gone");
 
     let rekeyed = FILE
         .replace("key = [\"id\"]\n[index]", "key = [\"id\", \"name\"]\n[index]")
@@ -115,10 +121,7 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
          and is \"{name} {price}\" by model model@1, 256 dimensions",
     );
 
-    let definition = parse(FILE, "shop.toml", Path::new("")).unwrap();
-    let now = |model: &str, dimensions: usize, shards: usize| {
-        shape(FILE).compare(&Shape::of(&definition, Some((model, dimensions)), shards))
-    };
+    let now = |model, dimensions, shards| shape(FILE).compare(&shape_with(FILE, (model, dimensions), shards));
     assert!(matches!(now("model@2", 256, 1), Change::Rebuild { .. }));
     assert!(matches!(now("model@1", 384, 1), Change::Rebuild { .. }));
     assert!(matches!(now("model@1", 256, 2), Change::Reindex { .. }));

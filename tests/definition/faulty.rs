@@ -515,8 +515,8 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
     check_index(
         "key = 'id'\ntext = { name = {} }\ngraph = { m = 8 }",
         expect![[r#"
-            x.toml:12: `index.graph` is for vectors, and the index has none
-                give it `embed` or `vector`, or leave this out
+            x.toml:12: `index.graph` is for vectors, and `index` has none
+                give `embed` or `vector`, or leave this out
             1 fault"#]],
     );
 }
@@ -527,7 +527,7 @@ fn vectors_come_from_one_place() {
     check_index(
         &format!("{text}\nembed = '{{name}}'\nvector = 'price'"),
         expect![[r#"
-            x.toml:13: the index has `embed` and `vector`
+            x.toml:13: `index` has `embed` and `vector`
                 either texts are embedded or vectors are ready-made
             1 fault"#]],
     );

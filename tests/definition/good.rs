@@ -71,7 +71,7 @@ fn the_file_of_the_design_is_right() {
         index.plan.columns,
         ["id", "name", "description", "category", "price", "stock_quantity"]
     );
-    assert_eq!((index.key, index.metric), (vec![0], Metric::Cosine));
+    assert_eq!((index.key, index.vectors[0].metric), (vec![0], Metric::Cosine));
     let text: Vec<_> = index
         .text
         .iter()
@@ -98,11 +98,11 @@ fn the_file_of_the_design_is_right() {
         ]
     );
     assert_eq!(index.fusion, Fusion::Relative { weight: 0.2 });
-    let VectorSource::Embed { template, embedder } = index.vectors else {
+    let VectorSource::Embed { template, embedder } = &index.vectors[0].source else {
         panic!("not embedded")
     };
     assert_eq!(
-        (embedder.model, embedder.batch, embedder.parallel),
+        (embedder.model.clone(), embedder.batch, embedder.parallel),
         (Model::Default, 16, 4)
     );
     let values = ["1", " shoe ", "red\n", "", "", ""].map(Datum::text);
@@ -257,10 +257,10 @@ dimensions = 384
         dimensions: 384,
         metric: Metric::L2,
     };
-    assert_eq!(definition.tables[0].vector, Some(expected));
+    assert_eq!(definition.tables[0].vectors, [expected]);
     let index = definition.index.unwrap();
     assert!(matches!(
-        index.vectors,
+        index.vectors[0].source,
         VectorSource::Column {
             column: 1,
             dimensions: 384
@@ -282,7 +282,7 @@ fn tuning(dimensions: usize, lines: &str) -> (Tuning, String) {
     let picture = definition.picture();
     let leg = picture.lines().find(|line| line.contains("+----- vector"));
     let leg = leg.unwrap_or_default().trim_start().to_owned();
-    (definition.index.unwrap().tuning, leg)
+    (definition.index.unwrap().vectors.remove(0).tuning, leg)
 }
 
 #[test]
@@ -335,7 +335,8 @@ fn vectors_have_2_to_4096_dimensions() {
             "[index]\nquery = 'SELECT id, name FROM products'\nkey = 'id'\nembed = '{{name}}'\n\
              [embedder]\nmodel = 'hash'\ndimensions = {dimensions}"
         )));
-        let VectorSource::Embed { embedder, .. } = embedded.unwrap().index.unwrap().vectors else {
+        let VectorSource::Embed { embedder, .. } = embedded.unwrap().index.unwrap().vectors.remove(0).source
+        else {
             panic!("not embedded")
         };
         assert_eq!(embedder.model, Model::Hash { dimensions });
@@ -369,7 +370,7 @@ text = { title = { analyzer = "simple" } }
     let index = definition.index.unwrap();
     assert_eq!(index.key, [2, 1]);
     assert_eq!(index.text[0].analyzer, Analyzer::Simple);
-    assert!(matches!(index.vectors, VectorSource::Absent));
+    assert!(index.vectors.is_empty());
 }
 
 #[test]
@@ -381,7 +382,7 @@ fn fusion_and_embedder_have_defaults_that_fit_each_other() {
             .index
             .unwrap()
     };
-    let embedder = |rest: &str| match index(rest).vectors {
+    let embedder = |rest: &str| match index(rest).vectors.remove(0).source {
         VectorSource::Embed { embedder, .. } => embedder,
         other => panic!("{other:?}"),
     };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use millpond::change::{Offset, TableId};
 use millpond::definition::{self, Definition, SourceSettings};
 use millpond::index::Snapshot;
-use millpond::node::open_embedder;
+use millpond::node::open_embedders;
 use millpond::query::{Mode, SearchRequest, Searcher};
 use millpond::source::{self, Partition, Receivers, Running, Status, Stop};
 use rdkafka::producer::{BaseRecord, Producer};
@@ -151,7 +151,7 @@ fn compare(seed: u64, definition: &Arc<Definition>, workers: &Workers, history: 
     let searcher = Searcher::new(
         definition.clone(),
         workers.published.clone(),
-        open_embedder(definition).unwrap(),
+        open_embedders(definition).unwrap(),
     );
     let search = |mode, text: &str| -> Vec<(String, f64)> {
         let request = SearchRequest {
@@ -207,7 +207,7 @@ fn what_is_delivered_twice_late_or_over_another_partition_shows_the_newest_row_o
         let definition =
             definition::parse(ROWS, "rows", Path::new(".")).unwrap_or_else(|faults| panic!("{faults}"));
         let definition = Arc::new(definition);
-        let embedder = open_embedder(&definition).unwrap().unwrap();
+        let embedder = open_embedders(&definition).unwrap().remove(0).unwrap();
         let workers = Workers::of(definition.clone(), 2, embedder, 64, 64);
         let taken = |count: usize| {
             workers.wait_for(|snapshot| {

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::change::{Columns, Datum, Key, Row, TableId};
 use millpond::definition::plan::Node;
-use millpond::definition::{
-    Analyzer, Expression, Field, FieldKind, Fusion, Index, Metric, Plan, TextField, Tuning, VectorSource,
-};
+use millpond::definition::{Analyzer, Expression, Field, FieldKind, Fusion, Index, Plan, TextField};
 use millpond::index::keyword::{
     Compaction, KeywordChange, KeywordSchema, KeywordState, KeywordWriter, search,
 };
@@ -43,9 +41,7 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
         key: vec![0],
         text: text.collect(),
         fields: field.collect(),
-        vectors: VectorSource::Absent,
-        metric: Metric::Cosine,
-        tuning: Tuning::default(),
+        vectors: Vec::new(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }

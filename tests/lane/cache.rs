@@ -21,7 +21,10 @@ fn a_text_that_comes_back_after_a_restart_is_not_embedded_again() {
     node.complete();
     assert!(node.shows(1, "winter"));
     let stats = node.stats();
-    assert_eq!((stats.texts_embedded, stats.texts_saved_cached, stats.texts_saved), (0, 1, 1));
+    assert_eq!(
+        (stats.texts_embedded, stats.texts_saved_cached, stats.texts_saved),
+        (0, 1, 1)
+    );
     assert_eq!(service.embedded().len(), 2);
     node.stop();
 }
@@ -45,6 +48,11 @@ fn the_cache_is_bounded_and_drops_what_was_in_use_longest_ago() {
     }
     let again = service.embedded().split_off(30);
     assert_eq!(again.len(), 29 - 9, "{again:?}");
-    assert!(again.iter().all(|text| !text.starts_with("year 2") || *text == "year 2"), "{again:?}");
+    assert!(
+        again
+            .iter()
+            .all(|text| !text.starts_with("year 2") || *text == "year 2"),
+        "{again:?}"
+    );
     node.stop();
 }

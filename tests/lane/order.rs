@@ -19,7 +19,9 @@ fn documents_without_a_vector_come_first_then_the_newest() {
     service.becomes(Mood::Hanging);
     let before = service.asked().len();
     node.put(0, "plug");
-    eventually("the service is busy", || (service.asked().len() > before).then_some(()));
+    eventually("the service is busy", || {
+        (service.asked().len() > before).then_some(())
+    });
     // Two have vectors already, two have none; the last one had a text before, but never a vector.
     node.put(1, "changed 1");
     node.put(10, "new 10");
@@ -31,7 +33,14 @@ fn documents_without_a_vector_come_first_then_the_newest() {
     node.complete();
     assert_eq!(
         service.asked()[before..],
-        ["plug", "changed 11", "new 10", "changed 3", "changed 2", "changed 1"]
+        [
+            "plug",
+            "changed 11",
+            "new 10",
+            "changed 3",
+            "changed 2",
+            "changed 1"
+        ]
     );
     node.settled();
     node.stop();
@@ -47,7 +56,9 @@ fn a_text_that_a_new_document_shares_is_as_urgent_as_that() {
     service.becomes(Mood::Hanging);
     let before = service.asked().len();
     node.put(0, "plug");
-    eventually("the service is busy", || (service.asked().len() > before).then_some(()));
+    eventually("the service is busy", || {
+        (service.asked().len() > before).then_some(())
+    });
     node.put(1, "shared");
     node.put(2, "new 2");
     node.put(3, "shared");
@@ -64,12 +75,16 @@ fn what_became_obsolete_while_the_service_was_down_is_never_computed() {
     let service = Service::new(Mood::Down);
     let node = Running::start(&service, data.path(), "batch = 4\nparallel = 2");
     for round in 0..20 {
-        let lines: Vec<String> = (0..10).map(|id| note(id, &format!("note {id} of round {round}"), 0)).collect();
+        let lines: Vec<String> = (0..10)
+            .map(|id| note(id, &format!("note {id} of round {round}"), 0))
+            .collect();
         node.push(&lines.join("\n"));
     }
     // Also what the threads had in their hands.
     let tried = service.calls();
-    eventually("it is tried again and again", || (service.calls() > tried + 3).then_some(()));
+    eventually("it is tried again and again", || {
+        (service.calls() > tried + 3).then_some(())
+    });
     node.push(r#"{"id":9,"_op":"delete"}"#);
     assert_eq!(node.stats().vectors_pending, 9);
     service.becomes(Mood::Well);
@@ -87,7 +102,13 @@ fn a_text_that_the_service_never_answers_holds_up_no_other() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::new(Mood::Down);
     let node = Running::start(&service, data.path(), "batch = 16");
-    let texts = |id| if id == 30 { "indigestible".to_owned() } else { format!("note {id}") };
+    let texts = |id| {
+        if id == 30 {
+            "indigestible".to_owned()
+        } else {
+            format!("note {id}")
+        }
+    };
     let lines: Vec<String> = (0..40).map(|id| note(id, &texts(id), 0)).collect();
     node.push(&lines.join("\n"));
     service.becomes(Mood::Well);
@@ -108,12 +129,25 @@ fn a_refused_text_is_alone_in_its_fate_and_counted() {
     let service = Service::new(Mood::Well);
     let node = Running::start(&service, data.path(), "batch = 16");
     let lines: Vec<String> = (0..16)
-        .map(|id| note(id, if id == 7 { "refused" } else { ["red", "blue"][id % 2] }, 0))
+        .map(|id| {
+            note(
+                id,
+                if id == 7 {
+                    "refused"
+                } else {
+                    ["red", "blue"][id % 2]
+                },
+                0,
+            )
+        })
         .collect();
     node.push(&lines.join("\n"));
     node.complete();
     let stats = node.stats();
-    assert_eq!((stats.vectors, stats.texts_failed, stats.texts_embedded), (15, 1, 2));
+    assert_eq!(
+        (stats.vectors, stats.texts_failed, stats.texts_embedded),
+        (15, 1, 2)
+    );
     assert_eq!(stats.texts_saved_shared, 13);
     node.settled();
     node.stop();
@@ -131,7 +165,9 @@ fn threads_end_with_the_node_though_the_service_fails_for_ever() {
     drop(service);
     node.node.stop().unwrap();
     drop(node);
-    eventually("nobody holds the service", || left.upgrade().is_none().then_some(()));
+    eventually("nobody holds the service", || {
+        left.upgrade().is_none().then_some(())
+    });
 }
 
 #[test]
@@ -153,7 +189,11 @@ fn a_service_that_hangs_costs_a_search_its_vector_leg_and_says_so() {
         panic!("{answer:?}");
     };
     assert_eq!(failed.leg, Leg::Vector);
-    assert!(failed.reason.contains("has not answered within 10 ms"), "{}", failed.reason);
+    assert!(
+        failed.reason.contains("has not answered within 10 ms"),
+        "{}",
+        failed.reason
+    );
 
     // The same words again, when the service is back: what it was asked for then is there.
     service.becomes(Mood::Well);

@@ -92,7 +92,9 @@ impl Embedder for Service {
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         let mut state = self.state();
-        state.asked.push(texts.iter().map(|text| text.to_string()).collect());
+        state
+            .asked
+            .push(texts.iter().map(|text| text.to_string()).collect());
         let hangs = |state: &mut State| state.mood == Mood::Hanging;
         let mut state = self.changed.wait_while(state, hangs).unwrap();
         let failed = |reason: &str, retry| EmbedError {
@@ -148,7 +150,8 @@ dimensions = {DIMENSIONS}
 interval = "20ms"
 "#
         );
-        let definition = parse(&file, "notes.toml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
+        let definition =
+            parse(&file, "notes.toml", Path::new("")).unwrap_or_else(|faults| panic!("{faults}"));
         let options = ServeOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             data_dir: data.to_owned(),
@@ -203,7 +206,13 @@ interval = "20ms"
     }
 
     pub fn search(&self, request: &SearchRequest) -> SearchAnswer {
-        self.node.app().searcher.as_ref().unwrap().search(request).unwrap()
+        self.node
+            .app()
+            .searcher
+            .as_ref()
+            .unwrap()
+            .search(request)
+            .unwrap()
     }
 
     /// Whether the vector leg shows a note with the vector of a text.
@@ -244,4 +253,3 @@ interval = "20ms"
 pub fn note(id: usize, text: &str, price: usize) -> String {
     json!({"id": id, "text": text, "price": price}).to_string()
 }
-

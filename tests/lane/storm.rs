@@ -12,7 +12,9 @@ fn a_change_that_leaves_the_text_alone_embeds_nothing() {
     let service = Service::new(Mood::Well);
     let node = Running::start(&service, data.path(), "price_per_million_tokens = 0.5");
     let prices = |price| {
-        let lines: Vec<String> = (0..100).map(|id| note(id, &format!("note {id:>3}"), price)).collect();
+        let lines: Vec<String> = (0..100)
+            .map(|id| note(id, &format!("note {id:>3}"), price))
+            .collect();
         lines.join("\n")
     };
     node.push(&prices(0));
@@ -28,7 +30,10 @@ fn a_change_that_leaves_the_text_alone_embeds_nothing() {
     assert_eq!(stats.embedding_tokens, 200);
     let money = stats.embedding_money_saved.unwrap();
     assert!((money - 20.0 * 200.0 * 0.5 / 1e6).abs() < 1e-9, "{money}");
-    assert!((stats.embedding_seconds_saved / stats.embedding_seconds - 20.0).abs() < 1e-6, "{stats:?}");
+    assert!(
+        (stats.embedding_seconds_saved / stats.embedding_seconds - 20.0).abs() < 1e-6,
+        "{stats:?}"
+    );
     node.settled();
     node.stop();
 }
@@ -40,7 +45,9 @@ fn a_storm_over_a_busy_service_embeds_what_was_in_its_hands_and_what_is_left() {
     let node = Running::start(&service, data.path(), "batch = 4\nparallel = 2");
     service.becomes(Mood::Hanging);
     for round in 0..50 {
-        let lines: Vec<String> = (0..20).map(|id| note(id, &format!("note {id} of round {round}"), 0)).collect();
+        let lines: Vec<String> = (0..20)
+            .map(|id| note(id, &format!("note {id} of round {round}"), 0))
+            .collect();
         node.push(&lines.join("\n"));
     }
     eventually("both threads are busy", || (service.calls() == 2).then_some(()));

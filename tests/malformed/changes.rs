@@ -58,11 +58,11 @@ fn check_row(table: &Table, row: &Row) {
     assert_eq!(names.len(), row.values().count());
     for (name, value) in row.iter() {
         check_datum(table, value);
-        let is_vector = table.vector.as_ref().is_some_and(|vector| vector.name == name);
+        let is_vector = table.vectors.first().is_some_and(|vector| vector.name == name);
         match value {
             DatumRef::Vector(components) => {
                 assert!(is_vector, "a vector in column {name}");
-                let dimensions = table.vector.as_ref().map(|vector| vector.dimensions);
+                let dimensions = table.vectors.first().map(|vector| vector.dimensions);
                 assert_eq!(Some(components.len()), dimensions);
                 assert!(components.iter().all(|component| component.is_finite()));
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use millpond::change::TableId;
 use millpond::definition::{self, Definition, Format};
 use millpond::intake::DeadLetters;
-use millpond::node::open_embedder;
+use millpond::node::open_embedders;
 use millpond::replay::Replay;
 
 /// Separates messages, or a message's parts, in an input: bytes that no UTF-8 text holds, so that a mutation of the
@@ -82,7 +82,7 @@ o = "bool"
 
 /// A dataflow with something in its index, stepped by hand: the same for every input.
 pub fn filled(definition: Arc<Definition>, rows: &[&str]) -> Replay {
-    let embedder = open_embedder(&definition).expect("the hash and no model need no files");
+    let embedder = open_embedders(&definition).expect("the hash and no model need no files");
     let mut replay = Replay::new(definition, embedder, DeadLetters::discard());
     let rows: Vec<&[u8]> = rows.iter().map(|row| row.as_bytes()).collect();
     replay.feed_values(TableId(0), 0, &rows);

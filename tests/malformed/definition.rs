@@ -61,9 +61,11 @@ fn check_index(definition: &Definition, index: &Index) {
     let mut places: Vec<usize> = index.key.clone();
     places.extend(index.text.iter().map(|text| text.column));
     places.extend(index.fields.iter().map(|field| field.column));
-    if let VectorSource::Column { column, dimensions } = index.vectors {
-        places.push(column);
-        assert!((2..=4_096).contains(&dimensions));
+    for field in &index.vectors {
+        if let VectorSource::Column { column, dimensions } = field.source {
+            places.push(column);
+            assert!((2..=4_096).contains(&dimensions));
+        }
     }
     assert!(
         !index.key.is_empty() && places.iter().all(|place| *place < count),
@@ -78,7 +80,11 @@ fn check_index(definition: &Definition, index: &Index) {
 
     for row in rows(index) {
         let values = project(definition, &index.plan.root, &row);
-        if let VectorSource::Embed { template, .. } = &index.vectors {
+        let templates = index.vectors.iter().filter_map(|field| match &field.source {
+            VectorSource::Embed { template, .. } => Some(template),
+            VectorSource::Column { .. } => None,
+        });
+        for template in templates {
             let names = Columns::new(&index.plan.columns);
             let document = values.clone().map(|values| Row::new(names, values));
             let rendered = document.and_then(|document| template.render(&document));

@@ -14,8 +14,9 @@ use millpond::change::{
 };
 use millpond::checkpoint::{Cut, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector};
 use millpond::definition::{Definition, Index};
+use millpond::index::DocumentVector;
 use millpond::index::keyword::search;
-use millpond::index::shard::{DocumentVector, ShardSettings, Update};
+use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
 use millpond::index::{Document, Shard};
@@ -85,7 +86,7 @@ impl Directory {
         };
         let memory = Memory::new();
         let (mut store, _) = directory.open(&memory).expect("an empty directory opens");
-        let mut shard = Shard::new(directory.index(), Some(DIMENSIONS), &settings(documents != MANY));
+        let mut shard = Shard::new(directory.index(), &[DIMENSIONS], &settings(documents != MANY));
         shard
             .apply(Tick(1), updates(0..documents))
             .expect("it is a shard");
@@ -119,7 +120,7 @@ impl Directory {
     }
 
     fn open(&self, memory: &Memory) -> Result<(Store, Option<Recovered>), String> {
-        let shape = Shape::of(&self.definition, Some(("hash", DIMENSIONS)), 1);
+        let shape = Shape::of(&self.definition, &[Some(("hash", DIMENSIONS))], 1);
         Store::open(Arc::new(memory.clone()), shape, None).map_err(|error| error.to_string())
     }
 
@@ -186,7 +187,7 @@ impl Directory {
         if let [stored] = &recovered.shards[..] {
             shard = self.answering(memory, stored);
         }
-        let shard = shard.unwrap_or_else(|| Shard::new(self.index(), Some(DIMENSIONS), &settings(true)));
+        let shard = shard.unwrap_or_else(|| Shard::new(self.index(), &[DIMENSIONS], &settings(true)));
         // It may fail where it merges what is foreign; what it writes can be read.
         if store.write(cut(next, 0..3, &shard)).is_ok() {
             let (_, recovered) = self
@@ -200,7 +201,7 @@ impl Directory {
     fn answering(&self, memory: &Memory, stored: &StoredShard) -> Option<Shard> {
         let open = |stored: &StoredShard| {
             let parts = PartReader::new(memory);
-            stored::open(self.index(), Some(DIMENSIONS), &settings(true), stored, &parts)
+            stored::open(self.index(), &[DIMENSIONS], &settings(true), stored, &parts)
         };
         let mut shard = match open(stored) {
             Ok(shard) => shard,
@@ -225,7 +226,7 @@ impl Directory {
                 assert!(hit.score.is_finite(), "{}", hit.score);
             }
         }
-        let vectors = state.vector.as_ref().expect("the index has vectors");
+        let vectors = &state.legs[0].vectors;
         for query in [[1.0, 0.0], [-0.5, 0.5]] {
             let hits = vectors.search(&query, 10, Effort::Usual, None);
             assert!(hits.iter().all(|hit| hit.score.is_finite()), "{hits:?}");
@@ -247,12 +248,7 @@ fn settings(repeatable: bool) -> ShardSettings {
 
 /// Until all that is due is in graphs.
 fn settle(shard: &mut Shard) {
-    while shard
-        .state()
-        .vector
-        .as_ref()
-        .is_some_and(|vectors| vectors.unbuilt() >= MANY)
-    {
+    while shard.state().legs[0].vectors.unbuilt() >= MANY {
         std::thread::yield_now();
         if shard.has_finished_work() {
             shard.apply(Tick(1), Vec::new()).expect("it is a shard");
@@ -296,7 +292,10 @@ fn updates(keys: std::ops::Range<usize>) -> Vec<Update> {
             key: key(n),
             row: row(n),
         };
-        Update::Put(Arc::new(document), DocumentVector::Known((*vector(n)).into()))
+        Update::Put(
+            Arc::new(document),
+            vec![(0, DocumentVector::Known((*vector(n)).into()))],
+        )
     })
     .collect()
 }
@@ -351,9 +350,9 @@ fn body(manifest: &[u8]) -> &[u8] {
 /// A manifest of this JSON.
 fn sealed(mut body: Vec<u8>) -> Vec<u8> {
     let mut hash = Xxh3::new();
-    hash.update(&1_u32.to_le_bytes());
+    hash.update(&2_u32.to_le_bytes());
     hash.update(&body);
-    let mut manifest = format!("millpond checkpoint 1 {:016x}\n", hash.digest()).into_bytes();
+    let mut manifest = format!("millpond checkpoint 2 {:016x}\n", hash.digest()).into_bytes();
     manifest.append(&mut body);
     manifest
 }

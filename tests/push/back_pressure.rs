@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use millpond::change::{Offset, PartitionId, TableId};
 use millpond::checkpoint::snapshots::Snapshots;
-use millpond::dataflow::Parts;
 use millpond::dataflow::embedders::Threads;
 use millpond::dataflow::lane::{Beside, Refused, Texts, backlog};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
+use millpond::dataflow::{Embed, Parts};
 use millpond::decode::Message;
-use millpond::definition::{self, Definition, VectorSource};
+use millpond::definition::{self, Definition};
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::shard::ShardSettings;
 use millpond::index::{Published, Snapshot};
@@ -85,11 +85,9 @@ impl Behind {
     fn start(queue_bytes: usize) -> Behind {
         let definition: Arc<Definition> =
             Arc::new(definition::parse(DATAFLOW, "notes", Path::new(".")).unwrap());
-        let VectorSource::Embed { template, .. } = &definition.index.as_ref().unwrap().vectors else {
-            panic!("notes are embedded");
-        };
+        let field = &definition.index.as_ref().unwrap().vectors[0];
         let embedder: Arc<dyn Embedder> = Arc::new(Sleeping);
-        let texts = Texts::new(template.clone(), &*embedder);
+        let texts = Texts::new(field, &*embedder).expect("notes are embedded");
         let published = Arc::new(Published::new(Snapshot::empty()));
         let metrics = Metrics::default();
         let pace = Arc::new(Pace::default());
@@ -121,7 +119,7 @@ impl Behind {
             searcher: Some(Searcher::new(
                 definition.clone(),
                 published.clone(),
-                Some(embedder.clone()),
+                vec![Some(embedder.clone())],
             )),
             published: published.clone(),
             pushes: BTreeMap::from([("notes".to_owned(), pushes)]).into(),
@@ -149,13 +147,15 @@ impl Behind {
             execute(1, move |worker| {
                 let parts = Parts {
                     definition: definition.clone(),
-                    embedder: Some(embedder.clone()),
-                    beside: Beside::Threads(requests.clone()),
+                    embedding: vec![Some(Embed {
+                        embedder: embedder.clone(),
+                        beside: Beside::Threads(requests.clone()),
+                        refused: Refused::default(),
+                    })],
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
                     },
-                    refused: Refused::default(),
                     publisher: publisher.clone(),
                     resume: None,
                     watched: Vec::new(),

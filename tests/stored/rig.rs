@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use millpond::change::{Columns, Datum, Key, Row, Tick};
 use millpond::definition::{self, Index, parse_filter};
+use millpond::index::DocumentVector;
 use millpond::index::keyword::search;
-use millpond::index::shard::{DocumentVector, ShardSettings, Update};
+use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::snapshot::ShardState;
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
@@ -115,7 +116,7 @@ pub fn settings() -> ShardSettings {
 pub fn open(folder: &Folder, stored: &StoredShard, settings: &ShardSettings) -> Result<Shard, Damaged> {
     stored::open(
         &index(),
-        Some(DIMENSIONS),
+        &[DIMENSIONS],
         settings,
         stored,
         &PartReader::new(&folder.disk),
@@ -147,7 +148,7 @@ impl Rig {
             }),
         };
         Rig {
-            shard: Shard::new(&index(), Some(DIMENSIONS), &settings),
+            shard: Shard::new(&index(), &[DIMENSIONS], &settings),
             held: BTreeMap::new(),
             tick: 0,
             settings,
@@ -183,7 +184,7 @@ impl Rig {
             };
             let key = Key::new([Datum::text(&key)]);
             updates.push(match document {
-                Some((row, vector)) => Update::Put(Arc::new(Document { key, row }), vector),
+                Some((row, vector)) => Update::Put(Arc::new(Document { key, row }), vec![(0, vector)]),
                 None => Update::Remove(key),
             });
         }
@@ -196,7 +197,7 @@ impl Rig {
 
     /// Waits until all that is due is in graphs.
     pub fn settle(&mut self) {
-        while self.state().vector.as_ref().unwrap().unbuilt() > 0 {
+        while self.state().legs[0].vectors.unbuilt() > 0 {
             self.woken
                 .recv_timeout(DEADLINE)
                 .expect("background work ends in time");
@@ -222,7 +223,7 @@ pub fn answers(state: &ShardState) -> Vec<String> {
                 "{} {:?} {:?}",
                 document.key,
                 document.row,
-                state.vector_state(slot)
+                state.legs[0].status(slot)
             )
         })
         .collect();
@@ -241,7 +242,7 @@ pub fn answers(state: &ShardState) -> Vec<String> {
     let mut keys: Vec<_> = slots.iter().map(|slot| key(Slot(slot))).collect();
     keys.sort();
     lines.push(format!("{filter:?}: {keys:?}"));
-    let vectors = state.vector.as_ref().expect("the index has vectors");
+    let vectors = &state.legs[0].vectors;
     lines.push(format!("{} vectors", vectors.len()));
     let random = &mut Random::new(99);
     for _ in 0..10 {

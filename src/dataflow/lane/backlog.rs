@@ -178,7 +178,9 @@ impl Taking {
             && let Some((place, request)) = state.waiting.pop_first()
         {
             let withdrawn = false;
-            state.texts.insert(request.hash, Stage::Taken { place, withdrawn });
+            state
+                .texts
+                .insert(request.hash, Stage::Taken { place, withdrawn });
             batch.push(request);
         }
         Some(batch)
@@ -189,7 +191,10 @@ impl Taking {
         let mut state = self.0.state();
         for request in batch {
             match state.texts.get(&request.hash).copied() {
-                Some(Stage::Taken { mut place, withdrawn: false }) => {
+                Some(Stage::Taken {
+                    mut place,
+                    withdrawn: false,
+                }) => {
                     place.failures = place.failures.saturating_add(1);
                     state.texts.insert(request.hash, Stage::Waiting(place));
                     state.waiting.insert(place, request);
@@ -289,7 +294,10 @@ mod tests {
         // One of them is wanted again before its batch fails.
         backlog.withdraw(TextHash(3));
         backlog.withdraw(TextHash(2));
-        assert!(!backlog.want(request(2), Urgency::Update), "it is with a thread already");
+        assert!(
+            !backlog.want(request(2), Urgency::Update),
+            "it is with a thread already"
+        );
         taking.give_back(batch);
         assert_eq!(backlog.count_withdrawn(), 2);
         assert_eq!(hashes(&taken(&taking, 9)), [1, 2], "what has failed goes behind");

@@ -11,6 +11,7 @@ const MODELS: [&str; 3] = ["default", "hash", "none"];
 pub(super) const DIMENSIONS: usize = 256;
 
 /// What `[embedder]` says; without the section, the model in the binary.
+#[derive(Clone)]
 pub(super) enum Embedder {
     Model(EmbedderSettings),
     /// `model = "none"`: a column has the vectors.

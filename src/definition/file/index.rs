@@ -1,22 +1,19 @@
 //! `[index]` -> [`Index`]: the query, and what its columns are for.
 
 use super::embedder::Embedder;
-use super::graph;
 use super::vectors::{default_weight, fusion, vectors};
 use super::written::Entry;
 use crate::change::TableId;
 use crate::definition::fault::{closest, listed, quoted};
 use crate::definition::sql::{self, Query};
-use crate::definition::{
-    Analyzer, Field, FieldKind, Fusion, Index, Metric, Table, TextField, Tuning, VectorColumn,
-};
+use crate::definition::{Analyzer, Field, FieldKind, Fusion, Index, Table, TextField, VectorColumn};
 
 /// An index, and what its table must know of it.
 pub(super) struct Read {
     pub index: Index,
     pub table: TableId,
-    /// The table's column that has ready-made vectors.
-    pub vector: Option<VectorColumn>,
+    /// The table's columns that have ready-made vectors.
+    pub vectors: Vec<VectorColumn>,
 }
 
 /// The tables of the file by name; absent where they are at fault.
@@ -43,34 +40,10 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         None => Some(Vec::new()),
         Some(entry) => fields(&entry, &view),
     };
-    let metric = match section.optional("metric") {
-        None => Some(Metric::Cosine),
-        Some(entry) => entry.choice(
-            "metric",
-            &[
-                ("cosine", Metric::Cosine),
-                ("dot", Metric::Dot),
-                ("l2", Metric::L2),
-            ],
-        ),
-    };
-    let (embed, vector) = (section.optional("embed"), section.optional("vector"));
-    let has_vectors = embed.is_some() || vector.is_some();
-    let searchable = has_vectors || !text.as_ref().is_some_and(Vec::is_empty);
-    let tuning = match section.optional("graph") {
-        None => Some(Tuning::default()),
-        Some(entry) => {
-            if !has_vectors {
-                entry.wrong(
-                    format!("`{}` is for vectors, and the index has none", entry.path),
-                    "give it `embed` or `vector`, or leave this out",
-                );
-            }
-            graph::read(&entry, embedder.as_ref().map(Embedder::dimensions))
-        }
-    };
     let weight = default_weight(embedder.as_ref());
-    let vectors = vectors(embed, vector, embedder, &view, entry);
+    let vectors = vectors(&mut section, entry, embedder, &view);
+    let has_vectors = vectors.as_ref().is_none_or(|vectors| !vectors.fields.is_empty());
+    let searchable = has_vectors || !text.as_ref().is_some_and(Vec::is_empty);
     let fusion = match section.optional("fusion") {
         None => Some(Fusion::Relative { weight }),
         Some(entry) => fusion(&entry, weight),
@@ -84,24 +57,20 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         return None;
     }
 
-    let (vectors, vector) = vectors?;
-    let (plan, table, metric) = (query.as_ref()?.plan.clone()?, query?.table?, metric?);
-    let vector = vector.map(|(name, dimensions)| VectorColumn {
-        name,
-        dimensions,
-        metric,
-    });
+    let (plan, table, vectors) = (query.as_ref()?.plan.clone()?, query?.table?, vectors?);
     let index = Index {
         plan,
         key: key?,
         text: text?,
         fields: fields?,
-        vectors,
-        metric,
-        tuning: tuning?,
+        vectors: vectors.fields,
         fusion: fusion?,
     };
-    Some(Read { index, table, vector })
+    Some(Read {
+        index,
+        table,
+        vectors: vectors.columns,
+    })
 }
 
 fn query(entry: &Entry<'_>, expected: &str, tables: &Tables) -> Option<Query> {

@@ -54,7 +54,7 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Table> {
         select: select?,
         columns: columns?,
         claim_check: claim_check?,
-        vector: None,
+        vectors: Vec::new(),
         needs: Vec::new(),
     })
 }

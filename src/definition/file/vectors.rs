@@ -1,73 +1,210 @@
 //! Where an index's vectors come from, and how both legs become one list.
 
-use super::embedder::Embedder;
+use super::embedder::{self, Embedder};
 use super::index::View;
 use super::written::{Entry, Section};
+use super::{checked_name, graph};
 use crate::definition::fault::quoted;
-use crate::definition::{Fusion, Model, Template, VectorSource};
+use crate::definition::{
+    EmbedderSettings, Fusion, Metric, Model, Template, Tuning, VectorColumn, VectorField, VectorSource,
+};
 
-/// The vectors' source and, of ready-made ones, the table's column and its dimensions.
-pub(super) type Vectors = (VectorSource, Option<(String, usize)>);
+/// Each has a lane, threads and graphs of its own.
+const FIELDS_MAX: usize = 16;
 
+const READY_MADE: &str =
+    "ready-made vectors are `vector = COLUMN` with `[embedder] model = \"none\", dimensions = N`";
+
+/// The vector fields of an index, and the columns of its table that hold ready-made vectors.
+#[derive(Default)]
+pub(super) struct Vectors {
+    pub fields: Vec<VectorField>,
+    pub columns: Vec<VectorColumn>,
+}
+
+/// A field, and its column where its vectors are ready-made.
+type Read = (VectorField, Option<VectorColumn>);
+
+/// Reads what `[index]` itself says of vectors, then each `[index.vectors.NAME]`.
 pub(super) fn vectors(
-    embed: Option<Entry<'_>>,
-    vector: Option<Entry<'_>>,
+    section: &mut Section<'_>,
+    index: &Entry<'_>,
     embedder: Option<Embedder>,
     view: &View<'_>,
-    index: &Entry<'_>,
 ) -> Option<Vectors> {
-    const READY_MADE: &str =
-        "ready-made vectors are `vector = COLUMN` with `[embedder] model = \"none\", dimensions = N`";
-    match (embed, vector) {
+    let first = field(VectorField::DEFAULT, section, embedder.as_ref(), view);
+    let named = section.optional("vectors");
+    if first.is_none() && named.is_none() && matches!(embedder, Some(Embedder::ReadyMade { .. })) {
+        index.wrong("`[embedder]` is `none`, and no column has vectors", READY_MADE);
+        return None;
+    }
+    let mut all = vec![first];
+    if let Some(entry) = named {
+        let expected = "a section `[index.vectors.NAME]` for each further vector of a document";
+        let entries = entry.section(expected)?.entries();
+        if entries.len() >= FIELDS_MAX {
+            entry.wrong(
+                format!("there are more than {} further vectors", FIELDS_MAX - 1),
+                "each is an index of its own: leave some out",
+            );
+        }
+        all.extend(
+            entries
+                .iter()
+                .map(|entry| named_field(entry, embedder.as_ref(), view)),
+        );
+    }
+    let mut vectors = Vectors::default();
+    for (field, column) in all.into_iter().flatten().collect::<Option<Vec<Read>>>()? {
+        vectors.fields.push(field);
+        match column {
+            Some(column) if vectors.columns.iter().any(|other| other.name == column.name) => {
+                let name = quoted(&column.name);
+                index.wrong(
+                    format!("column {name} is named twice for vectors"),
+                    "once is enough",
+                );
+                return None;
+            }
+            column => vectors.columns.extend(column),
+        }
+    }
+    Some(vectors)
+}
+
+/// `[index.vectors.NAME]`. The outer option is always there: a name without vectors is a fault.
+fn named_field(entry: &Entry<'_>, usual: Option<&Embedder>, view: &View<'_>) -> Option<Option<Read>> {
+    let faulty = Some(None);
+    let Some(name) = checked_name(entry.name, entry) else {
+        return faulty;
+    };
+    if name == VectorField::DEFAULT {
+        entry.wrong(
+            format!("`{name}` is the name of the vector that `[index]` itself describes"),
+            "give this one another name, or say in `[index]` what is said here",
+        );
+        return faulty;
+    }
+    let Some(mut section) = entry.section("a section with `embed` or `vector`") else {
+        return faulty;
+    };
+    let own = section.optional("embedder").map(|entry| embedder::read(&entry));
+    let embedder = match &own {
+        Some(own) => own.as_ref(),
+        None => usual,
+    };
+    let read = field(&name, &mut section, embedder, view);
+    section.finish();
+    if read.is_none() {
+        entry.wrong(
+            format!("`{}` says nothing of where its vectors come from", entry.path),
+            "it must have `embed = \"{column}\"` or `vector = \"column\"`",
+        );
+        return faulty;
+    }
+    read
+}
+
+/// What a section says of one vector field; `None` if there is none, `Some(None)` if it is at fault.
+fn field(
+    name: &str,
+    section: &mut Section<'_>,
+    embedder: Option<&Embedder>,
+    view: &View<'_>,
+) -> Option<Option<Read>> {
+    let metric = match section.optional("metric") {
+        None => Some(Metric::Cosine),
+        Some(entry) => entry.choice(
+            "metric",
+            &[
+                ("cosine", Metric::Cosine),
+                ("dot", Metric::Dot),
+                ("l2", Metric::L2),
+            ],
+        ),
+    };
+    let (embed, vector, graph) = (
+        section.optional("embed"),
+        section.optional("vector"),
+        section.optional("graph"),
+    );
+    let tuning = match graph {
+        None => Some(Tuning::default()),
+        Some(entry) => {
+            if embed.is_none() && vector.is_none() {
+                entry.wrong(
+                    format!("`{}` is for vectors, and `{}` has none", entry.path, section.path),
+                    "give `embed` or `vector`, or leave this out",
+                );
+            }
+            graph::read(&entry, embedder.map(Embedder::dimensions))
+        }
+    };
+    let source = match (embed, vector) {
+        (None, None) => return None,
         (Some(_), Some(vector)) => {
             vector.wrong(
-                "the index has `embed` and `vector`",
+                format!("`{}` has `embed` and `vector`", section.path),
                 "either texts are embedded or vectors are ready-made",
             );
             None
         }
-        (Some(entry), None) => {
-            let template = template(&entry, view);
-            match embedder? {
-                Embedder::Model(embedder) => Some((
-                    VectorSource::Embed {
-                        template: template?,
-                        embedder,
-                    },
-                    None,
-                )),
-                Embedder::ReadyMade { .. } => {
-                    entry.wrong("`embed` needs a model, and `[embedder]` has `none`", READY_MADE);
-                    None
-                }
-            }
+        (Some(entry), None) => embedded(&entry, embedder, view).map(|source| (source, None)),
+        (None, Some(entry)) => ready_made(&entry, embedder, view),
+    };
+    Some(source.and_then(|(source, column)| {
+        let (metric, tuning) = (metric?, tuning?);
+        let column = column.map(|(name, dimensions)| VectorColumn {
+            name,
+            dimensions,
+            metric,
+        });
+        let field = VectorField {
+            name: name.to_owned(),
+            source,
+            metric,
+            tuning,
+        };
+        Some((field, column))
+    }))
+}
+
+fn embedded(entry: &Entry<'_>, embedder: Option<&Embedder>, view: &View<'_>) -> Option<VectorSource> {
+    let template = template(entry, view);
+    match embedder? {
+        Embedder::Model(embedder) => Some(VectorSource::Embed {
+            template: template?,
+            embedder: EmbedderSettings::clone(embedder),
+        }),
+        Embedder::ReadyMade { .. } => {
+            entry.wrong("`embed` needs a model, and `[embedder]` has `none`", READY_MADE);
+            None
         }
-        (None, Some(entry)) => {
-            let column = vector_column(&entry, view);
-            match embedder? {
-                Embedder::ReadyMade { dimensions } => {
-                    let (column, origin) = column?;
-                    Some((
-                        VectorSource::Column { column, dimensions },
-                        Some((origin, dimensions)),
-                    ))
-                }
-                Embedder::Model(_) => {
-                    entry.wrong(
-                        "`vector` needs an embedder that is `none`",
-                        "it must be `[embedder] model = \"none\", dimensions = N`, N the length of the vectors",
-                    );
-                    None
-                }
-            }
+    }
+}
+
+/// The source, with the table's column and its dimensions.
+fn ready_made(
+    entry: &Entry<'_>,
+    embedder: Option<&Embedder>,
+    view: &View<'_>,
+) -> Option<(VectorSource, Option<(String, usize)>)> {
+    let column = vector_column(entry, view);
+    match *embedder? {
+        Embedder::ReadyMade { dimensions } => {
+            let (column, origin) = column?;
+            Some((
+                VectorSource::Column { column, dimensions },
+                Some((origin, dimensions)),
+            ))
         }
-        (None, None) => match embedder? {
-            Embedder::Model(_) => Some((VectorSource::Absent, None)),
-            Embedder::ReadyMade { .. } => {
-                index.wrong("`[embedder]` is `none`, and no column has vectors", READY_MADE);
-                None
-            }
-        },
+        Embedder::Model(_) => {
+            entry.wrong(
+                "`vector` needs an embedder that is `none`",
+                "it must be `[embedder] model = \"none\", dimensions = N`, N the length of the vectors",
+            );
+            None
+        }
     }
 }
 

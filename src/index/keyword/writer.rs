@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::change::{Columns, Datum, Key, TableId};
     use crate::definition::plan::Node;
-    use crate::definition::{Analyzer, Fusion, Index, Metric, Plan, TextField, Tuning, VectorSource};
+    use crate::definition::{Analyzer, Fusion, Index, Plan, TextField};
 
     #[test]
     fn segments_stay_few_when_the_compaction_thread_gets_no_time() {
@@ -377,9 +377,7 @@ mod tests {
             key: vec![0],
             text: vec![text],
             fields: Vec::new(),
-            vectors: VectorSource::Absent,
-            metric: Metric::Cosine,
-            tuning: Tuning::default(),
+            vectors: Vec::new(),
             fusion: Fusion::Relative { weight: 0.2 },
         };
         // The thread stands still in its first call.

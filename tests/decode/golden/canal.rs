@@ -394,7 +394,7 @@ fn the_vector_column_is_read_from_text_and_checked() {
     };
     check(
         &Table {
-            vector: Some(vector),
+            vectors: vec![vector],
             ..canal()
         },
         &[Record::value(&message)],
@@ -415,7 +415,7 @@ fn the_vector_column_is_read_from_text_and_checked() {
     let zero = r#"{"database":"d","table":"t","type":"INSERT","data":[{"id":"1","v":"[0,0]"}]}"#;
     check(
         &Table {
-            vector: Some(dot),
+            vectors: vec![dot],
             ..canal()
         },
         &[Record::value(zero)],

@@ -271,15 +271,15 @@ fn unavailable_values_are_left_to_the_row_before() {
         )
     };
     let types = columns(&[("bytes", "bytea"), ("list", "text[]")]);
-    let vector = Some(VectorColumn {
+    let vector = VectorColumn {
         name: "list".to_owned(),
         dimensions: 2,
         metric: Metric::Dot,
-    });
+    };
     check(
         &Table {
             columns: types,
-            vector,
+            vectors: vec![vector],
             ..debezium()
         },
         &[

@@ -13,7 +13,7 @@ fn embedding(key: &[&str]) -> Table {
         metric: Metric::Cosine,
     };
     Table {
-        vector: Some(vector),
+        vectors: vec![vector],
         ..table(Format::EmbeddingJson, key)
     }
 }
