@@ -35,6 +35,19 @@ pub enum QueryMode {
     Hybrid,
 }
 
+/// What became of texts to embed. Those that the embedder refuses are counted where that is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Texts {
+    pub needed: u64,
+    pub embedded: u64,
+    pub saved_shared: u64,
+    pub saved_unchanged: u64,
+    pub saved_cached: u64,
+    pub withdrawn: u64,
+    pub tokens: u64,
+    pub time: Duration,
+}
+
 type Gauge = prometheus_client::metrics::gauge::Gauge<u64, AtomicU64>;
 type Seconds = Counter<f64, AtomicU64>;
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -83,7 +96,14 @@ struct Table {
     queue_embed_texts: Gauge,
     collapsed: Counter,
     texts_embedded: Counter,
+    texts_needed: Counter,
     texts_saved: Counter,
+    texts_saved_shared: Counter,
+    texts_saved_unchanged: Counter,
+    texts_saved_cached: Counter,
+    texts_withdrawn: Counter,
+    embedding: Seconds,
+    embedding_tokens: Counter,
     tick: Histogram,
     freshness: Histograms<OfLeg>,
     searchable: Histograms<OfLeg>,
@@ -146,7 +166,14 @@ impl Default for Metrics {
             queue_embed_texts: book.plain("queue_embed_texts", "Texts waiting for the embedder"),
             collapsed: book.plain("collapsed", "Row changes that led to no write: overtaken, repeated or without effect"),
             texts_embedded: book.plain("texts_embedded", "Texts turned into vectors"),
+            texts_needed: book.plain("texts_needed", "Documents, new or changed, that came with a text to embed"),
             texts_saved: book.plain("texts_saved", "Documents whose text needed no embedding: shared, unchanged or known"),
+            texts_saved_shared: book.plain("texts_saved_shared", "Those of them whose text another document has"),
+            texts_saved_unchanged: book.plain("texts_saved_unchanged", "Those of them that had the text before they changed"),
+            texts_saved_cached: book.plain("texts_saved_cached", "Those of them whose text was in use before, and its vector still known"),
+            texts_withdrawn: book.plain("texts_withdrawn", "Texts that no document had any more when their turn came"),
+            embedding: book.seconds("embedding", "Time spent in the embedder, by all threads together", Seconds::default()),
+            embedding_tokens: book.plain("embedding_tokens", "Tokens of the texts embedded, estimated as a quarter of their bytes"),
             tick: book.seconds("tick", "From the start of a tick to its publication", tick_buckets()),
             freshness: book.histograms("freshness", "From the commit at the source, or the arrival where the message has none, to searchable", fresh_buckets),
             searchable: book.histograms("searchable", "From the arrival at the node to searchable", fresh_buckets),
@@ -388,12 +415,23 @@ impl Metrics {
         self.0.collapsed.inc_by(changes);
     }
 
-    pub fn texts_embedded(&self, texts: u64) {
-        self.0.texts_embedded.inc_by(texts);
-    }
-
-    pub fn texts_saved(&self, documents: u64) {
-        self.0.texts_saved.inc_by(documents);
+    /// What became of texts, and what it took.
+    pub fn texts(&self, texts: &Texts) {
+        let table = &self.0;
+        let saved = [
+            (&table.texts_saved_shared, texts.saved_shared),
+            (&table.texts_saved_unchanged, texts.saved_unchanged),
+            (&table.texts_saved_cached, texts.saved_cached),
+        ];
+        for (counter, documents) in saved {
+            counter.inc_by(documents);
+            table.texts_saved.inc_by(documents);
+        }
+        table.texts_needed.inc_by(texts.needed);
+        table.texts_embedded.inc_by(texts.embedded);
+        table.texts_withdrawn.inc_by(texts.withdrawn);
+        table.embedding_tokens.inc_by(texts.tokens);
+        table.embedding.inc_by(texts.time.as_secs_f64());
     }
 
     /// A tick was published, so long after it started.
@@ -489,8 +527,16 @@ mod tests {
         metrics.set_intake(2, 300);
         metrics.set_embed_texts(4);
         metrics.collapsed(6);
-        metrics.texts_embedded(7);
-        metrics.texts_saved(8);
+        metrics.texts(&Texts {
+            needed: 20,
+            embedded: 7,
+            saved_shared: 1,
+            saved_unchanged: 3,
+            saved_cached: 4,
+            withdrawn: 5,
+            tokens: 15,
+            time: Duration::from_millis(2500),
+        });
         metrics.tick(Duration::from_micros(1500));
         metrics.fresh(Leg::Vector, -0.5);
         metrics.fresh(Leg::Vector, 0.003);
@@ -523,7 +569,14 @@ mod tests {
             "millpond_queue_embed_texts 4",
             "millpond_collapsed_total 6",
             "millpond_texts_embedded_total 7",
+            "millpond_texts_needed_total 20",
             "millpond_texts_saved_total 8",
+            "millpond_texts_saved_shared_total 1",
+            "millpond_texts_saved_unchanged_total 3",
+            "millpond_texts_saved_cached_total 4",
+            "millpond_texts_withdrawn_total 5",
+            "millpond_embedding_seconds_total 2.5",
+            "millpond_embedding_tokens_total 15",
             "millpond_tick_seconds_bucket{le=\"0.001\"} 0",
             "millpond_tick_seconds_bucket{le=\"0.002\"} 1",
             "millpond_freshness_seconds_bucket{le=\"0.001\",leg=\"vector\"} 1",

@@ -90,7 +90,7 @@ impl Replay {
         let searcher = definition
             .index
             .is_some()
-            .then(|| Searcher::new(definition.clone(), published.clone(), embedders));
+            .then(|| Searcher::new(definition.clone(), published.clone(), embedders).patient());
         Replay {
             definition,
             job,

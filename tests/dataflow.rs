@@ -11,7 +11,7 @@ use millpond::change::{
 };
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Refused, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts, backlog};
 use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
@@ -465,15 +465,15 @@ pub struct Workers {
 }
 
 impl Workers {
-    fn start(count: usize, embedder: Arc<dyn Embedder>, requests_max: usize, batch: usize) -> Workers {
-        Workers::of(notes(), count, embedder, requests_max, batch)
+    fn start(count: usize, embedder: Arc<dyn Embedder>, answers_max: usize, batch: usize) -> Workers {
+        Workers::of(notes(), count, embedder, answers_max, batch)
     }
 
     pub fn of(
         definition: Arc<Definition>,
         count: usize,
         embedder: Arc<dyn Embedder>,
-        requests_max: usize,
+        answers_max: usize,
         batch: usize,
     ) -> Workers {
         let field = &definition.index.as_ref().unwrap().vectors[0];
@@ -490,13 +490,14 @@ impl Workers {
             metrics.clone(),
             wake.clone(),
         );
-        let (requests, requested) = crossbeam_channel::bounded(requests_max);
-        let (answers, answered) = crossbeam_channel::bounded(requests_max);
+        let (requests, taking) = backlog();
+        let (answers, answered) = crossbeam_channel::bounded(answers_max);
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
             refused: Refused::default(),
-            requests: requested,
+            requests: taking,
+            batch,
             answers,
             wake: wake.clone(),
         };
@@ -518,10 +519,7 @@ impl Workers {
                     definition: definition.clone(),
                     embedding: vec![Some(Embed {
                         embedder: embedder.clone(),
-                        beside: Beside::Threads {
-                            requests: requests.clone(),
-                            batch,
-                        },
+                        beside: Beside::Threads(requests.clone()),
                         refused: Refused::default(),
                     })],
                     shard: ShardSettings {

@@ -250,6 +250,7 @@ fn snapshot(tick: u64, positions: &[(&str, u64)]) -> Snapshot {
         ..Counters::default()
     };
     Snapshot {
+        texts: Default::default(),
         tick: Tick(tick),
         positions: Arc::new(positions),
         counters,

@@ -12,6 +12,7 @@ mod dataflows;
 mod http;
 mod kafka;
 mod kill;
+mod lane;
 mod keyword;
 mod query;
 mod readme;

@@ -7,11 +7,11 @@ use expect_test::{Expect, expect};
 use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
-    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index, Metric,
-    Model, Plan, TextField, Tuning, VectorField, VectorSource, plan,
+    Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index,
+    LaneSettings, Metric, Model, Plan, TextField, Tuning, VectorField, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
-use millpond::index::snapshot::Counters;
+use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
 use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher};
 
@@ -147,6 +147,7 @@ fn embedding() -> Option<VectorSource> {
             model: Model::Hash { dimensions: 2 },
             batch: 1,
             parallel: 1,
+            lane: LaneSettings::default(),
         },
     })
 }
@@ -193,6 +194,17 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
             texts_embedded: 3,
             texts_saved: 2,
             dead_letters: 1,
+        },
+        texts: TextCounters {
+            needed: 9,
+            embedded: 3,
+            saved_shared: 1,
+            saved_unchanged: 1,
+            saved_cached: 0,
+            withdrawn: 2,
+            failed: 1,
+            micros: 1_500_000,
+            tokens: 600,
         },
         shards: vec![],
     };
@@ -459,6 +471,7 @@ fn answer(searcher: &Searcher, json: &str) -> String {
 
 fn empty_snapshot() -> Snapshot {
     Snapshot {
+        texts: Default::default(),
         tick: Tick(4),
         positions: Arc::default(),
         counters: Counters::default(),

@@ -125,7 +125,7 @@ fn vectors<'scope>(
                                 .entry(tick)
                                 .or_insert_with(|| (capability.delayed(&tick, 0), Arrivals::default()))
                                 .1
-                                .document(hash, &document.row, diff);
+                                .document(hash, &document, diff);
                         }
                     });
                     answers.for_each(|capability, data| {
@@ -145,12 +145,8 @@ fn vectors<'scope>(
                         let counted = lane.settle(arrivals, &mut |hash, embedding, diff| {
                             session.give(((hash, embedding), tick, diff));
                         });
-                        publisher.count(tick, |counts| {
-                            counts.texts_embedded += counted.embedded;
-                            counts.texts_saved += counted.saved;
-                        });
+                        publisher.count(tick, |counts| counts.texts += counted);
                     }
-                    lane.ask();
                     publisher.note_backlog((worker, field), lane.backlog());
                 }
             },

@@ -1,44 +1,34 @@
 //! The embedding lane of one worker: which texts are needed, which vectors are there, what is asked for.
 //!
-//! A fast embedder answers inside the tick, up to some hundred texts; everything else waits in a backlog, from
-//! which it can be withdrawn, and goes through a short bounded channel to the embedder's threads.
+//! A fast embedder answers inside the tick, up to some hundred texts; everything else waits in the [`Backlog`], from
+//! which it can be withdrawn until a thread of the embedder takes it.
+
+mod arrivals;
+mod backlog;
+mod texts;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crossbeam_channel::Sender;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
+
+pub use arrivals::{Answer, Arrivals};
+pub use backlog::{Backlog, Request, Taking, Urgency, backlog};
+pub use texts::Texts;
 
 use super::embed::Embedding;
-use super::embed_batch::{embed_batch, embed_patiently};
-use crate::change::{Row, TextHash, Vector};
+use super::embed_batch::{Meter, Work};
+use crate::change::TextHash;
 use crate::checkpoint::TextVector;
-use crate::definition::{Template, VectorField, VectorSource};
-use crate::embed::Embedder;
+use crate::embed::{Embedder, Recent};
+use crate::index::snapshot::TextCounters;
+use crate::index::{Document, Published, Snapshot};
+use arrivals::Need;
 
 /// Texts that a fast embedder computes inside one tick: about 3 ms of the built-in model.
 const INLINE_TEXTS_MAX: usize = 256;
-
-/// Vectors of texts that no document needs any more, kept in case one comes back.
-const CACHE_BYTES_MAX: usize = 64 << 20;
-
-/// How documents become texts and texts become hashes.
-#[derive(Clone, Debug)]
-pub struct Texts {
-    template: Arc<Template>,
-    /// Separates the texts of fields and models.
-    seed: u64,
-}
-
-/// One text to embed, by a document that has it.
-pub struct Request {
-    pub hash: TextHash,
-    pub row: Row,
-}
 
 /// Told of each text that the embedder refuses for good, by a request that has it, and why.
 #[derive(Clone, Default)]
@@ -57,61 +47,31 @@ impl Refused {
     }
 }
 
-/// What came of a request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Answer {
-    pub hash: TextHash,
-    /// `None`: this text will never be embedded.
-    pub vector: Option<Vector>,
-}
-
-/// What a tick brings to the lane.
-#[derive(Default)]
-pub struct Arrivals {
-    texts: FxHashMap<TextHash, Need>,
-    answers: Vec<Answer>,
-}
-
-/// How a tick changes the number of documents with one text.
-struct Need {
-    change: isize,
-    /// Documents that came with this text, new or changed.
-    arrived: u64,
-    row: Row,
-}
-
-/// What a tick cost, and what it did not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
-    pub embedded: u64,
-    pub saved: u64,
-}
-
 /// Where requests beyond a tick's own go.
 #[derive(Clone)]
 pub enum Beside {
-    /// Batches of up to so many texts for the embedder's threads.
-    Threads {
-        requests: Sender<Vec<Request>>,
-        batch: usize,
-    },
+    /// The embedder's threads take them from there.
+    Threads(Backlog),
     /// There are no threads: each tick waits for its texts. For replays.
     Nothing,
 }
 
+/// What the vector leg shows of a vector field: documents that it lacks come first.
+pub struct Shown {
+    pub published: Arc<Published>,
+    pub field: u16,
+}
+
 /// The state of the lane.
 pub struct Lane {
-    embedder: Arc<dyn Embedder>,
-    texts: Texts,
+    work: Work,
     beside: Beside,
-    refused: Refused,
+    shown: Shown,
     /// Needed texts whose vectors are there, or failed.
     answered: FxHashMap<TextHash, Answered>,
-    /// Texts that wait in the backlog or are with the embedder's threads.
-    awaited: FxHashMap<TextHash, Awaited>,
-    backlog: BTreeMap<u64, Request>,
-    next_place: u64,
-    cache: Cache,
+    /// How many documents have each text that has been asked for.
+    awaited: FxHashMap<TextHash, isize>,
+    cache: Recent<TextHash, TextVector>,
     /// What has changed since the last cut in what is known of texts; `None` where nobody asks.
     changed: Option<TextChanges>,
 }
@@ -127,76 +87,39 @@ struct Answered {
     known: TextVector,
 }
 
-struct Awaited {
-    /// With the threads, none may be left.
-    documents: isize,
-    /// In the backlog; `None`: it has been asked for.
-    place: Option<u64>,
-}
-
-impl Texts {
-    /// The texts of a vector field, for its embedder; `None` where its vectors are ready-made.
-    pub fn new(field: &VectorField, embedder: &dyn Embedder) -> Option<Texts> {
-        let VectorSource::Embed { template, .. } = &field.source else {
-            return None;
+impl Lane {
+    pub fn new(embedder: Arc<dyn Embedder>, texts: Texts, beside: Beside, shown: Shown) -> Lane {
+        let meter = match &beside {
+            Beside::Threads(backlog) => backlog.meter(),
+            Beside::Nothing => Arc::<Meter>::default(),
         };
-        let lane = format!("{}\0{}", field.name, embedder.model());
-        Some(Texts {
-            template: Arc::new(template.clone()),
-            seed: xxh3_64(lane.as_bytes()),
-        })
-    }
-
-    /// What all hashes of these texts have in common.
-    pub fn lane(&self) -> u32 {
-        self.seed as u32
-    }
-
-    pub fn render(&self, row: &Row) -> Option<String> {
-        self.template.render(row)
-    }
-
-    /// The hash of the row's text, or `None` where there is nothing to embed.
-    pub fn hash(&self, row: &Row) -> Option<TextHash> {
-        let text = self.render(row)?;
-        let hash = xxh3_128_with_seed(text.as_bytes(), self.seed);
-        Some(TextHash::new(self.lane(), hash))
-    }
-}
-
-impl Arrivals {
-    /// A document that has this text came (`diff` > 0) or went.
-    pub fn document(&mut self, hash: TextHash, row: &Row, diff: isize) {
-        let need = self.texts.entry(hash).or_insert_with(|| Need {
-            change: 0,
-            arrived: 0,
-            row: row.clone(),
-        });
-        need.change += diff;
-        if diff > 0 {
-            need.arrived += diff as u64;
-            need.row = row.clone();
+        Lane {
+            work: Work {
+                embedder,
+                texts,
+                refused: Refused::default(),
+                meter,
+            },
+            beside,
+            shown,
+            answered: FxHashMap::default(),
+            awaited: FxHashMap::default(),
+            cache: Recent::new(0),
+            changed: None,
         }
     }
 
-    pub fn answers(&mut self, answers: impl Iterator<Item = Answer>) {
-        self.answers.extend(answers);
+    /// Has somebody told of each text that is refused for good.
+    pub fn telling(mut self, refused: Refused) -> Lane {
+        self.work.refused = refused;
+        self
     }
-}
 
-impl Lane {
-    pub fn new(embedder: Arc<dyn Embedder>, texts: Texts, beside: Beside) -> Lane {
+    /// Keeps so many bytes of vectors of texts that no document has any more, in case one comes back.
+    pub fn caching(self, bytes_max: usize) -> Lane {
         Lane {
-            embedder,
-            texts,
-            beside,
-            refused: Refused::default(),
-            answered: FxHashMap::default(),
-            awaited: FxHashMap::default(),
-            backlog: BTreeMap::new(),
-            next_place: 0,
-            cache: Cache::default(),
-            changed: None,
+            cache: Recent::new(bytes_max),
+            ..self
         }
     }
 
@@ -210,7 +133,8 @@ impl Lane {
     pub fn restore(&mut self, texts: impl IntoIterator<Item = (TextHash, TextVector)>) {
         self.changed = Some(TextChanges::new());
         for (hash, known) in texts {
-            self.cache.put(hash, known);
+            let bytes = bytes(&known);
+            self.cache.put(hash, known, bytes);
         }
     }
 
@@ -225,18 +149,13 @@ impl Lane {
         }
     }
 
-    /// Has somebody told of each text that is refused for good.
-    pub fn telling(self, refused: Refused) -> Lane {
-        Lane { refused, ..self }
-    }
-
     pub fn texts(&self) -> &Texts {
-        &self.texts
+        &self.work.texts
     }
 
-    /// Texts that the embedder's threads have not been asked for yet.
+    /// Texts that documents need and the embedder has not answered.
     pub fn backlog(&self) -> usize {
-        self.backlog.len()
+        self.awaited.len()
     }
 
     /// Takes in a tick's answers and needs; `emit` gets the differences of the collection of vectors.
@@ -244,89 +163,125 @@ impl Lane {
         &mut self,
         arrivals: Arrivals,
         emit: &mut impl FnMut(TextHash, Embedding, isize),
-    ) -> Counted {
-        let mut counted = Counted::default();
+    ) -> TextCounters {
+        let mut counted = TextCounters::default();
         for answer in arrivals.answers {
-            counted.embedded += u64::from(answer.vector.is_some());
-            self.answer(answer, emit);
+            if let Beside::Threads(backlog) = &self.beside {
+                backlog.answered(answer.hash);
+            }
+            self.answer(answer, emit, &mut counted);
         }
+        let snapshot = self.shown.published.snapshot();
         let mut new = Vec::new();
         for (hash, need) in arrivals.texts {
-            counted.saved += need.arrived;
-            if self.change_need(hash, &need, emit) {
-                counted.saved -= need.arrived.min(1);
-                new.push(Request { hash, row: need.row });
-            }
+            new.extend(self.change_need(hash, &need, &snapshot, emit, &mut counted));
         }
         // The order of a hash map depends on nothing that a replay repeats.
-        new.sort_by_key(|request| request.hash);
-        counted.embedded += self.embed_inline(&mut new, emit);
-        for request in new {
-            self.wait(request);
+        new.sort_by_key(|(request, _)| request.hash);
+        self.embed_inline(&mut new, emit, &mut counted);
+        if let Beside::Threads(backlog) = &self.beside {
+            for (request, urgency) in new {
+                backlog.want(request, urgency);
+            }
+            counted.withdrawn += backlog.count_withdrawn();
         }
+        let (micros, tokens) = self.work.meter.read();
+        counted.micros += micros;
+        counted.tokens += tokens;
         for hash in self.cache.trim() {
             self.note(hash, None);
         }
         counted
     }
 
-    /// Notes how many documents need a text now, and says whether its vector must be computed.
+    /// Notes how many documents need a text now; gives the request for its vector, if that must be computed.
     fn change_need(
         &mut self,
         hash: TextHash,
         need: &Need,
+        snapshot: &Snapshot,
         emit: &mut impl FnMut(TextHash, Embedding, isize),
-    ) -> bool {
+        counted: &mut TextCounters,
+    ) -> Option<(Request, Urgency)> {
+        let (arrived, unchanged) = (need.arrived.len() as u64, need.unchanged() as u64);
+        counted.needed += arrived;
+        counted.saved_unchanged += unchanged;
+        let others = arrived - unchanged;
         if let Some(answered) = self.answered.get_mut(&hash) {
-            answered.documents += need.change;
+            counted.saved_shared += others;
+            answered.documents += need.change();
             if answered.documents <= 0
                 && let Some(Answered { known, .. }) = self.answered.remove(&hash)
             {
                 emit(hash, known.clone().into(), -1);
                 self.retire(hash, known);
             }
-            return false;
+            return None;
         }
-        if let Some(awaited) = self.awaited.get_mut(&hash) {
-            awaited.documents += need.change;
-            // Nobody has begun to compute it: the request is withdrawn.
-            if awaited.documents <= 0
-                && let Some(place) = awaited.place
-            {
-                self.backlog.remove(&place);
+        if let Some(documents) = self.awaited.get_mut(&hash) {
+            counted.saved_shared += others;
+            *documents += need.change();
+            let is_needed = *documents > 0;
+            if !is_needed {
                 self.awaited.remove(&hash);
             }
-            return false;
+            if let Beside::Threads(backlog) = &self.beside {
+                if !is_needed {
+                    backlog.withdraw(hash);
+                } else if others > 0
+                    && let Some((request, urgency)) = self.request(hash, need, snapshot)
+                {
+                    // This document may be in a greater hurry than those before.
+                    backlog.want(request, urgency);
+                }
+            }
+            return None;
         }
-        if need.change <= 0 {
-            return false;
+        let documents = need.change();
+        if documents <= 0 {
+            return None;
         }
+        counted.saved_shared += others.saturating_sub(1);
         if let Some(known) = self.cache.take(hash) {
+            counted.saved_cached += 1;
             emit(hash, known.clone().into(), 1);
-            let documents = need.change;
             self.answered.insert(hash, Answered { documents, known });
-            return false;
+            return None;
         }
-        let documents = need.change;
-        self.awaited.insert(
-            hash,
-            Awaited {
-                documents,
-                place: None,
-            },
-        );
-        true
+        self.awaited.insert(hash, documents);
+        self.request(hash, need, snapshot)
     }
 
-    fn answer(&mut self, answer: Answer, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
+    /// The request for a text that documents came with, or `None` if they only went.
+    fn request(&self, hash: TextHash, need: &Need, snapshot: &Snapshot) -> Option<(Request, Urgency)> {
+        let row = need.arrived.last()?.row.clone();
+        let is_shown = |document: &Arc<Document>| snapshot.shows(self.shown.field, &document.key.text());
+        let urgency = match need.arrived.iter().all(is_shown) {
+            true => Urgency::Update,
+            false => Urgency::First,
+        };
+        Some((Request { hash, row }, urgency))
+    }
+
+    fn answer(
+        &mut self,
+        answer: Answer,
+        emit: &mut impl FnMut(TextHash, Embedding, isize),
+        counted: &mut TextCounters,
+    ) {
+        match answer.vector {
+            Some(_) => counted.embedded += 1,
+            None => counted.failed += 1,
+        }
         let known = answer.vector.map_or(TextVector::Failed, TextVector::Known);
         self.note(answer.hash, Some(known.clone()));
         match self.awaited.remove(&answer.hash) {
-            Some(Awaited { documents, .. }) if documents > 0 => {
+            Some(documents) => {
                 emit(answer.hash, known.clone().into(), 1);
                 self.answered.insert(answer.hash, Answered { documents, known });
             }
-            _ => self.retire(answer.hash, known),
+            // It was withdrawn when it was being computed already.
+            None => self.retire(answer.hash, known),
         }
         if self.awaited.is_empty() {
             // A load has made room for as many as there are.
@@ -337,86 +292,55 @@ impl Lane {
     /// No document has the text any more. Should it come back, its vector is there, and a failure is tried again.
     fn retire(&mut self, hash: TextHash, known: TextVector) {
         match known {
-            TextVector::Known(_) => self.cache.put(hash, known),
+            TextVector::Known(_) => {
+                let bytes = bytes(&known);
+                self.cache.put(hash, known, bytes);
+            }
             TextVector::Failed => self.note(hash, None),
         }
     }
 
-    /// Computes what belongs into this tick, takes it out of `new`, and counts what was embedded.
+    /// Computes what belongs into this tick, and takes it out of `new`.
     fn embed_inline(
         &mut self,
-        new: &mut Vec<Request>,
+        new: &mut Vec<(Request, Urgency)>,
         emit: &mut impl FnMut(TextHash, Embedding, isize),
-    ) -> u64 {
+        counted: &mut TextCounters,
+    ) {
         let inline = match self.beside {
             Beside::Nothing => new.len(),
-            Beside::Threads { .. } if self.embedder.is_fast() => new.len().min(INLINE_TEXTS_MAX),
-            Beside::Threads { .. } => 0,
+            Beside::Threads(_) if self.work.embedder.is_fast() => new.len().min(INLINE_TEXTS_MAX),
+            Beside::Threads(_) => 0,
         };
         let rest = new.split_off(inline);
-        let mut embedded = 0;
-        for batch in std::mem::replace(new, rest).chunks(INLINE_TEXTS_MAX) {
-            let answers = match self.beside {
-                Beside::Nothing => Ok(embed_patiently(
-                    &*self.embedder,
-                    &self.texts,
-                    &self.refused,
-                    batch,
-                )),
-                Beside::Threads { .. } => embed_batch(&*self.embedder, &self.texts, &self.refused, batch),
-            };
-            match answers {
-                Ok(answers) => {
-                    for answer in answers {
-                        embedded += u64::from(answer.vector.is_some());
-                        self.answer(answer, emit);
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, texts = batch.len(), "embedding inside the tick failed");
-                    new.extend(batch.iter().map(|request| Request {
-                        hash: request.hash,
-                        row: request.row.clone(),
-                    }));
-                }
-            }
-        }
-        embedded
-    }
-
-    fn wait(&mut self, request: Request) {
-        let place = self.next_place;
-        self.next_place += 1;
-        if let Some(awaited) = self.awaited.get_mut(&request.hash) {
-            awaited.place = Some(place);
-        }
-        self.backlog.insert(place, request);
-    }
-
-    /// Gives the threads what they have room for.
-    ///
-    /// Called at every tick: the lanes of all workers share the queue, so room comes without an answer for this one.
-    pub fn ask(&mut self) {
-        let Beside::Threads { requests, batch } = &self.beside else {
-            return;
-        };
-        while !self.backlog.is_empty() && !requests.is_full() {
-            let mut texts = Vec::with_capacity(*batch);
-            while texts.len() < *batch
-                && let Some((_, request)) = self.backlog.pop_first()
-            {
-                if let Some(awaited) = self.awaited.get_mut(&request.hash) {
-                    awaited.place = None;
-                }
-                texts.push(request);
-            }
-            if let Err(error) = requests.try_send(texts) {
-                for request in error.into_inner() {
-                    self.wait(request);
-                }
+        let mut inline = std::mem::replace(new, rest).into_iter();
+        loop {
+            let chunk = inline.by_ref().take(INLINE_TEXTS_MAX);
+            let (batch, urgencies): (Vec<Request>, Vec<Urgency>) = chunk.unzip();
+            if batch.is_empty() {
                 return;
             }
+            let mut answers = Vec::with_capacity(batch.len());
+            match self.beside {
+                Beside::Nothing => self.work.embed_patiently(&batch, &mut answers),
+                Beside::Threads(_) => {
+                    if let Err(error) = self.work.embed(&batch, &mut answers) {
+                        tracing::warn!(%error, texts = batch.len(), "embedding inside the tick failed");
+                    }
+                }
+            }
+            new.extend(batch.into_iter().zip(urgencies).skip(answers.len()));
+            for answer in answers {
+                self.answer(answer, emit, counted);
+            }
         }
+    }
+}
+
+fn bytes(known: &TextVector) -> usize {
+    match known {
+        TextVector::Known(vector) => size_of_val(&**vector),
+        TextVector::Failed => 0,
     }
 }
 
@@ -427,59 +351,4 @@ impl From<TextVector> for Embedding {
             TextVector::Failed => Embedding::Failed,
         }
     }
-}
-
-/// What is known of texts out of use, the oldest dropped first, bounded by bytes.
-#[derive(Default)]
-struct Cache {
-    known: FxHashMap<TextHash, (u64, TextVector)>,
-    order: VecDeque<(u64, TextHash)>,
-    next: u64,
-    bytes: usize,
-}
-
-impl Cache {
-    fn put(&mut self, hash: TextHash, known: TextVector) {
-        self.bytes += size(&known);
-        self.order.push_back((self.next, hash));
-        if let Some((_, old)) = self.known.insert(hash, (self.next, known)) {
-            self.bytes -= size(&old);
-        }
-        self.next += 1;
-    }
-
-    fn take(&mut self, hash: TextHash) -> Option<TextVector> {
-        let (_, known) = self.known.remove(&hash)?;
-        self.bytes -= size(&known);
-        Some(known)
-    }
-
-    /// Drops what is beyond the bound, and says what that was.
-    fn trim(&mut self) -> Vec<TextHash> {
-        let mut dropped = Vec::new();
-        // Places of what was taken out count too, so the order is bounded with the vectors.
-        while self.bytes > CACHE_BYTES_MAX || self.order.len() > 2 * self.known.len() + 16 {
-            let Some((place, oldest)) = self.order.pop_front() else {
-                break;
-            };
-            match self.known.get(&oldest) {
-                Some((at, known)) if *at == place && self.bytes > CACHE_BYTES_MAX => {
-                    self.bytes -= size(known);
-                    self.known.remove(&oldest);
-                    dropped.push(oldest);
-                }
-                Some((at, _)) if *at == place => self.order.push_back((place, oldest)),
-                _ => {}
-            }
-        }
-        dropped
-    }
-}
-
-fn size(known: &TextVector) -> usize {
-    let vector = match known {
-        TextVector::Known(vector) => std::mem::size_of_val(&**vector),
-        TextVector::Failed => 0,
-    };
-    vector + 64
 }

@@ -28,7 +28,7 @@ use timely::worker::Worker;
 use collapse::{Rows, collapse};
 use cut::Share;
 use embed::{documents, embed, ready_made, without_vectors};
-use lane::{Answer, Beside, Lane, Refused, SharedLane, Texts};
+use lane::{Answer, Beside, Lane, Refused, SharedLane, Shown, Texts};
 use latest::{Keep, Latest, SharedLatest, restoring};
 use maintain::maintain;
 use publish::{Publisher, Reading};
@@ -127,7 +127,7 @@ impl Job {
             })
         });
         let states: Vec<_> = states.collect();
-        let lanes = open_lanes(&parts);
+        let lanes = open_lanes(&parts, worker.peers());
         if let Some(resume) = &resume {
             note_changes(&states, &lanes, resume, (number, worker.peers()));
         }
@@ -326,15 +326,27 @@ fn open_shard(number: usize, index: &Index, parts: &Parts) -> Shard {
 }
 
 /// The lanes of the vector fields that embed texts, by field.
-fn open_lanes(parts: &Parts) -> Vec<Option<SharedLane>> {
+fn open_lanes(parts: &Parts, workers: usize) -> Vec<Option<SharedLane>> {
     let fields = parts.definition.index.iter().flat_map(|index| &index.vectors);
-    let lane = |(field, embed): (&VectorField, &Option<Embed>)| {
+    let lane = |(number, (field, embed)): (u16, (&VectorField, &Option<Embed>))| {
         let embed = embed.as_ref()?;
+        let VectorSource::Embed {
+            embedder: settings, ..
+        } = &field.source
+        else {
+            return None;
+        };
         let texts = Texts::new(field, &*embed.embedder)?;
-        let lane = Lane::new(embed.embedder.clone(), texts, embed.beside.clone());
-        Some(lane.telling(embed.refused.clone()).shared())
+        let shown = Shown {
+            published: parts.publisher.published().clone(),
+            field: number,
+        };
+        let lane = Lane::new(embed.embedder.clone(), texts, embed.beside.clone(), shown)
+            .telling(embed.refused.clone())
+            .caching(settings.lane.cache_bytes / workers);
+        Some(lane.shared())
     };
-    fields.zip(&parts.embedding).map(lane).collect()
+    (0..).zip(fields.zip(&parts.embedding)).map(lane).collect()
 }
 
 /// Gives the worker its share of what was stored, and has it note what changes from now on.

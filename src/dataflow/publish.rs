@@ -5,12 +5,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::change::{Offset, Tick};
-use crate::index::snapshot::{Counters, ShardState};
+use crate::index::snapshot::{Counters, ShardState, TextCounters};
 use crate::index::{Published, Snapshot};
-use crate::metrics::{Leg, Metrics};
+use crate::metrics::{Leg, Metrics, Texts};
 
 /// Batches whose vectors are awaited to measure their freshness; of more than these the oldest go unmeasured.
 const AWAITED_MAX: usize = 10_000;
@@ -29,8 +29,7 @@ pub struct Counts {
     pub changes: u64,
     /// Keys whose row is another one than before.
     pub writes: u64,
-    pub texts_embedded: u64,
-    pub texts_saved: u64,
+    pub texts: TextCounters,
     pub dead_letters: u64,
 }
 
@@ -49,6 +48,7 @@ struct Ledger {
     /// Not yet published.
     ticks: BTreeMap<Tick, Entry>,
     total: Counters,
+    texts: TextCounters,
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
     /// Texts that wait for an embedder, by worker and vector field.
@@ -78,11 +78,18 @@ impl Publisher {
         self.ledger().positions = Arc::new(positions);
     }
 
-    /// Leaves a tick out of the counts: what recovery brings back has been counted by the run before.
+    /// Leaves a tick out of the counts: what recovery brings back has been counted by the run before. What it asks of
+    /// the embedder is for this one to do.
     pub fn uncount(&self, tick: Tick) {
         self.count(tick, |counts| {
             *counts = Counts {
-                texts_embedded: counts.texts_embedded,
+                texts: TextCounters {
+                    needed: counts.texts.needed - counts.texts.saved(),
+                    saved_shared: 0,
+                    saved_unchanged: 0,
+                    saved_cached: 0,
+                    ..counts.texts
+                },
                 ..Counts::default()
             };
         });
@@ -151,8 +158,8 @@ impl Publisher {
             add(&mut ledger.total, &entry.counts);
             ledger.shards.extend(entry.shards);
             self.metrics.collapsed(entry.counts.collapsed());
-            self.metrics.texts_embedded(entry.counts.texts_embedded);
-            self.metrics.texts_saved(entry.counts.texts_saved);
+            ledger.texts += entry.counts.texts;
+            self.metrics.texts(&entry.counts.texts.into());
             for reading in entry.readings {
                 Arc::make_mut(&mut ledger.positions).insert(reading.partition.to_string(), reading.last.0);
                 readings.push((at, reading));
@@ -162,6 +169,7 @@ impl Publisher {
             tick,
             positions: ledger.positions.clone(),
             counters: ledger.total,
+            texts: ledger.texts,
             shards: ledger.shards.values().cloned().collect(),
         };
         let vectors_since = snapshot
@@ -217,9 +225,24 @@ fn add(total: &mut Counters, tick: &Counts) {
     total.messages += tick.messages;
     total.changes += tick.changes;
     total.collapsed += tick.collapsed();
-    total.texts_embedded += tick.texts_embedded;
-    total.texts_saved += tick.texts_saved;
+    total.texts_embedded += tick.texts.embedded;
+    total.texts_saved += tick.texts.saved();
     total.dead_letters += tick.dead_letters;
+}
+
+impl From<TextCounters> for Texts {
+    fn from(texts: TextCounters) -> Texts {
+        Texts {
+            needed: texts.needed,
+            embedded: texts.embedded,
+            saved_shared: texts.saved_shared,
+            saved_unchanged: texts.saved_unchanged,
+            saved_cached: texts.saved_cached,
+            withdrawn: texts.withdrawn,
+            tokens: texts.tokens,
+            time: Duration::from_micros(texts.micros),
+        }
+    }
 }
 
 impl Counts {

@@ -7,6 +7,7 @@ mod graph;
 mod index;
 mod kafka;
 mod kept;
+mod lane;
 mod source;
 mod table;
 mod vectors;

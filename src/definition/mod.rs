@@ -329,6 +329,28 @@ pub struct EmbedderSettings {
     pub batch: usize,
     /// Threads that embed beside the dataflow.
     pub parallel: usize,
+    pub lane: LaneSettings,
+}
+
+/// What embedding may hold, wait for and cost, whatever the model.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LaneSettings {
+    /// Of vectors whose texts are not in use.
+    pub cache_bytes: usize,
+    /// How long a search waits for the vector of its query.
+    pub query_timeout: Duration,
+    /// In whatever currency the model is paid.
+    pub price_per_million_tokens: Option<f64>,
+}
+
+impl Default for LaneSettings {
+    fn default() -> LaneSettings {
+        LaneSettings {
+            cache_bytes: 64 << 20,
+            query_timeout: Duration::from_secs(2),
+            price_per_million_tokens: None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,11 +2,13 @@
 
 mod builtin;
 mod hash;
+mod recent;
 
 use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use hash::HashEmbedder;
+pub use recent::Recent;
 
 use crate::definition::{EmbedderSettings, Index, Model, VectorSource};
 

@@ -1,6 +1,7 @@
 //! What readers see: both legs and the documents of all shards at one tick, swapped in with one write.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -19,6 +20,7 @@ pub struct Snapshot {
     /// The last position read of each partition, as `table/partition`.
     pub positions: Arc<BTreeMap<String, u64>>,
     pub counters: Counters,
+    pub texts: TextCounters,
     pub shards: Vec<Arc<ShardState>>,
 }
 
@@ -34,6 +36,55 @@ pub struct Counters {
     /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
     pub texts_saved: u64,
     pub dead_letters: u64,
+}
+
+/// What became of texts to embed since the start, and what it has cost.
+///
+/// `needed` is `saved` and what was asked of the embedder, which was embedded, has failed, was withdrawn or waits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextCounters {
+    /// Documents, new or changed, that came with a text.
+    pub needed: u64,
+    pub embedded: u64,
+    /// Another document has the same text.
+    pub saved_shared: u64,
+    /// The document had this text before.
+    pub saved_unchanged: u64,
+    /// A document had this text once.
+    pub saved_cached: u64,
+    /// No document had the text any more when its turn came.
+    pub withdrawn: u64,
+    pub failed: u64,
+    /// Spent in the embedder, by all threads together.
+    pub micros: u64,
+    /// Of the texts embedded, as estimated.
+    pub tokens: u64,
+}
+
+impl TextCounters {
+    /// Documents whose text needed no embedding.
+    pub fn saved(&self) -> u64 {
+        self.saved_shared + self.saved_unchanged + self.saved_cached
+    }
+
+    /// Estimates what a quantity that was spent on the embedded texts would have been for the saved ones.
+    pub fn for_saved(&self, spent: u64) -> f64 {
+        spent as f64 * self.saved() as f64 / self.embedded.max(1) as f64
+    }
+}
+
+impl AddAssign for TextCounters {
+    fn add_assign(&mut self, more: TextCounters) {
+        self.needed += more.needed;
+        self.embedded += more.embedded;
+        self.saved_shared += more.saved_shared;
+        self.saved_unchanged += more.saved_unchanged;
+        self.saved_cached += more.saved_cached;
+        self.withdrawn += more.withdrawn;
+        self.failed += more.failed;
+        self.micros += more.micros;
+        self.tokens += more.tokens;
+    }
 }
 
 /// One shard at one tick.
@@ -85,6 +136,7 @@ impl Snapshot {
             tick: Tick(0),
             positions: Arc::default(),
             counters: Counters::default(),
+            texts: TextCounters::default(),
             shards: Vec::new(),
         }
     }
@@ -100,6 +152,16 @@ impl Snapshot {
     /// The document in a slot of a shard.
     pub fn document_at(&self, shard: usize, slot: Slot) -> Option<&Arc<Document>> {
         self.shards.get(shard)?.documents.get(slot)
+    }
+
+    /// Whether a vector field shows a vector of the document with this key, be it a stale one.
+    pub fn shows(&self, field: u16, key: &str) -> bool {
+        let status = |shard: &Arc<ShardState>| {
+            let (slot, _) = shard.documents.by_key(key)?;
+            Some(shard.legs.get(usize::from(field))?.status(slot))
+        };
+        let status = self.shards.iter().find_map(status);
+        matches!(status, Some(VectorStatus::Current | VectorStatus::Stale))
     }
 
     /// Visible documents.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Embedders;
 use super::embedding::open_embedders_by;
 use crate::checkpoint::{self, Change, Shape};
-use crate::dataflow::lane::{Beside, Refused};
+use crate::dataflow::lane::{Beside, Refused, backlog};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::{Embed, Job, Parts, Resume, worker};
 use crate::definition::Faults;
@@ -69,14 +69,11 @@ pub(super) fn open(
         shards: stored.shards,
         storage,
     });
-    // Never received from, and without room: the lanes ask for nothing.
-    let (requests, _requested) = crossbeam_channel::bounded(0);
+    // Nobody takes from it: nothing is embedded.
+    let (requests, _) = backlog();
     let embed = |embedder: &Arc<dyn Embedder>| Embed {
         embedder: embedder.clone(),
-        beside: Beside::Threads {
-            requests: requests.clone(),
-            batch: 1,
-        },
+        beside: Beside::Threads(requests.clone()),
         refused: Refused::default(),
     };
     let embedding: Vec<_> = embedders

@@ -6,20 +6,17 @@ use super::NodeError;
 use crate::change::{Datum, DatumRef, Key};
 use crate::dataflow::Embed;
 use crate::dataflow::embedders::Threads;
-use crate::dataflow::lane::{Answer, Beside, Refused, Texts};
+use crate::dataflow::lane::{Answer, Beside, Refused, Texts, backlog};
 use crate::definition::{Definition, EmbedderSettings, VectorField, VectorSource};
 use crate::embed::{self, EmbedError, Embedder, FieldEmbedders};
 use crate::intake::{DeadLetters, UnembeddedText};
 use crate::metrics::Metrics;
 
-/// Batches of texts between the lanes and a fast embedder's threads: it is asked again only when a tick runs.
-const FAST_REQUESTS_MAX: usize = 64;
-
-/// Texts in one such batch.
-const FAST_BATCH: usize = 256;
-
-/// Batches of answers that wait for a tick.
+/// Batches of vectors that wait for a tick: more would make the threads wait.
 const ANSWERS_MAX: usize = 64;
+
+/// Texts that a fast embedder is given at once.
+const FAST_BATCH: usize = 256;
 
 /// Starts the threads that embed beside the dataflow, for each vector field that embeds texts.
 ///
@@ -45,13 +42,12 @@ pub(super) fn start_embedders(
             embedding.push(None);
             continue;
         };
-        // Texts in the channel cannot be withdrawn any more, which matters where each one is dear.
-        let (batches, batch) = if embedder.is_fast() {
-            (FAST_REQUESTS_MAX, FAST_BATCH)
+        let batch = if embedder.is_fast() {
+            FAST_BATCH
         } else {
-            (2 * settings.parallel, settings.batch)
+            settings.batch
         };
-        let (requests, requested) = crossbeam_channel::bounded(batches);
+        let (requests, taking) = backlog();
         let Some(texts) = Texts::new(field, &*embedder) else {
             embedding.push(None);
             continue;
@@ -61,7 +57,8 @@ pub(super) fn start_embedders(
             embedder: embedder.clone(),
             texts,
             refused: refused.clone(),
-            requests: requested,
+            requests: taking,
+            batch,
             answers: answers.clone(),
             wake: wake.clone(),
         }
@@ -69,7 +66,7 @@ pub(super) fn start_embedders(
         .map_err(NodeError::Thread)?;
         embedding.push(Some(Embed {
             embedder,
-            beside: Beside::Threads { requests, batch },
+            beside: Beside::Threads(requests),
             refused,
         }));
     }

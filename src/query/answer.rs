@@ -162,7 +162,7 @@ impl DocumentAnswer {
 }
 
 /// What an index holds and what was done for it, all at one tick. Counts begin with the start of the node.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// Visible documents.
     pub documents: usize,
@@ -182,15 +182,39 @@ pub struct Stats {
     pub changes: u64,
     /// Row changes that led to no write: overtaken, repeated, or without effect.
     pub collapsed: u64,
+    /// Documents, new or changed, that came with a text to embed. Each is among `texts_saved`, or its text was asked of
+    /// the embedder: that was embedded, has failed, was withdrawn, or waits.
+    pub texts_needed: u64,
     pub texts_embedded: u64,
     /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
     pub texts_saved: u64,
+    /// Those of them whose text another document has.
+    pub texts_saved_shared: u64,
+    /// Those of them that had the text before they changed.
+    pub texts_saved_unchanged: u64,
+    /// Those of them whose text was in use before, and its vector still known.
+    pub texts_saved_cached: u64,
+    /// Texts that no document had any more when their turn came.
+    pub texts_withdrawn: u64,
+    /// Texts that the embedder refuses for good.
+    pub texts_failed: u64,
+    /// Spent in the embedder, by all its threads together.
+    pub embedding_seconds: f64,
+    /// What the saved texts would have taken, had they been like those embedded.
+    pub embedding_seconds_saved: f64,
+    /// Of the texts embedded: estimated as a quarter of their bytes, as is usual for English.
+    pub embedding_tokens: u64,
+    /// What the saved texts would have cost, had they been like those embedded; absent without
+    /// `price_per_million_tokens`, in whose currency it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedding_money_saved: Option<f64>,
     pub dead_letters: u64,
 }
 
 impl Stats {
-    pub(super) fn new(snapshot: &Snapshot) -> Stats {
-        let counters = snapshot.counters;
+    pub(super) fn new(snapshot: &Snapshot, price_per_million_tokens: Option<f64>) -> Stats {
+        let (counters, texts) = (snapshot.counters, snapshot.texts);
+        let money_saved = |price: f64| price * texts.for_saved(texts.tokens) / 1e6;
         Stats {
             documents: snapshot.documents(),
             vectors: snapshot.vectors(),
@@ -201,8 +225,18 @@ impl Stats {
             messages: counters.messages,
             changes: counters.changes,
             collapsed: counters.collapsed,
+            texts_needed: texts.needed,
             texts_embedded: counters.texts_embedded,
             texts_saved: counters.texts_saved,
+            texts_saved_shared: texts.saved_shared,
+            texts_saved_unchanged: texts.saved_unchanged,
+            texts_saved_cached: texts.saved_cached,
+            texts_withdrawn: texts.withdrawn,
+            texts_failed: texts.failed,
+            embedding_seconds: texts.micros as f64 / 1e6,
+            embedding_seconds_saved: texts.for_saved(texts.micros) / 1e6,
+            embedding_tokens: texts.tokens,
+            embedding_money_saved: price_per_million_tokens.map(money_saved),
             dead_letters: counters.dead_letters,
         }
     }

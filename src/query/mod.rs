@@ -6,6 +6,7 @@ mod request;
 mod answer;
 mod plan;
 mod run;
+mod embedding;
 mod fuse;
 
 use std::sync::Arc;
@@ -14,8 +15,10 @@ use std::time::Instant;
 pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
 
-use crate::definition::{Definition, Index, Metric};
-use crate::embed::{self, Embedder, FieldEmbedders};
+use embedding::QueryEmbedder;
+
+use crate::definition::{Definition, Index, LaneSettings, Metric, VectorField, VectorSource};
+use crate::embed::{self, FieldEmbedders};
 use crate::index::{Published, Snapshot};
 
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
@@ -28,12 +31,13 @@ pub struct Searcher {
 }
 
 /// A vector field as searches see it.
+#[derive(Clone)]
 struct SearchedField {
     name: String,
     dimensions: usize,
     metric: Metric,
     /// For the text of queries; `None` where vectors are ready-made.
-    embedder: Option<Arc<dyn Embedder>>,
+    queries: Option<QueryEmbedder>,
 }
 
 /// What is wrong with a query, and what would be right.
@@ -85,7 +89,7 @@ impl Searcher {
             name: field.name.clone(),
             dimensions,
             metric: field.metric,
-            embedder,
+            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
         });
         Searcher {
             fields: fields.collect(),
@@ -94,9 +98,22 @@ impl Searcher {
         }
     }
 
+    /// The same, but a search waits for the vector of its query for as long as that takes.
+    pub fn patient(self) -> Searcher {
+        let patient = |field: &SearchedField| SearchedField {
+            queries: field.queries.as_ref().map(QueryEmbedder::patient),
+            ..field.clone()
+        };
+        Searcher {
+            fields: self.fields.iter().map(patient).collect(),
+            ..self
+        }
+    }
+
     /// Searches the newest snapshot, and says how long that took.
     ///
-    /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query.
+    /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
+    /// embedder's `query_timeout`.
     ///
     /// # Errors
     ///
@@ -135,6 +152,18 @@ impl Searcher {
 
     /// What the newest snapshot holds, and what was done up to it.
     pub fn stats(&self) -> Stats {
-        Stats::new(&self.published.snapshot())
+        let prices = self.index.vectors.iter();
+        let price = prices
+            .filter_map(|field| settings(field).price_per_million_tokens)
+            .next();
+        Stats::new(&self.published.snapshot(), price)
+    }
+}
+
+/// What the field's embedder may take; the usual where it has none.
+fn settings(field: &VectorField) -> LaneSettings {
+    match &field.source {
+        VectorSource::Embed { embedder, .. } => embedder.lane,
+        VectorSource::Column { .. } => LaneSettings::default(),
     }
 }

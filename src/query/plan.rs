@@ -159,7 +159,7 @@ fn answerable<'a>(
     nearest: Option<Nearest<'a>>,
 ) -> Result<Nearest<'a>, QueryError> {
     match (field, nearest) {
-        (Some(field), Some(Nearest::Text(_))) if field.embedder.is_none() => Err(QueryError::new(
+        (Some(field), Some(Nearest::Text(_))) if field.queries.is_none() => Err(QueryError::new(
             "missing_vector",
             "the index has ready-made vectors, and no model that embeds `query`",
             format!("give `vector`, {} numbers", field.dimensions),

@@ -151,26 +151,13 @@ fn vector_leg<'s>(
 }
 
 /// The vector of a query's text.
-fn embed(field: &SearchedField, text: &str) -> Result<Vec<f32>, String> {
-    let Some(embedder) = &field.embedder else {
+fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
+    let Some(queries) = &field.queries else {
         return Err(
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),
         );
     };
-    let mut vectors = embedder.embed(&[text]).map_err(|error| error.to_string())?;
-    let is_usable = |vector: &Vec<f32>| {
-        vector.len() == field.dimensions && vector.iter().all(|number| number.is_finite())
-    };
-    // The embedder may be a user's own, and its mistake must not reach the index.
-    vectors
-        .pop()
-        .filter(|vector| vectors.is_empty() && is_usable(vector))
-        .ok_or_else(|| {
-            format!(
-                "model {} did not give one vector of the index's dimensions",
-                embedder.model()
-            )
-        })
+    queries.embed(text)
 }
 
 /// A leg's hit with its document. The snapshot holds one for every slot that its legs know.
@@ -183,7 +170,7 @@ fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32) -> Option<S
     document.map(|document| Scored { document, score })
 }
 
-const PANICKED: &str = "it panicked; the log says where";
+pub(super) const PANICKED: &str = "it panicked; the log says where";
 
 /// Runs `part` so that its panic is its failure, not the node's. It only reads, so nothing is left half done.
 fn guard<T>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use millpond::change::{Offset, PartitionId, TableId};
 use millpond::checkpoint::snapshots::Snapshots;
 use millpond::dataflow::embedders::Threads;
-use millpond::dataflow::lane::{Beside, Refused, Texts};
+use millpond::dataflow::lane::{Beside, Refused, Texts, backlog};
 use millpond::dataflow::publish::Publisher;
 use millpond::dataflow::worker::{Feeds, Pace, execute, run};
 use millpond::dataflow::{Embed, Parts};
@@ -100,12 +100,13 @@ impl Behind {
             wake.clone(),
             queue_bytes,
         );
-        let (requests, requested) = crossbeam_channel::bounded(4);
+        let (requests, taking) = backlog();
         let (answers, answered) = crossbeam_channel::bounded(4);
         let threads = Threads {
             embedder: embedder.clone(),
             texts,
-            requests: requested,
+            requests: taking,
+            batch: 64,
             answers,
             refused: Refused::default(),
             wake: wake.clone(),
@@ -148,10 +149,7 @@ impl Behind {
                     definition: definition.clone(),
                     embedding: vec![Some(Embed {
                         embedder: embedder.clone(),
-                        beside: Beside::Threads {
-                            requests: requests.clone(),
-                            batch: 64,
-                        },
+                        beside: Beside::Threads(requests.clone()),
                         refused: Refused::default(),
                     })],
                     shard: ShardSettings {

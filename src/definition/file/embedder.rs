@@ -1,8 +1,9 @@
 //! `[embedder]` -> what makes the vectors.
 
+use super::lane;
 use super::written::Entry;
 use crate::definition::fault::{quoted, suggestion};
-use crate::definition::{EmbedderSettings, Model};
+use crate::definition::{EmbedderSettings, LaneSettings, Model};
 
 const MODELS: [&str; 3] = ["default", "hash", "none"];
 
@@ -38,6 +39,7 @@ impl Default for Embedder {
             model: Model::Default,
             batch: 16,
             parallel: 1,
+            lane: LaneSettings::default(),
         })
     }
 }
@@ -64,6 +66,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
             .integer(1..65, "a number from 1 to 64")
             .map(|parallel| parallel as usize),
     };
+    let lane = lane::read(&mut section);
     section.finish();
 
     let name = match &model {
@@ -101,6 +104,7 @@ pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
         model,
         batch: batch?,
         parallel: parallel?,
+        lane: lane?,
     }))
 }
 

@@ -1,0 +1,6 @@
+//! The embedding lane through a running node, with a service that hangs, fails and comes back as the tests say.
+
+mod cache;
+mod order;
+mod service;
+mod storm;
