@@ -183,6 +183,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
         kept: Default::default(),
+        folder: Default::default(),
     };
     let snapshot = Snapshot {
         tick: Tick(9),
@@ -195,6 +196,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
             texts_saved: 2,
             dead_letters: 1,
         },
+        sets: Default::default(),
         texts: TextCounters {
             needed: 9,
             embedded: 3,
@@ -472,6 +474,7 @@ fn answer(searcher: &Searcher, json: &str) -> String {
 fn empty_snapshot() -> Snapshot {
     Snapshot {
         texts: Default::default(),
+        sets: Default::default(),
         tick: Tick(4),
         positions: Arc::default(),
         counters: Counters::default(),

@@ -1,11 +1,13 @@
 //! The write side of one vector field in a shard: what each document's vector is, and how it stands with it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use super::documents::Slot;
 use super::snapshot::{LegState, VectorStatus};
-use super::vector::{SharedVector, VectorWriter};
+use super::vector::{SharedVector, VectorSettings, VectorWriter};
 use crate::change::Tick;
+use crate::definition::Metric;
 
 /// What is known of a document's vector.
 #[derive(Clone, Debug)]
@@ -31,6 +33,8 @@ pub(super) struct Leg {
     pending: Pending,
     /// What the tick does so far. A slot occurs once.
     changes: Vec<(Slot, Option<SharedVector>)>,
+    /// It shows nothing, whatever comes.
+    closed: bool,
 }
 
 impl Leg {
@@ -41,11 +45,27 @@ impl Leg {
             statuses: imbl::Vector::new(),
             pending: Pending::default(),
             changes: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// In the place of one whose vectors nobody wants any more.
+    pub fn closed() -> Leg {
+        let settings = VectorSettings {
+            graphs: false,
+            ..VectorSettings::new(0, Metric::Cosine)
+        };
+        Leg {
+            closed: true,
+            ..Leg::new(VectorWriter::new(settings, Arc::new(|| {})))
         }
     }
 
     /// Takes in what is known of a document's vector now.
     pub fn put(&mut self, tick: Tick, slot: Slot, vector: DocumentVector) {
+        if self.closed {
+            return;
+        }
         let shown = self.shown_at(slot);
         let (wanted, status) = match vector {
             DocumentVector::Pending => {
@@ -71,6 +91,9 @@ impl Leg {
 
     /// The document in a slot is gone.
     pub fn remove(&mut self, slot: Slot) {
+        if self.closed {
+            return;
+        }
         if self.shown_at(slot).take().is_some() {
             self.changes.push((slot, None));
         }

@@ -153,9 +153,12 @@ impl Shard {
         let mut are_same = true;
         for (field, vector) in vectors {
             let field = usize::from(field);
-            let expected = expected.get_mut(field).map(std::mem::take).unwrap_or_default();
-            if let Some(leg) = self.legs.get_mut(field) {
-                are_same &= leg.recover(tick, slot, expected, vector);
+            let expected = expected.get_mut(field).map(std::mem::take);
+            match (self.legs.get_mut(field), expected) {
+                (Some(leg), Some(expected)) => are_same &= leg.recover(tick, slot, expected, vector),
+                // A set of vectors that was being built.
+                (Some(leg), None) => leg.put(tick, slot, vector),
+                (None, _) => {}
             }
         }
         are_same

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 
 use super::documents::Documents;
 use super::keyword::KeywordState;
+use super::sets::Sets;
 use super::vector::VectorState;
 use super::{Document, Slot};
 use crate::change::Tick;
@@ -21,6 +22,8 @@ pub struct Snapshot {
     pub positions: Arc<BTreeMap<String, u64>>,
     pub counters: Counters,
     pub texts: TextCounters,
+    /// Which vectors answer.
+    pub sets: Arc<Sets>,
     pub shards: Vec<Arc<ShardState>>,
 }
 
@@ -91,11 +94,24 @@ impl AddAssign for TextCounters {
 pub struct ShardState {
     pub documents: Documents,
     pub keyword: Arc<KeywordState>,
-    /// By vector field.
+    /// By vector field, then those of upgrades.
     pub legs: Vec<LegState>,
 }
 
-/// One vector field of a shard at one tick.
+impl ShardState {
+    /// The same with these of its legs, in this order.
+    pub fn with_legs(&self, legs: &[u16]) -> ShardState {
+        let leg = |number: &u16| self.legs.get(usize::from(*number)).cloned();
+        ShardState {
+            documents: self.documents.clone(),
+            keyword: self.keyword.clone(),
+            legs: legs.iter().filter_map(leg).collect(),
+        }
+    }
+}
+
+/// One set of vectors of a shard at one tick.
+#[derive(Clone)]
 pub struct LegState {
     pub vectors: Arc<VectorState>,
     /// Documents whose current vector is not searchable yet.
@@ -137,6 +153,7 @@ impl Snapshot {
             positions: Arc::default(),
             counters: Counters::default(),
             texts: TextCounters::default(),
+            sets: Arc::default(),
             shards: Vec::new(),
         }
     }
@@ -184,17 +201,25 @@ impl Snapshot {
         self.legs().map(|leg| leg.pending).sum()
     }
 
-    /// Of all shards.
+    /// The tick since which the longest-waiting vector is awaited.
+    pub fn vectors_pending_since(&self) -> Option<Tick> {
+        self.legs().filter_map(|leg| leg.pending_since).min()
+    }
+
+    /// Those that answer, of all shards.
     fn legs(&self) -> impl Iterator<Item = &LegState> {
-        self.shards.iter().flat_map(|shard| &shard.legs)
+        let legs = self.shards.iter().flat_map(|shard| shard.legs.iter().enumerate());
+        legs.filter(|(number, _)| self.sets.answers(*number)).map(|(_, leg)| leg)
+    }
+
+    /// One leg of all shards.
+    pub fn leg(&self, number: usize) -> impl Iterator<Item = &LegState> {
+        self.shards.iter().filter_map(move |shard| shard.legs.get(number))
     }
 
     /// Whether both legs show what was read up to `tick`.
     pub fn is_complete_through(&self, tick: Tick) -> bool {
-        self.tick >= tick
-            && self
-                .legs()
-                .all(|leg| leg.pending_since.is_none_or(|since| since > tick))
+        self.tick >= tick && self.vectors_pending_since().is_none_or(|since| since > tick)
     }
 }
 
