@@ -25,11 +25,11 @@ pub use error::NodeError;
 use letters::{open_dead_letters, produce_dead_letters};
 use pushes::{PushTables, cut_logs, push_tables};
 use recover::Recovery;
-use upgrade::Upgrader;
 use signals::{end_at_the_next_signal, told_to_stop};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use upgrade::Upgrader;
 
 use crate::change::{TableId, Tick};
 use crate::checkpoint::snapshots::Snapshots;
@@ -230,8 +230,13 @@ impl Node {
         let cuts = self.start_checkpoints(store, stored, pushes, &dead_letters)?;
         let wake = waker(&self.pace);
         let built = resolved.with_second.clone();
-        let (embedding, answers, start) =
-            start_embedders(&built, &resolved.embedders, &dead_letters, &app.metrics, wake.clone())?;
+        let (embedding, answers, start) = start_embedders(
+            &built,
+            &resolved.embedders,
+            &dead_letters,
+            &app.metrics,
+            wake.clone(),
+        )?;
         let orders = Arc::<Orders>::default();
         if let (Some(searcher), Some(index)) = (&app.searcher, &built.index) {
             searcher.set_legs(index, resolved.embedders);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
-use crate::index::Sets;
 use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorField, VectorSource};
+use crate::index::Sets;
 
 /// What of a definition the stored data depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -99,7 +99,10 @@ impl Shape {
         let mut shape = self.clone();
         let fields = shape.index.iter_mut().flat_map(|index| &mut index.vectors);
         for (field, set) in fields.zip(&sets.answering) {
-            if let VectorSourceShape::Embedded { model, dimensions, .. } = &mut field.source {
+            if let VectorSourceShape::Embedded {
+                model, dimensions, ..
+            } = &mut field.source
+            {
                 *model = set.model.to_string();
                 *dimensions = set.dimensions;
             }

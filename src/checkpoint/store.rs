@@ -155,13 +155,7 @@ impl Store {
         });
         Ok(Basis {
             shards: shards.collect::<io::Result<_>>()?,
-            texts: texts::write(
-                &self.basis.texts,
-                &cut.texts,
-                &cut.forgotten,
-                &reader,
-                writer,
-            )?,
+            texts: texts::write(&self.basis.texts, &cut.texts, &cut.forgotten, &reader, writer)?,
             tables,
         })
     }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::change::{Offset, Tick};
 use super::lane;
 use super::upgrade::Order;
+use crate::change::{Offset, Tick};
 use crate::index::snapshot::{Counters, ShardState, TextCounters};
 use crate::index::{Phase, Progress, Published, SecondSet, Sets, Snapshot};
 use crate::metrics::{Leg, Metrics, Texts};
@@ -306,13 +306,14 @@ impl Ledger {
         let Some(second) = &mut self.sets.second else {
             return;
         };
-        let of_second = self
-            .lanes
-            .iter()
-            .filter(|((_, leg), _)| *leg == second.set.leg);
+        let of_second = self.lanes.iter().filter(|((_, leg), _)| *leg == second.set.leg);
         let mut progress = Progress {
             documents_left: self.unfed.values().sum(),
-            millis: self.second_since.get_or_insert_with(Instant::now).elapsed().as_millis() as u64,
+            millis: self
+                .second_since
+                .get_or_insert_with(Instant::now)
+                .elapsed()
+                .as_millis() as u64,
             ..Progress::default()
         };
         for (_, lane) in of_second {
@@ -328,7 +329,9 @@ impl Ledger {
         let fed_at = *self.fed_at.get_or_insert(snapshot.tick);
         let answering = self.sets.answering.get(usize::from(second.field));
         let pending = |leg: u16| -> usize { snapshot.leg(leg.into()).map(|leg| leg.pending).sum() };
-        let since = snapshot.leg(second.set.leg.into()).filter_map(|leg| leg.pending_since);
+        let since = snapshot
+            .leg(second.set.leg.into())
+            .filter_map(|leg| leg.pending_since);
         if since.min().is_none_or(|since| since > fed_at)
             || answering.is_some_and(|answering| pending(second.set.leg) <= pending(answering.leg))
         {

@@ -103,15 +103,26 @@ pub fn parse_embedder(text: &str, _base: &Path) -> Result<EmbedderSettings, Faul
             settings
         }
         Err(error) => {
-            report.add(None, format!("not TOML: {}", error.message().replace('\n', ", ")), "");
+            report.add(
+                None,
+                format!("not TOML: {}", error.message().replace('\n', ", ")),
+                "",
+            );
             None
         }
     };
     // Its first line is ours.
-    let faults: Vec<Fault> = report.into_faults().into_iter().map(|fault| Fault {
-        line: fault.line.map(|line| line.saturating_sub(1)).filter(|line| *line > 0),
-        ..fault
-    }).collect();
+    let faults: Vec<Fault> = report
+        .into_faults()
+        .into_iter()
+        .map(|fault| Fault {
+            line: fault
+                .line
+                .map(|line| line.saturating_sub(1))
+                .filter(|line| *line > 0),
+            ..fault
+        })
+        .collect();
     match settings {
         Some(settings) if faults.is_empty() => Ok(settings),
         _ => Err(Faults {

@@ -94,7 +94,10 @@ impl Sets {
     /// The legs that a checkpoint keeps, in the order in which the next start has them. What is being built is not among
     /// them: it is made of the vectors of texts again, which are kept.
     pub fn stored_legs(&self) -> Vec<u16> {
-        let second = self.second.iter().filter(|second| second.phase != Phase::Building);
+        let second = self
+            .second
+            .iter()
+            .filter(|second| second.phase != Phase::Building);
         let sets = self.answering.iter().chain(second.map(|second| &second.set));
         sets.map(|set| set.leg).collect()
     }

@@ -209,7 +209,8 @@ impl Snapshot {
     /// Those that answer, of all shards.
     fn legs(&self) -> impl Iterator<Item = &LegState> {
         let legs = self.shards.iter().flat_map(|shard| shard.legs.iter().enumerate());
-        legs.filter(|(number, _)| self.sets.answers(*number)).map(|(_, leg)| leg)
+        legs.filter(|(number, _)| self.sets.answers(*number))
+            .map(|(_, leg)| leg)
     }
 
     /// One leg of all shards.

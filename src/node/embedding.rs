@@ -19,7 +19,11 @@ const ANSWERS_MAX: usize = 64;
 const FAST_BATCH: usize = 256;
 
 /// How each vector field is embedded, the answers for all of them, and what starts a further one.
-pub(super) type Started = (Vec<Option<Embed>>, crossbeam_channel::Receiver<Vec<Answer>>, Start);
+pub(super) type Started = (
+    Vec<Option<Embed>>,
+    crossbeam_channel::Receiver<Vec<Answer>>,
+    Start,
+);
 
 /// Starts the threads that embed beside the dataflow, for each vector field that embeds texts.
 pub(super) fn start_embedders(

@@ -3,8 +3,8 @@
 use std::cell::RefCell;
 use std::sync::Arc;
 
-use super::embedding::Start;
 use super::Embedders;
+use super::embedding::Start;
 use crate::checkpoint::{Change, Shape, StoredSecond, StoredSets};
 use crate::dataflow::lane::Texts;
 use crate::dataflow::upgrade::{Beginning, Order, Orders};
@@ -88,9 +88,10 @@ impl Resolver<'_> {
             return Ok(resolved);
         };
         for (number, field) in index.vectors.iter_mut().enumerate() {
-            let (Some(other), Some(of_file)) =
-                (stored.answering.get(&field.name), resolved.sets.fields.get(number))
-            else {
+            let (Some(other), Some(of_file)) = (
+                stored.answering.get(&field.name),
+                resolved.sets.fields.get(number),
+            ) else {
                 continue;
             };
             if of_file.model != other.instead_of {
@@ -155,14 +156,15 @@ impl Resolver<'_> {
                 model = of_file.model,
                 "the dataflow file names this model: the other set of vectors is dropped"
             );
-            let gone = [Some(second.model.as_str()), before.map(|before| before.model.as_str())];
+            let gone = [
+                Some(second.model.as_str()),
+                before.map(|before| before.model.as_str()),
+            ];
             let gone = gone
                 .into_iter()
                 .flatten()
                 .filter(|model| **model != *answering.model);
-            resolved.forgotten = gone
-                .map(|model| Texts::lane_of(&second.field, model))
-                .collect();
+            resolved.forgotten = gone.map(|model| Texts::lane_of(&second.field, model)).collect();
             return Ok(());
         }
         let (settings, embedder) = match &second.settings {
@@ -176,7 +178,11 @@ impl Resolver<'_> {
         match settings {
             Some(settings) => set_embedder(&mut field, settings),
             None => {
-                let of_file = self.file.index.as_ref().and_then(|index| index.vectors.get(place));
+                let of_file = self
+                    .file
+                    .index
+                    .as_ref()
+                    .and_then(|index| index.vectors.get(place));
                 field.source = of_file.map_or(field.source, |field| field.source.clone());
             }
         }
@@ -283,8 +289,7 @@ impl Upgrades for Upgrader {
         }
         let read = parse_embedder(settings, &self.definition.folder)
             .map_err(|faults| UpgradeError::Settings(faults.to_string()))?;
-        let embedder =
-            (self.open)(&read).map_err(|error| UpgradeError::Model(error.to_string()))?;
+        let embedder = (self.open)(&read).map_err(|error| UpgradeError::Model(error.to_string()))?;
         let answering = snapshot.sets.answering.get(number);
         if answering.is_some_and(|set| *set.model == *embedder.model()) {
             return Err(UpgradeError::SameModel(embedder.model().to_owned()));

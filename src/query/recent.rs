@@ -19,7 +19,9 @@ impl RecentQueries {
         if query.len() > QUERY_BYTES_MAX || query.trim().is_empty() {
             return;
         }
-        let Ok(mut queries) = self.0.try_lock() else { return };
+        let Ok(mut queries) = self.0.try_lock() else {
+            return;
+        };
         if queries.iter().any(|known| **known == *query) {
             return;
         }

@@ -36,7 +36,7 @@ pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
 pub use rebuild::{Before, Rebuilding};
 pub use snapshots::SnapshotList;
-pub use upgrade::{UpgradeError, UpgradeStatus, Upgrades};
+pub use upgrade::{SecondStatus, UpgradeError, UpgradePhase, UpgradeStatus, Upgrades};
 
 use crate::checkpoint::Durable;
 use crate::checkpoint::snapshots::Snapshots;
@@ -136,7 +136,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route(
             "/v1/indexes/{index}/upgrade",
-            get(upgrade::status).post(upgrade::begin).delete(upgrade::drop_second),
+            get(upgrade::status)
+                .post(upgrade::begin)
+                .delete(upgrade::drop_second),
         )
         .route("/v1/indexes/{index}/upgrade/switch", post(upgrade::switch))
         .route("/v1/indexes/{index}/upgrade/rollback", post(upgrade::rollback))

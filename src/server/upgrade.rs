@@ -228,8 +228,10 @@ pub async fn switch(
             }) => Ok(upgrades.switch()?),
             Some(SecondSet {
                 phase: Phase::Former, ..
-            }) => Err(ApiError::conflict("switched", "the index has been switched already")
-                .hint("`rollback` goes back, `drop` makes an end of it")),
+            }) => Err(
+                ApiError::conflict("switched", "the index has been switched already")
+                    .hint("`rollback` goes back, `drop` makes an end of it"),
+            ),
             Some(second) => Err(not_complete(second)),
             None => Err(no_second()),
         },
@@ -322,7 +324,10 @@ pub async fn compare(
     let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
     let NewComparison { queries } = match &*body {
         [] => NewComparison::default(),
-        body => read(body, r#"such as {"queries": ["red shoe"]}, or nothing for recent queries"#)?,
+        body => read(
+            body,
+            r#"such as {"queries": ["red shoe"]}, or nothing for recent queries"#,
+        )?,
     };
     if queries.len() > QUERIES_MAX {
         let message = format!("there are {} queries, more than {QUERIES_MAX}", queries.len());
@@ -345,9 +350,7 @@ impl Server {
         if let Some(rebuilding) = self.app.rebuilding() {
             let (documents, of) = (rebuilding.documents, rebuilding.of);
             let message = format!("the index is being rebuilt: {documents} of {of} documents");
-            return Err(
-                ApiError::unavailable("rebuilding", message).hint("/readyz says how far it is")
-            );
+            return Err(ApiError::unavailable("rebuilding", message).hint("/readyz says how far it is"));
         }
         let is_ready = self.app.ready.load(Ordering::Acquire);
         let upgrades = self.app.upgrades.get().filter(|_| is_ready);
@@ -370,10 +373,11 @@ impl Server {
             Some(name) => names.iter().position(|other| *other == name),
         };
         place.map(|place| place as u16).ok_or_else(|| match using {
-            Some(name) => {
-                ApiError::bad_request("unknown_vector", format!("the index has no vectors named {name:?}"))
-                    .hint(format!("`using` names one of: {}", names.join(", ")))
-            }
+            Some(name) => ApiError::bad_request(
+                "unknown_vector",
+                format!("the index has no vectors named {name:?}"),
+            )
+            .hint(format!("`using` names one of: {}", names.join(", "))),
             None => ApiError::from(UpgradeError::NoVectors),
         })
     }
@@ -430,10 +434,7 @@ impl Server {
 
     fn second(&self, snapshot: &Snapshot, second: &SecondSet) -> SecondStatus {
         let progress = second.progress;
-        let pending: usize = snapshot
-            .leg(second.set.leg.into())
-            .map(|leg| leg.pending)
-            .sum();
+        let pending: usize = snapshot.leg(second.set.leg.into()).map(|leg| leg.pending).sum();
         let left = progress.texts_waiting + progress.documents_left;
         let seconds = progress.millis as f64 / 1e3;
         let rate = match seconds > 0.0 {
@@ -515,7 +516,8 @@ fn not_complete(second: &SecondSet) -> ApiError {
         "the vectors of {} are not complete: {} texts are done, {waiting} wait, {left} documents were not looked at yet",
         second.set.model, progress.texts_done
     );
-    ApiError::conflict("not_complete", message).hint("GET /v1/indexes/INDEX/upgrade says how long it will take")
+    ApiError::conflict("not_complete", message)
+        .hint("GET /v1/indexes/INDEX/upgrade says how long it will take")
 }
 
 impl From<UpgradeError> for ApiError {
@@ -524,9 +526,7 @@ impl From<UpgradeError> for ApiError {
         match error {
             UpgradeError::Running => ApiError::conflict("upgrade_running", message)
                 .hint("`drop` ends an upgrade, or lets go of the vectors before a switch"),
-            UpgradeError::Busy => {
-                ApiError::conflict("upgrade_busy", message).hint("try again in a second")
-            }
+            UpgradeError::Busy => ApiError::conflict("upgrade_busy", message).hint("try again in a second"),
             UpgradeError::NoVectors => ApiError::bad_request("no_vectors", message)
                 .hint("an index has vectors by `embed` in the dataflow file"),
             UpgradeError::ReadyMade => ApiError::bad_request("ready_made", message)
