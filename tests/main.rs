@@ -19,6 +19,7 @@ mod readme;
 mod rebuild;
 mod restart;
 mod named_vectors;
+mod pieces;
 mod node;
 mod snapshots;
 mod push;

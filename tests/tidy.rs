@@ -18,7 +18,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     // A source hands over a `decode::Message`, the form in which decoders take it: the one arrow that points forward.
     ("source", &["change", "definition", "storage", "decode"]),
     ("decode", &["change", "definition"]),
-    ("embed", &["definition"]),
+    ("embed", &["change", "definition"]),
     ("index", &["change", "definition", "priority", "storage"]),
     (
         "checkpoint",

@@ -75,7 +75,7 @@ impl Work {
     pub fn embed(&self, batch: &[Request], answers: &mut Vec<Answer>) -> Result<(), EmbedError> {
         let texts: Vec<String> = batch
             .iter()
-            .map(|request| self.texts.render(&request.row).unwrap_or_default())
+            .map(|request| self.texts.part(&request.row, request.span).unwrap_or_default())
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         match self.vectors(&texts) {

@@ -316,9 +316,20 @@ pub enum VectorSource {
     Embed {
         template: Template,
         embedder: EmbedderSettings,
+        /// How long texts are cut; `None`: never.
+        chunk: Option<Chunk>,
     },
     /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
     Column { column: usize, dimensions: usize },
+}
+
+/// How long texts are cut into pieces that are embedded by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Of a piece at most, estimated by its bytes: 8 to 8,192.
+    pub tokens: usize,
+    /// Of the piece before that a piece repeats; at most half of `tokens`.
+    pub overlap: usize,
 }
 
 /// The embedder, as the dataflow file names it.

@@ -4,10 +4,12 @@ mod builtin;
 mod hash;
 mod recent;
 
+mod pieces;
 use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use hash::HashEmbedder;
+pub use pieces::{pieces, tokens};
 pub use recent::Recent;
 
 use crate::definition::{EmbedderSettings, Index, Model, VectorSource};

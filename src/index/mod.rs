@@ -7,6 +7,7 @@ pub mod keyword;
 pub mod shard;
 pub mod snapshot;
 mod slots;
+mod pieces;
 mod recovery;
 pub mod stored;
 pub mod vector;

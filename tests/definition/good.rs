@@ -98,7 +98,10 @@ fn the_file_of_the_design_is_right() {
         ]
     );
     assert_eq!(index.fusion, Fusion::Relative { weight: 0.2 });
-    let VectorSource::Embed { template, embedder } = &index.vectors[0].source else {
+    let VectorSource::Embed {
+        template, embedder, ..
+    } = &index.vectors[0].source
+    else {
         panic!("not embedded")
     };
     assert_eq!(
