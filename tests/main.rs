@@ -1,6 +1,7 @@
 //! One binary for all tests: it links once.
 
 mod shared;
+mod embedding_service;
 mod binary;
 mod checkpoint;
 
