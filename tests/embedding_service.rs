@@ -149,8 +149,20 @@ impl EmbeddingService {
 
     /// Texts that were answered with vectors, in that order.
     pub fn texts(&self) -> Vec<String> {
-        let answered = |seen: &Seen| if seen.status == 200 { seen.texts.clone() } else { vec![] };
-        self.shared.seen.lock().unwrap().iter().flat_map(answered).collect()
+        let answered = |seen: &Seen| {
+            if seen.status == 200 {
+                seen.texts.clone()
+            } else {
+                vec![]
+            }
+        };
+        self.shared
+            .seen
+            .lock()
+            .unwrap()
+            .iter()
+            .flat_map(answered)
+            .collect()
     }
 
     /// How often a text was answered with a vector.
@@ -225,9 +237,11 @@ impl Shared {
                 let reason = format!("refused, {}", request.key.as_deref().unwrap_or("no key"));
                 (*status, None, json!({"error": {"message": reason}}))
             }
-            Fault::Poison(poison) if texts.iter().any(|text| text.contains(poison)) => {
-                (400, None, json!({"error": {"message": "a text cannot be embedded"}}))
-            }
+            Fault::Poison(poison) if texts.iter().any(|text| text.contains(poison)) => (
+                400,
+                None,
+                json!({"error": {"message": "a text cannot be embedded"}}),
+            ),
             _ => self.embedded(request, &texts, fault),
         };
         self.seen.lock().unwrap().push(Seen {
@@ -238,7 +252,9 @@ impl Shared {
         let body = body.to_string();
         let retry_after = retry_after.map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
         let head = |length: usize| {
-            format!("HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n{retry_after}content-length: {length}\r\n\r\n")
+            format!(
+                "HTTP/1.1 {status} -\r\ncontent-type: application/json\r\n{retry_after}content-length: {length}\r\n\r\n"
+            )
         };
         match fault {
             Fault::Cut => {
@@ -279,7 +295,9 @@ impl Shared {
                 json!({"object": "list", "data": data, "model": request.body["model"], "usage": {"prompt_tokens": 1, "total_tokens": 1}})
             }
             "/embed" => json!(vectors),
-            "/api/embed" => json!({"model": request.body["model"], "embeddings": vectors, "total_duration": 1}),
+            "/api/embed" => {
+                json!({"model": request.body["model"], "embeddings": vectors, "total_duration": 1})
+            }
             _ => return (404, None, json!({"error": "not found"})),
         };
         (200, None, body)
@@ -296,7 +314,10 @@ fn texts(body: &Value) -> Vec<String> {
     let input = body.get("input").or(body.get("inputs")).unwrap_or(&Value::Null);
     match input {
         Value::String(text) => vec![text.clone()],
-        Value::Array(texts) => texts.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect(),
+        Value::Array(texts) => texts
+            .iter()
+            .filter_map(|text| text.as_str().map(str::to_owned))
+            .collect(),
         _ => Vec::new(),
     }
 }

@@ -7,6 +7,7 @@ mod graph;
 mod index;
 mod kafka;
 mod kept;
+mod model;
 mod source;
 mod table;
 mod vectors;
@@ -86,7 +87,7 @@ fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, F
         Ok(table) => {
             let definition = definition(Section::whole_file(&report, table.get_ref()), world);
             definition.map(|definition| Definition {
-                kept: kept::without_sources(table.get_ref()),
+                kept: kept::without_sources(table.get_ref(), world.base),
                 ..definition
             })
         }
@@ -120,7 +121,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
     let tables = tables(&mut file, world);
     let embedder = match file.optional("embedder") {
         None => Some(Embedder::default()),
-        Some(entry) => embedder::read(&entry),
+        Some(entry) => embedder::read(&entry, world),
     };
     let index = file
         .optional("index")

@@ -135,9 +135,14 @@ impl Picture {
     fn index(&mut self, name: &str, index: &Index) {
         self.node(&index.plan.root, &index.plan.columns);
         if let VectorSource::Embed { template, embedder } = &index.vectors {
-            let model = match embedder.model {
+            let model = match &embedder.model {
                 Model::Default => "the model in the binary".to_owned(),
                 Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
+                Model::Local(model) => format!("the model in {}", model.path.display()),
+                Model::Service(service) => format!(
+                    "{} of {}, {} dimensions, in batches of {}, {} at once",
+                    service.name, service.url, service.dimensions, embedder.batch, embedder.parallel
+                ),
             };
             let text = template.to_text(&index.plan.columns);
             self.step("embed", &format!("{text:?} by {model}"));

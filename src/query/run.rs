@@ -151,20 +151,17 @@ fn embed(searcher: &Searcher, text: &str) -> Result<Vec<f32>, String> {
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),
         );
     };
-    let mut vectors = embedder.embed(&[text]).map_err(|error| error.to_string())?;
+    let vector = embedder.embed_query(text).map_err(|error| error.to_string())?;
     let is_usable = |vector: &Vec<f32>| {
         Some(vector.len()) == searcher.dimensions && vector.iter().all(|number| number.is_finite())
     };
     // The embedder may be a user's own, and its mistake must not reach the index.
-    vectors
-        .pop()
-        .filter(|vector| vectors.is_empty() && is_usable(vector))
-        .ok_or_else(|| {
-            format!(
-                "model {} did not give one vector of the index's dimensions",
-                embedder.model()
-            )
-        })
+    Some(vector).filter(is_usable).ok_or_else(|| {
+        format!(
+            "model {} did not give one vector of the index's dimensions",
+            embedder.model()
+        )
+    })
 }
 
 /// A leg's hit with its document. The snapshot holds one for every slot that its legs know.

@@ -66,7 +66,7 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
                     "give it `embed` or `vector`, or leave this out",
                 );
             }
-            graph::read(&entry, embedder.as_ref().map(Embedder::dimensions))
+            graph::read(&entry, embedder.as_ref().and_then(Embedder::dimensions))
         }
     };
     let weight = default_weight(embedder.as_ref());

@@ -1,6 +1,7 @@
 //! What of a dataflow file is kept with the data that it has made: tables and index, and nothing of the world.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::Value;
@@ -8,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::definition::KeptFile;
 
-/// The same dataflow file, in the same order, with tables that take pushes instead of reading their sources.
-pub(super) fn without_sources(file: &DeTable<'_>) -> KeptFile {
+/// The same dataflow file, in the same order, with tables that take pushes instead of reading their sources. It lies
+/// nowhere, so the relative path of a model, which `base` is the start of, becomes a whole one.
+pub(super) fn without_sources(file: &DeTable<'_>, base: &Path) -> KeptFile {
     let lines = in_order(file).filter_map(|(name, value)| {
         let value = match (name, value) {
             ("dead_letters", _) => return None,
@@ -19,6 +21,13 @@ pub(super) fn without_sources(file: &DeTable<'_>) -> KeptFile {
                     other => text(other),
                 };
                 (name, table)
+            })),
+            ("embedder", DeValue::Table(embedder)) => inline(in_order(embedder).map(|(name, value)| {
+                let value = match value {
+                    DeValue::Table(model) => inline(in_order(model).map(|entry| of_model(entry, base))),
+                    other => text(other),
+                };
+                (name, value)
             })),
             (_, other) => text(other),
         };
@@ -32,6 +41,17 @@ fn setting<'a>((name, value): (&'a str, &DeValue<'_>)) -> Option<(&'a str, Strin
         "source" => Some((name, r#"{ kind = "http" }"#.to_owned())),
         "claim_check" => None,
         _ => Some((name, text(value))),
+    }
+}
+
+fn of_model<'a>((name, value): (&'a str, &DeValue<'_>), base: &Path) -> (&'a str, String) {
+    match (name, value) {
+        ("path", DeValue::String(path)) => {
+            let path = base.join(&**path);
+            let whole = std::path::absolute(&path).unwrap_or(path);
+            (name, quoted(&whole.to_string_lossy()))
+        }
+        (_, value) => (name, text(value)),
     }
 }
 
