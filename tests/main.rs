@@ -10,6 +10,7 @@ mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
+mod embedders;
 mod http;
 mod kafka;
 mod kill;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use hash::HashEmbedder;
+pub use local::as_onnx;
 pub use service::Service;
 
 use crate::definition::{EmbedderSettings, Model};

@@ -576,13 +576,6 @@ fn vectors_come_from_one_place() {
             1 fault"#]],
     );
     check_index(
-        &format!("{text}\n[embedder]\nmodel = {{ path = '/m' }}"),
-        expect![[r#"
-            x.toml:13: a model by `path` or `url` comes in a later version
-                this one has `default`, `hash`, `none`
-            1 fault"#]],
-    );
-    check_index(
         &format!("{text}\n[embedder]\ndimensions = 384"),
         expect![[r#"
         x.toml:13: the model in the binary has no 384 dimensions
@@ -914,5 +907,30 @@ fn sql_over_several_lines_names_the_line_of_the_file() {
             x.toml:15: the function `LENGTH` is not supported
                 there are COALESCE, LOWER, UPPER, CAST and CASE
             2 faults"#]],
+    );
+}
+
+#[test]
+fn a_model_by_its_path_or_url_says_what_it_lacks_and_tells_no_secret() {
+    let model = |rest: &str, expected: Expect| {
+        check_index(
+            &format!("key = 'id'\nembed = '{{name}}'\n[embedder]\n{rest}"),
+            expected,
+        );
+    };
+    model("model = {}", expect![[]]);
+    model(
+        "model = { path = '', max_tokens = 2, query_prefix = 1, url_ = 'x' }",
+        expect![[]],
+    );
+    model("model = { path = '/m', url = 'https://x' }", expect![[]]);
+    model("model = { path = '/m' }\ndimensions = 384", expect![[]]);
+    model(
+        "model = { url = 'https://me:secret@x/y', api = 'open-ai', nmae = 'x', key_env = 'sk-secret', timeout = 5 }",
+        expect![[]],
+    );
+    model(
+        "model = { url = 'x.org/embed', api = 'tei', name = 'm', dimensions = 1, batch_tokens = 0 }",
+        expect![[]],
     );
 }

@@ -12,10 +12,11 @@ mod batches;
 mod transformer;
 
 use std::panic::catch_unwind;
+use std::path::Path;
 use std::sync::Arc;
 
 use self::files::{Files, Kind};
-use self::transformer::Transformer;
+use self::transformer::{Transformer, graph_of_weights};
 use super::prefixed::with_prefixes;
 use super::static_vectors::StaticVectors;
 use super::{EmbedError, Embedder};
@@ -36,6 +37,25 @@ pub fn open(settings: &LocalModel, threads: usize) -> Result<Arc<dyn Embedder>, 
     opened
         .unwrap_or_else(|_| Err("its files make the library panic that reads them".to_owned()))
         .map_err(failed)
+}
+
+/// A model of the BERT family that has weights only, as an ONNX file of which other runtimes can make use: the graph
+/// that runs here, from token ids to a vector a token.
+///
+/// # Errors
+/// There are no weights in the folder, or those of another family.
+pub fn as_onnx(folder: &Path) -> Result<Vec<u8>, EmbedError> {
+    let graph = || {
+        let files = Files::find(folder)?;
+        let config: bert::Config = files.json("config.json")?.ok_or("there is no config.json")?;
+        config.check()?;
+        graph_of_weights(&config, &files.weights().ok_or("there is no model.safetensors")?)
+    };
+    graph().map_err(|reason| EmbedError {
+        model: folder.display().to_string(),
+        reason,
+        retry: false,
+    })
 }
 
 fn load(settings: &LocalModel, threads: usize) -> Result<Arc<dyn Embedder>, String> {

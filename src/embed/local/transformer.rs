@@ -170,12 +170,16 @@ fn runtime(files: &Files, threads: usize) -> Result<Runtime, String> {
 }
 
 fn runtime_of_weights(config: &bert::Config, path: &Path, threads: usize) -> Result<Runtime, String> {
+    let graph = graph_of_weights(config, path)?;
+    Runtime::load(graph, threads).map_err(|reason| format!("{}: {reason}", path.display()))
+}
+
+/// The bytes of an ONNX file.
+pub fn graph_of_weights(config: &bert::Config, path: &Path) -> Result<Vec<u8>, String> {
     let named = |reason: String| format!("{}: {reason}", path.display());
     let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
-    let graph = bert::graph(config, &Weights::read(&bytes).map_err(named)?).map_err(named)?;
-    // What is left of them is in the graph.
-    drop(bytes);
-    Runtime::load(graph, threads).map_err(named)
+    let weights = Weights::read(&bytes).map_err(named)?;
+    bert::graph(config, &weights).map_err(named)
 }
 
 /// The model's tokenizer, which cuts at so many tokens and pads nothing.
