@@ -22,14 +22,7 @@ pub(super) fn without_sources(file: &DeTable<'_>, base: &Path) -> KeptFile {
                 };
                 (name, table)
             })),
-            ("embedder", DeValue::Table(embedder)) => inline(in_order(embedder).map(|(name, value)| {
-                let value = match value {
-                    DeValue::Table(model) => inline(in_order(model).map(|entry| of_model(entry, base))),
-                    other => text(other),
-                };
-                (name, value)
-            })),
-            (_, other) => text(other),
+            (_, other) => rooted(other, base),
         };
         Some(format!("{} = {value}\n", quoted(name)))
     });
@@ -42,6 +35,20 @@ fn setting<'a>((name, value): (&'a str, &DeValue<'_>)) -> Option<(&'a str, Strin
         "claim_check" => None,
         _ => Some((name, text(value))),
     }
+}
+
+/// A section, with every `model = { path = ... }` below it by a whole path.
+fn rooted(value: &DeValue<'_>, base: &Path) -> String {
+    let DeValue::Table(table) = value else {
+        return text(value);
+    };
+    inline(in_order(table).map(|(name, value)| {
+        let value = match (name, value) {
+            ("model", DeValue::Table(model)) => inline(in_order(model).map(|entry| of_model(entry, base))),
+            (_, other) => rooted(other, base),
+        };
+        (name, value)
+    }))
 }
 
 fn of_model<'a>((name, value): (&'a str, &DeValue<'_>), base: &Path) -> (&'a str, String) {
