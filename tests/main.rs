@@ -1,6 +1,7 @@
 //! One binary for all tests: it links once.
 
 mod shared;
+mod embedding_service;
 mod binary;
 mod checkpoint;
 
@@ -9,6 +10,7 @@ mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
+mod embedders;
 mod http;
 mod kafka;
 mod kill;

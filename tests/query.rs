@@ -553,7 +553,7 @@ fn a_search_that_no_leg_can_answer_is_the_nodes_fault() {
         ),
         (
             Stub(|| Ok(vec![])),
-            "no leg could answer: vector leg: model stub did not give one vector of the index's dimensions",
+            "no leg could answer: vector leg: embed with model stub: not one vector for one text",
         ),
     ];
     for (stub, message) in cases {

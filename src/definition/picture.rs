@@ -142,9 +142,14 @@ impl Picture {
                 chunk,
             } = &field.source
             {
-                let model = match embedder.model {
+                let model = match &embedder.model {
                     Model::Default => "the model in the binary".to_owned(),
                     Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
+                    Model::Local(model) => format!("the model in {}", model.path.display()),
+                    Model::Service(service) => format!(
+                        "{} of {}, {} dimensions, in batches of {}, {} at once",
+                        service.name, service.url, service.dimensions, embedder.batch, embedder.parallel
+                    ),
                 };
                 let text = template.to_text(&index.plan.columns);
                 let pieces = match chunk {

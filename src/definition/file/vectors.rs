@@ -88,7 +88,9 @@ fn named_field(entry: &Entry<'_>, usual: Option<&Embedder>, view: &View<'_>) -> 
     let Some(mut section) = entry.section("a section with `embed` or `vector`") else {
         return faulty;
     };
-    let own = section.optional("embedder").map(|entry| embedder::read(&entry));
+    let own = section
+        .optional("embedder")
+        .map(|entry| embedder::read(&entry, view.world));
     let embedder = match &own {
         Some(own) => own.as_ref(),
         None => usual,
@@ -149,7 +151,7 @@ fn field(
                     "give `embed` or `vector`, or leave this out",
                 );
             }
-            graph::read(&entry, embedder.map(Embedder::dimensions))
+            graph::read(&entry, embedder.and_then(Embedder::dimensions))
         }
     };
     let source = match (embed, vector) {
