@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index, KafkaSettings,
-    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorField,
-    VectorSource,
+    Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion, Index,
+    KafkaSettings, KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning,
+    VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -178,7 +178,12 @@ impl Picture {
             .collect();
         self.step(
             "answer",
-            &format!("index {name}, key ({}){}", key.join(", "), fusion(index)),
+            &format!(
+                "index {name}, key ({}){}{}",
+                key.join(", "),
+                fusion(index),
+                freshness(index)
+            ),
         );
     }
 
@@ -258,6 +263,13 @@ fn tuning(tuning: &Tuning) -> String {
         Builder::HnswRs => said.push("built by hnsw_rs".to_owned()),
     }
     said.iter().map(|said| format!(", {said}")).collect()
+}
+
+fn freshness(index: &Index) -> &'static str {
+    match index.freshness {
+        Freshness::Split => "",
+        Freshness::Together => ", rows together with their vectors",
+    }
 }
 
 /// Both legs are needed for it.

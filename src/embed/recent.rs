@@ -114,7 +114,7 @@ mod tests {
         recent.put(1, "some", 4);
         recent.put(1, "more", 4);
         recent.put(2, "last", 4);
-        assert_eq!(recent.trim(), []);
+        assert!(recent.trim().is_empty());
         assert_eq!(recent.take(1), Some("more"));
     }
 }

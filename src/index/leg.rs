@@ -1,10 +1,9 @@
 //! The write side of one vector field in a shard: what each document's vector is, and how it stands with it.
 
-use std::collections::{BTreeMap, HashMap};
-
 use super::documents::Slot;
 use super::snapshot::{LegState, VectorStatus};
 use super::vector::{SharedVector, VectorWriter};
+use super::waiting::Waiting;
 use crate::change::Tick;
 
 /// What is known of a document's vector.
@@ -19,6 +18,12 @@ pub enum DocumentVector {
     Known(SharedVector),
 }
 
+impl DocumentVector {
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self, DocumentVector::Pending)
+    }
+}
+
 /// What is known of a document's vectors, by the number of the vector field; each occurs at most once.
 pub type DocumentVectors = Vec<(u16, DocumentVector)>;
 
@@ -28,7 +33,9 @@ pub(super) struct Leg {
     /// What is shown, by slot; nothing beyond the end.
     shown: Vec<Option<SharedVector>>,
     statuses: imbl::Vector<VectorStatus>,
-    pending: Pending,
+    pending: Waiting<Slot>,
+    stale: imbl::OrdSet<Slot>,
+    failed: usize,
     /// What the tick does so far. A slot occurs once.
     changes: Vec<(Slot, Option<SharedVector>)>,
 }
@@ -39,7 +46,9 @@ impl Leg {
             writer,
             shown: Vec::new(),
             statuses: imbl::Vector::new(),
-            pending: Pending::default(),
+            pending: Waiting::default(),
+            stale: imbl::OrdSet::new(),
+            failed: 0,
             changes: Vec::new(),
         }
     }
@@ -65,7 +74,7 @@ impl Leg {
             shown.clone_from(&wanted);
             self.changes.push((slot, wanted));
         }
-        self.pending.end(slot);
+        self.pending.end(&slot);
         self.set_status(slot, status);
     }
 
@@ -74,7 +83,7 @@ impl Leg {
         if self.shown_at(slot).take().is_some() {
             self.changes.push((slot, None));
         }
-        self.pending.end(slot);
+        self.pending.end(&slot);
         self.set_status(slot, VectorStatus::Absent);
     }
 
@@ -93,8 +102,10 @@ impl Leg {
     pub fn state(&self) -> LegState {
         LegState {
             vectors: self.writer.state(),
-            pending: self.pending.since.len(),
+            pending: self.pending.len(),
             pending_since: self.pending.oldest(),
+            stale: self.stale.clone(),
+            failed: self.failed,
             statuses: self.statuses.clone(),
         }
     }
@@ -102,8 +113,17 @@ impl Leg {
     /// Documents without vectors take up nothing.
     pub fn set_status(&mut self, slot: Slot, status: VectorStatus) {
         let place = slot.0 as usize;
-        if self.statuses.get(place).copied().unwrap_or_default() == status {
+        let before = self.statuses.get(place).copied().unwrap_or_default();
+        if before == status {
             return;
+        }
+        self.failed -= usize::from(before == VectorStatus::Failed);
+        self.failed += usize::from(status == VectorStatus::Failed);
+        if before == VectorStatus::Stale {
+            self.stale.remove(&slot);
+        }
+        if status == VectorStatus::Stale {
+            self.stale.insert(slot);
         }
         while self.statuses.len() <= place {
             self.statuses.push_back(VectorStatus::Absent);
@@ -117,42 +137,5 @@ impl Leg {
             self.shown.resize(place + 1, None);
         }
         &mut self.shown[place]
-    }
-}
-
-/// Which documents wait for a vector, and since when.
-#[derive(Default)]
-struct Pending {
-    since: HashMap<Slot, Tick>,
-    ticks: BTreeMap<Tick, usize>,
-}
-
-impl Pending {
-    /// A document that waits already goes on waiting since then: who waits for the older tick sees a newer text.
-    fn begin(&mut self, slot: Slot, tick: Tick) {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.since.entry(slot) {
-            entry.insert(tick);
-            *self.ticks.entry(tick).or_default() += 1;
-        }
-    }
-
-    fn end(&mut self, slot: Slot) {
-        let Some(tick) = self.since.remove(&slot) else {
-            return;
-        };
-        if self.since.is_empty() {
-            // A load has made room for as many as there are.
-            self.since.shrink_to_fit();
-        }
-        if let Some(waiting) = self.ticks.get_mut(&tick) {
-            *waiting -= 1;
-            if *waiting == 0 {
-                self.ticks.remove(&tick);
-            }
-        }
-    }
-
-    fn oldest(&self) -> Option<Tick> {
-        self.ticks.first_key_value().map(|(tick, _)| *tick)
     }
 }

@@ -8,6 +8,8 @@ pub mod shard;
 pub mod snapshot;
 mod slots;
 mod recovery;
+mod held;
+mod waiting;
 pub mod stored;
 pub mod vector;
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::documents::{Documents, Slot};
+use super::documents::{Document, Documents, Slot};
 use super::keyword::KeywordError;
 use super::leg::{DocumentVector, DocumentVectors, Leg};
 use super::shard::{Changes, Shard, Update};
 use super::slots::{ShownVector, SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
 use super::snapshot::VectorStatus;
-use crate::change::Tick;
+use crate::change::{Row, Tick};
 
 /// The documents that a stored shard waits for.
 pub struct Recovery {
@@ -25,6 +25,8 @@ struct Expected {
     row: u128,
     /// By vector field.
     vectors: Vec<ExpectedVector>,
+    /// The row that was shown, where a newer one was held back.
+    former: Option<Row>,
 }
 
 #[derive(Default)]
@@ -44,7 +46,13 @@ impl Recovery {
         let mut slots: Vec<Option<Expected>> = Vec::with_capacity(table.slots.len());
         let mut keys = Vec::with_capacity(table.slots.len());
         for (slot, stored) in (0..).map(Slot).zip(table.slots) {
-            let Some(StoredDocument { key, row, vectors }) = stored else {
+            let Some(StoredDocument {
+                key,
+                row,
+                vectors,
+                former,
+            }) = stored
+            else {
                 slots.push(None);
                 continue;
             };
@@ -56,6 +64,7 @@ impl Recovery {
                 slot,
                 row,
                 vectors: vectors.collect(),
+                former,
             }));
             keys.push((key, slot));
         }
@@ -116,12 +125,26 @@ impl Shard {
                 // What does not come again is deleted in any case.
                 continue;
             };
-            let Some(expected) = waiting.remove(&*document.key.text()) else {
-                self.corrections += 1;
+            let is_waiting = vectors.iter().any(|(_, vector)| vector.is_pending());
+            let Some(mut expected) = waiting.remove(&*document.key.text()) else {
+                // A row that is held back was not stored, as it was not shown.
+                let was_held = self.held.is_some() && is_waiting;
+                self.corrections += u64::from(!was_held);
                 news.push(Update::Put(document, vectors));
                 continue;
             };
             let slot = expected.slot;
+            let former = expected.former.take();
+            let was_held = former.is_some();
+            if let (Some(former), Some(held), true) = (former, &mut self.held, is_waiting) {
+                let key = document.key.clone();
+                self.documents.put(slot, Arc::new(Document { key, row: former }));
+                held.hold(tick, document, vectors);
+                for (leg, expected) in self.legs.iter_mut().zip(expected.vectors) {
+                    leg.recover_former(slot, expected);
+                }
+                continue;
+            }
             let is_same_row = row_hash(&document.row) == expected.row;
             self.documents.put(slot, document.clone());
             if !is_same_row {
@@ -129,7 +152,7 @@ impl Shard {
                 changes.keyword.push((slot, None, Some(document)));
             }
             let are_same_vectors = self.recover_vectors(tick, slot, expected.vectors, vectors);
-            self.corrections += u64::from(!(is_same_row && are_same_vectors));
+            self.corrections += u64::from(!(is_same_row && are_same_vectors || was_held));
         }
         for gone in waiting.into_values() {
             self.corrections += 1;
@@ -179,10 +202,8 @@ impl Leg {
                 self.set_status(slot, status);
                 return true;
             }
-            (DocumentVector::Pending, VectorStatus::Stale, Some(ShownVector { stamp, values, .. })) => {
-                if let Some(values) = values {
-                    self.restore(slot, stamp, values.into(), in_graph);
-                }
+            (DocumentVector::Pending, _, Some(shown)) if shown.values.is_some() => {
+                self.restore_values(slot, shown, in_graph);
                 true
             }
             // It did not fit the index, and still does not.
@@ -194,5 +215,20 @@ impl Leg {
         // The rest is an update like any other.
         self.put(tick, slot, vector);
         is_same
+    }
+
+    /// Puts back what was shown of a document whose newer row is held back.
+    fn recover_former(&mut self, slot: Slot, expected: ExpectedVector) {
+        let StoredVector { status, shown } = expected.stored;
+        if let Some(shown) = shown {
+            self.restore_values(slot, shown, expected.in_graph);
+        }
+        self.set_status(slot, status);
+    }
+
+    fn restore_values(&mut self, slot: Slot, shown: ShownVector, in_graph: bool) {
+        if let Some(values) = shown.values {
+            self.restore(slot, shown.stamp, values.into(), in_graph);
+        }
     }
 }

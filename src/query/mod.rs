@@ -12,8 +12,10 @@ mod fuse;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
-pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
+pub use answer::{
+    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, SearchAnswer, Stats, VectorState,
+};
+pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use embedding::QueryEmbedder;
 
