@@ -162,7 +162,7 @@ fn a_restart_brings_all_vectors_back_and_embeds_nothing() {
     node.stop(Signal::TERM);
 
     let node = Served::start_in(&data, &path);
-    node.caught_up("films");
+    node.recovered();
     assert_eq!(answers(&node), before);
     let metrics = node.get_text("/metrics").1;
     for name in [
