@@ -13,7 +13,7 @@ use millpond::definition::{
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
-use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher};
+use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher, VectorsWanted};
 
 // ---- requests -----------------------------------------------------------------------------------------
 
@@ -25,7 +25,8 @@ fn parse(json: &str) -> Result<SearchRequest, String> {
 fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
-            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true}"#,
+            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
+            "vectors":"current"}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -46,6 +47,7 @@ fn a_request_with_everything_is_read() {
         ef: Some(200),
         accuracy: Some(0.5),
         exact: true,
+        vectors: VectorsWanted::Current,
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -134,6 +136,7 @@ fn index(source: Option<VectorSource>) -> Index {
             kind: FieldKind::F64,
         }],
         vectors: source.map(field).into_iter().collect(),
+        freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }
@@ -196,6 +199,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
             texts_saved: 2,
             dead_letters: 1,
         },
+        held_back: None,
         texts: TextCounters {
             needed: 9,
             embedded: 3,
@@ -472,6 +476,7 @@ fn answer(searcher: &Searcher, json: &str) -> String {
 
 fn empty_snapshot() -> Snapshot {
     Snapshot {
+        held_back: None,
         texts: Default::default(),
         tick: Tick(4),
         positions: Arc::default(),

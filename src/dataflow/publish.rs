@@ -7,8 +7,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::trail::Trail;
 use crate::change::{Offset, Tick};
-use crate::index::snapshot::{Counters, ShardState, TextCounters};
+use crate::index::snapshot::{Counters, HeldBack, ShardState, TextCounters};
 use crate::index::{Published, Snapshot};
 use crate::metrics::{Leg, Metrics, Texts};
 
@@ -34,6 +35,7 @@ pub struct Counts {
 }
 
 /// How far a partition was read into a tick.
+#[derive(Clone)]
 pub struct Reading {
     /// `table/partition`.
     pub partition: Arc<str>,
@@ -53,8 +55,9 @@ struct Ledger {
     shards: BTreeMap<usize, Arc<ShardState>>,
     /// Texts that wait for an embedder, by worker and vector field.
     backlogs: BTreeMap<(usize, u16), usize>,
-    /// Readings that the keyword leg shows and the vector leg may not yet.
-    awaited: VecDeque<(Tick, Reading)>,
+    /// Readings that the keyword leg, and the vector leg, may not show yet.
+    awaited: [VecDeque<(Tick, Reading)>; 2],
+    trail: Trail,
 }
 
 #[derive(Default)]
@@ -165,19 +168,24 @@ impl Publisher {
                 readings.push((at, reading));
             }
         }
-        let snapshot = Snapshot {
+        let mut snapshot = Snapshot {
             tick,
             positions: ledger.positions.clone(),
             counters: ledger.total,
             texts: ledger.texts,
+            held_back: None,
             shards: ledger.shards.values().cloned().collect(),
         };
-        let vectors_since = snapshot
-            .shards
-            .iter()
-            .flat_map(|shard| &shard.legs)
-            .filter_map(|leg| leg.pending_since)
-            .min();
+        let held_since = snapshot.held_since();
+        let shown = ledger.trail.step(tick, snapshot.positions.clone(), held_since);
+        snapshot.held_back = held_since.map(|since| HeldBack {
+            since,
+            positions: shown,
+        });
+        let waiting = [
+            (Leg::Keyword, held_since),
+            (Leg::Vector, snapshot.pending_since()),
+        ];
         self.metrics.set_embed_texts(ledger.backlogs.values().sum());
         self.metrics.set_documents(snapshot.documents());
         self.metrics.set_vectors(
@@ -186,11 +194,17 @@ impl Publisher {
             snapshot.vectors_unbuilt(),
         );
         self.published.publish(snapshot);
-        self.measure(&mut ledger, readings, vectors_since);
+        self.measure(&mut ledger, readings, waiting);
     }
 
     /// Notes how old what has just become searchable is: once per batch of changes and leg, by its oldest.
-    fn measure(&self, ledger: &mut Ledger, readings: Vec<(Tick, Reading)>, vectors_since: Option<Tick>) {
+    /// `waiting` is since when something waits to be shown, by leg.
+    fn measure(
+        &self,
+        ledger: &mut Ledger,
+        readings: Vec<(Tick, Reading)>,
+        waiting: [(Leg, Option<Tick>); 2],
+    ) {
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_millis() as i64);
@@ -202,16 +216,15 @@ impl Publisher {
             self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
             self.metrics.searchable(leg, here);
         };
-        for (tick, reading) in readings {
-            note(Leg::Keyword, &reading);
-            ledger.awaited.push_back((tick, reading));
+        for ((leg, since), awaited) in waiting.into_iter().zip(&mut ledger.awaited) {
+            awaited.extend(readings.iter().cloned());
+            let complete = |tick: Tick| since.is_none_or(|since| since > tick);
+            while let Some((_, reading)) = awaited.pop_front_if(|(tick, _)| complete(*tick)) {
+                note(leg, &reading);
+            }
+            let excess = awaited.len().saturating_sub(AWAITED_MAX);
+            awaited.drain(..excess);
         }
-        let complete = |tick: Tick| vectors_since.is_none_or(|since| since > tick);
-        while let Some((_, reading)) = ledger.awaited.pop_front_if(|(tick, _)| complete(*tick)) {
-            note(Leg::Vector, &reading);
-        }
-        let excess = ledger.awaited.len().saturating_sub(AWAITED_MAX);
-        ledger.awaited.drain(..excess);
     }
 
     /// The ledger is whole even after a panic elsewhere: each method leaves it so.

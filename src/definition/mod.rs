@@ -260,8 +260,19 @@ pub struct Index {
     pub fields: Vec<Field>,
     /// What the vector leg searches: the first is the one that a query asks which names none. None: keyword search only.
     pub vectors: Vec<VectorField>,
+    pub freshness: Freshness,
     /// How the legs are fused where a query does not say.
     pub fusion: Fusion,
+}
+
+/// When a row is shown whose vectors are not there yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// In the tick in which it came: until its vector is there, the vector leg keeps the one before.
+    #[default]
+    Split,
+    /// With its vectors: until then the row before is shown, with the vectors before.
+    Together,
 }
 
 /// A column searched by words.

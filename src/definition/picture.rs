@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index,
-    KafkaSettings, KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning,
-    VectorField, VectorSource,
+    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
+    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table,
+    Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -195,7 +195,12 @@ impl Picture {
             .collect();
         self.step(
             "answer",
-            &format!("index {name}, key ({}){}", key.join(", "), fusion(index)),
+            &format!(
+                "index {name}, key ({}){}{}",
+                key.join(", "),
+                fusion(index),
+                freshness(index)
+            ),
         );
     }
 
@@ -275,6 +280,13 @@ fn tuning(tuning: &Tuning) -> String {
         Builder::HnswRs => said.push("built by hnsw_rs".to_owned()),
     }
     said.iter().map(|said| format!(", {said}")).collect()
+}
+
+fn freshness(index: &Index) -> &'static str {
+    match index.freshness {
+        Freshness::Split => "",
+        Freshness::Together => ", rows together with their vectors",
+    }
 }
 
 /// Both legs are needed for it.

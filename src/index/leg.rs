@@ -1,11 +1,10 @@
 //! The write side of one vector field in a shard: what each document's vector is, and how it stands with it.
 
-use std::collections::{BTreeMap, HashMap};
-
 use super::documents::Slot;
 use super::pieces::{PiecesWriter, Settled};
 use super::snapshot::{LegState, VectorStatus};
 use super::vector::{SharedVector, VectorWriter};
+use super::waiting::Waiting;
 use crate::change::{Span, Tick};
 use crate::definition::{VectorField, VectorSource};
 
@@ -21,6 +20,12 @@ pub enum DocumentVector {
     Known(SharedVector),
 }
 
+impl DocumentVector {
+    pub(super) fn is_pending(&self) -> bool {
+        matches!(self, DocumentVector::Pending)
+    }
+}
+
 /// What has become known of a document's vectors: by the number of the vector field and the part of the text.
 #[derive(Clone, Debug, Default)]
 pub struct DocumentVectors {
@@ -31,6 +36,10 @@ pub struct DocumentVectors {
 }
 
 impl DocumentVectors {
+    pub(super) fn are_waited_for(&self) -> bool {
+        self.known.iter().any(|(_, _, vector)| vector.is_pending())
+    }
+
     /// Vectors of whole documents.
     pub fn whole(known: impl IntoIterator<Item = (u16, DocumentVector)>) -> DocumentVectors {
         let known = known
@@ -55,7 +64,9 @@ pub(super) struct Leg {
     /// Where texts are embedded in pieces.
     pieces: Option<PiecesWriter>,
     statuses: imbl::Vector<VectorStatus>,
-    pending: Pending,
+    pending: Waiting<Slot>,
+    stale: imbl::OrdSet<Slot>,
+    failed: usize,
     /// What the tick does so far. A place occurs once.
     changes: Vec<(Slot, Option<SharedVector>)>,
 }
@@ -71,7 +82,9 @@ impl Leg {
             shown: Vec::new(),
             pieces: chunk.map(|_| PiecesWriter::default()),
             statuses: imbl::Vector::new(),
-            pending: Pending::default(),
+            pending: Waiting::default(),
+            stale: imbl::OrdSet::new(),
+            failed: 0,
             changes: Vec::new(),
         }
     }
@@ -106,7 +119,7 @@ impl Leg {
                 for (place, vector) in changes {
                     self.show(place, vector);
                 }
-                self.pending.end(slot);
+                self.pending.end(&slot);
                 self.set_status(slot, status);
             }
         }
@@ -142,7 +155,7 @@ impl Leg {
             DocumentVector::Failed => (None, VectorStatus::Failed),
         };
         self.show(slot, wanted);
-        self.pending.end(slot);
+        self.pending.end(&slot);
         self.set_status(slot, status);
     }
 
@@ -155,7 +168,7 @@ impl Leg {
         for place in places {
             self.show(place, None);
         }
-        self.pending.end(slot);
+        self.pending.end(&slot);
         self.set_status(slot, VectorStatus::Absent);
     }
 
@@ -188,8 +201,10 @@ impl Leg {
     pub fn state(&self) -> LegState {
         LegState {
             vectors: self.writer.state(),
-            pending: self.pending.since.len(),
+            pending: self.pending.len(),
             pending_since: self.pending.oldest(),
+            stale: self.stale.clone(),
+            failed: self.failed,
             statuses: self.statuses.clone(),
             pieces: self.pieces.as_ref().map(|pieces| pieces.shown().clone()),
         }
@@ -202,8 +217,17 @@ impl Leg {
     /// Documents without vectors take up nothing.
     pub fn set_status(&mut self, slot: Slot, status: VectorStatus) {
         let place = slot.0 as usize;
-        if self.status(slot) == status {
+        let before = self.status(slot);
+        if before == status {
             return;
+        }
+        self.failed -= usize::from(before == VectorStatus::Failed);
+        self.failed += usize::from(status == VectorStatus::Failed);
+        if before == VectorStatus::Stale {
+            self.stale.remove(&slot);
+        }
+        if status == VectorStatus::Stale {
+            self.stale.insert(slot);
         }
         while self.statuses.len() <= place {
             self.statuses.push_back(VectorStatus::Absent);
@@ -217,42 +241,5 @@ impl Leg {
             self.shown.resize(place + 1, None);
         }
         &mut self.shown[place]
-    }
-}
-
-/// Which documents wait for a vector, and since when.
-#[derive(Default)]
-struct Pending {
-    since: HashMap<Slot, Tick>,
-    ticks: BTreeMap<Tick, usize>,
-}
-
-impl Pending {
-    /// A document that waits already goes on waiting since then: who waits for the older tick sees a newer text.
-    fn begin(&mut self, slot: Slot, tick: Tick) {
-        if let std::collections::hash_map::Entry::Vacant(entry) = self.since.entry(slot) {
-            entry.insert(tick);
-            *self.ticks.entry(tick).or_default() += 1;
-        }
-    }
-
-    fn end(&mut self, slot: Slot) {
-        let Some(tick) = self.since.remove(&slot) else {
-            return;
-        };
-        if self.since.is_empty() {
-            // A load has made room for as many as there are.
-            self.since.shrink_to_fit();
-        }
-        if let Some(waiting) = self.ticks.get_mut(&tick) {
-            *waiting -= 1;
-            if *waiting == 0 {
-                self.ticks.remove(&tick);
-            }
-        }
-    }
-
-    fn oldest(&self) -> Option<Tick> {
-        self.ticks.first_key_value().map(|(tick, _)| *tick)
     }
 }

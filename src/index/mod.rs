@@ -9,6 +9,8 @@ pub mod snapshot;
 mod slots;
 mod pieces;
 mod recovery;
+mod held;
+mod waiting;
 pub mod stored;
 pub mod vector;
 

@@ -7,14 +7,14 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::documents::{Documents, Slot};
+use super::documents::{Document, Documents, Slot};
 use super::keyword::KeywordError;
 use super::leg::{DocumentVector, DocumentVectors, Leg};
 use super::shard::{Changes, Shard, Update};
-use super::slots::{SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
+use super::slots::{ShownVector, SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
 use super::snapshot::VectorStatus;
 use super::vector::SharedVector;
-use crate::change::{Span, Tick};
+use crate::change::{Row, Span, Tick};
 
 /// The documents that a stored shard waits for.
 pub struct Recovery {
@@ -27,6 +27,8 @@ struct Expected {
     row: u128,
     /// By vector field.
     vectors: Vec<StoredVector>,
+    /// The row that was shown, where a newer one was held back.
+    former: Option<Row>,
 }
 
 /// What is known of a vector field's places.
@@ -80,10 +82,22 @@ impl Recovery {
         let fields = fields.collect::<Option<Vec<_>>>()?;
         let mut waiting = FxHashMap::default();
         for (slot, stored) in (0..).map(Slot).zip(table.slots) {
-            let Some(StoredDocument { key, row, vectors }) = stored else {
+            let Some(StoredDocument {
+                key,
+                row,
+                vectors,
+                former,
+            }) = stored
+            else {
                 continue;
             };
-            if waiting.insert(key, Expected { slot, row, vectors }).is_some() {
+            let expected = Expected {
+                slot,
+                row,
+                vectors,
+                former,
+            };
+            if waiting.insert(key, expected).is_some() {
                 return None;
             }
         }
@@ -131,12 +145,27 @@ impl Shard {
                 // What does not come again is deleted in any case.
                 continue;
             };
-            let Some(expected) = waiting.remove(&*document.key.text()) else {
-                self.corrections += 1;
+            let is_waiting = vectors.are_waited_for();
+            let Some(mut expected) = waiting.remove(&*document.key.text()) else {
+                // A row that is held back was not stored, as it was not shown.
+                let was_held = self.held.is_some() && is_waiting;
+                self.corrections += u64::from(!was_held);
                 news.push(Update::Put(document, vectors));
                 continue;
             };
             let slot = expected.slot;
+            let former = expected.former.take();
+            let was_held = former.is_some();
+            if let (Some(former), Some(held), true) = (former, &mut self.held, is_waiting) {
+                let key = document.key.clone();
+                self.documents.put(slot, Arc::new(Document { key, row: former }));
+                held.hold(tick, document, vectors);
+                let legs = self.legs.iter_mut().zip(&fields);
+                for ((leg, field), stored) in legs.zip(expected.vectors) {
+                    leg.recover_former(slot, stored, field);
+                }
+                continue;
+            }
             let is_same_row = row_hash(&document.row) == expected.row;
             self.documents.put(slot, document.clone());
             if !is_same_row {
@@ -144,7 +173,7 @@ impl Shard {
                 changes.keyword.push((slot, None, Some(document)));
             }
             let are_same_vectors = self.recover_vectors(tick, slot, expected.vectors, &vectors, &fields);
-            self.corrections += u64::from(!(is_same_row && are_same_vectors));
+            self.corrections += u64::from(!(is_same_row && are_same_vectors || was_held));
         }
         for gone in waiting.into_values() {
             self.corrections += 1;
@@ -188,41 +217,54 @@ impl Leg {
     fn recover(
         &mut self,
         (tick, slot): (Tick, Slot),
-        StoredVector {
-            status,
-            shown,
-            pieces,
-        }: StoredVector,
+        stored: StoredVector,
         number: u16,
         vectors: &DocumentVectors,
         field: &Field,
     ) -> bool {
-        let was_waiting = matches!(status, VectorStatus::Stale | VectorStatus::Pending);
-        let stored = shown.map(|vector| (slot, Span::WHOLE, vector));
-        let pieces = pieces.into_iter();
-        let stored = stored
-            .into_iter()
-            .chain(pieces.map(|piece| (Slot(piece.place), piece.span, piece.vector)));
-        let known: Vec<(Span, &DocumentVector)> = vectors
-            .known
-            .iter()
-            .filter(|(of, ..)| *of == number)
-            .map(|(_, span, vector)| (*span, vector))
-            .collect();
+        let was_waiting = matches!(stored.status, VectorStatus::Stale | VectorStatus::Pending);
+        let status = stored.status;
+        let known = vectors.known.iter().filter(|(of, ..)| *of == number);
         let by_hash: FxHashMap<u128, &SharedVector> = known
-            .iter()
-            .filter_map(|(_, vector)| match vector {
+            .filter_map(|(_, _, vector)| match vector {
                 DocumentVector::Known(vector) => Some((vector_hash(vector), vector)),
                 _ => None,
             })
             .collect();
-        let mut is_same = true;
+        let is_same = self.put_back(slot, stored, field, |shown| {
+            by_hash.get(&shown.hash).map(|vector| SharedVector::clone(vector))
+        });
+        // What was put back is not put again.
+        self.set_status(slot, status);
+        self.put(tick, slot, number, vectors);
+        was_waiting || is_same && self.status(slot) == status
+    }
+
+    /// Puts back what was shown of a document whose newer row is held back.
+    fn recover_former(&mut self, slot: Slot, stored: StoredVector, field: &Field) {
+        let status = stored.status;
+        self.put_back(slot, stored, field, |_| None);
+        self.set_status(slot, status);
+    }
+
+    /// Puts back what was shown: what is `known`, else what is stored itself. Says whether all of it is known.
+    fn put_back(
+        &mut self,
+        slot: Slot,
+        stored: StoredVector,
+        field: &Field,
+        known: impl Fn(&ShownVector) -> Option<SharedVector>,
+    ) -> bool {
+        let StoredVector { shown, pieces, .. } = stored;
+        let whole = shown.into_iter().map(|vector| (slot, Span::WHOLE, vector));
+        let pieces = pieces.into_iter();
+        let pieces = pieces.map(|piece| (Slot(piece.place), piece.span, piece.vector));
+        let mut all_known = true;
         let mut restored = Vec::new();
-        for (place, span, shown) in stored {
-            let known = by_hash.get(&shown.hash).map(|vector| SharedVector::clone(vector));
-            is_same &= known.is_some();
-            let vector = known.or_else(|| shown.values.map(SharedVector::from));
-            match vector {
+        for (place, span, shown) in whole.chain(pieces) {
+            let known = known(&shown);
+            all_known &= known.is_some();
+            match known.or_else(|| shown.values.map(SharedVector::from)) {
                 Some(vector) => {
                     self.restore(place, shown.stamp, vector, field.is_in_graph(place));
                     restored.push((place, span));
@@ -233,9 +275,6 @@ impl Leg {
         if let Some(pieces) = self.pieces() {
             pieces.restore(slot, &restored);
         }
-        // What was put back is not put again.
-        self.set_status(slot, status);
-        self.put(tick, slot, number, vectors);
-        was_waiting || is_same && self.status(slot) == status
+        all_known
     }
 }

@@ -36,6 +36,8 @@ pub struct StoredDocument {
     pub row: u128,
     /// By vector field.
     pub vectors: Vec<StoredVector>,
+    /// The row itself, where a newer one is held back: then nothing else brings it back.
+    pub former: Option<Row>,
 }
 
 /// How a document stands with a vector, and what the vector leg shows.
@@ -58,7 +60,7 @@ pub struct ShownPiece {
 pub struct ShownVector {
     pub stamp: u64,
     pub hash: u128,
-    /// Where the document's text has another vector, or will have.
+    /// Where the document's text has another vector, or will have, or the row is a former one.
     pub values: Option<Vec<f32>>,
 }
 
@@ -68,10 +70,14 @@ impl SlotTable {
         slots.resize_with(state.documents.slots(), || None);
         for (slot, document) in state.documents.iter() {
             if let Some(place) = slots.get_mut(slot.0 as usize) {
+                let key: Arc<str> = document.key.text().into();
+                let is_former = state.held.keys.contains(&key);
+                let legs = state.legs.iter();
                 *place = Some(StoredDocument {
-                    key: document.key.text().into(),
                     row: row_hash(&document.row),
-                    vectors: state.legs.iter().map(|leg| StoredVector::of(leg, slot)).collect(),
+                    vectors: legs.map(|leg| StoredVector::of(leg, slot, is_former)).collect(),
+                    former: is_former.then(|| document.row.clone()),
+                    key,
                 });
             }
         }
@@ -139,14 +145,14 @@ impl SlotTable {
 }
 
 impl StoredVector {
-    fn of(leg: &LegState, slot: Slot) -> StoredVector {
+    fn of(leg: &LegState, slot: Slot, is_former: bool) -> StoredVector {
         let status = leg.status(slot);
         let shown = |place| {
             let (stamp, vector) = leg.vectors.get(place)?;
             Some(ShownVector {
                 stamp,
                 hash: vector_hash(vector),
-                values: (status != VectorStatus::Current).then(|| vector.to_vec()),
+                values: (is_former || status != VectorStatus::Current).then(|| vector.to_vec()),
             })
         };
         let Some(pieces) = &leg.pieces else {
@@ -257,6 +263,7 @@ mod tests {
                         }),
                         pieces: Vec::new(),
                     }],
+                    former: Some(Row::new(Columns::new(["a"]), [Datum::Int(1)])),
                 }),
             ],
             places: vec![2],

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub positions: Arc<BTreeMap<String, u64>>,
     pub counters: Counters,
     pub texts: TextCounters,
+    /// Where rows wait for their vectors before they are shown.
+    pub held_back: Option<HeldBack>,
     pub shards: Vec<Arc<ShardState>>,
 }
 
@@ -39,6 +41,15 @@ pub struct Counters {
     /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
     pub texts_saved: u64,
     pub dead_letters: u64,
+}
+
+/// How far behind a snapshot is that leaves rows out until their vectors are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// When the row came that has been held back longest.
+    pub since: Tick,
+    /// Everything read up to these positions is shown. None are known for rows that were held back before the start.
+    pub positions: Arc<BTreeMap<String, u64>>,
 }
 
 /// What became of texts to embed since the start, and what it has cost.
@@ -96,6 +107,15 @@ pub struct ShardState {
     pub keyword: Arc<KeywordState>,
     /// By vector field.
     pub legs: Vec<LegState>,
+    pub held: HeldKeys,
+}
+
+/// The documents of a shard that are shown as they were before, or not yet, until their vectors are there.
+#[derive(Clone, Default)]
+pub struct HeldKeys {
+    pub(super) keys: imbl::OrdSet<Arc<str>>,
+    /// The tick since which the longest-waiting of them waits.
+    pub since: Option<Tick>,
 }
 
 /// One vector field of a shard at one tick.
@@ -105,6 +125,10 @@ pub struct LegState {
     pub pending: usize,
     /// The tick since which the longest-waiting of them waits.
     pub pending_since: Option<Tick>,
+    /// Documents that are shown with the vector of a text before.
+    pub stale: imbl::OrdSet<Slot>,
+    /// Documents whose text the embedder refuses.
+    pub failed: usize,
     /// By slot; what is beyond the end is absent.
     pub(super) statuses: imbl::Vector<VectorStatus>,
     /// Where texts are embedded in pieces: which vector is of which piece.
@@ -192,6 +216,7 @@ impl Snapshot {
             positions: Arc::default(),
             counters: Counters::default(),
             texts: TextCounters::default(),
+            held_back: None,
             shards: Vec::new(),
         }
     }
@@ -234,9 +259,35 @@ impl Snapshot {
         self.legs().map(|leg| leg.vectors.unbuilt()).sum()
     }
 
-    /// Vectors of visible documents that are current and not searchable yet.
+    /// Vectors of documents that are current and not searchable yet, and rows that are held back for theirs.
     pub fn vectors_pending(&self) -> usize {
-        self.legs().map(|leg| leg.pending).sum()
+        self.legs().map(|leg| leg.pending).sum::<usize>() + self.rows_held()
+    }
+
+    /// Rows that are not shown yet, because their vectors are not there.
+    pub fn rows_held(&self) -> usize {
+        self.shards.iter().map(|shard| shard.held.keys.len()).sum()
+    }
+
+    /// When the row came that has been held back longest.
+    pub fn held_since(&self) -> Option<Tick> {
+        self.shards.iter().filter_map(|shard| shard.held.since).min()
+    }
+
+    /// When the document came that has waited longest for a vector.
+    pub fn pending_since(&self) -> Option<Tick> {
+        let vectors = self.legs().filter_map(|leg| leg.pending_since);
+        vectors.chain(self.held_since()).min()
+    }
+
+    /// Vectors that are shown and are those of texts before.
+    pub fn vectors_stale(&self) -> usize {
+        self.legs().map(|leg| leg.stale.len()).sum()
+    }
+
+    /// Vectors that will not be there, since the embedder refuses their texts.
+    pub fn vectors_failed(&self) -> usize {
+        self.legs().map(|leg| leg.failed).sum()
     }
 
     /// Of all shards.
@@ -246,10 +297,7 @@ impl Snapshot {
 
     /// Whether both legs show what was read up to `tick`.
     pub fn is_complete_through(&self, tick: Tick) -> bool {
-        self.tick >= tick
-            && self
-                .legs()
-                .all(|leg| leg.pending_since.is_none_or(|since| since > tick))
+        self.tick >= tick && self.pending_since().is_none_or(|since| since > tick)
     }
 }
 

@@ -120,7 +120,7 @@ pub fn open(
 
     let slots = table.slots.len();
     let recovery = Recovery::new(table, legs.iter().map(|leg| leg.writer.graph_row_stamps()));
-    let mut shard = Shard::with_legs(keyword, legs);
+    let mut shard = Shard::with_legs(keyword, legs, index.freshness);
     shard.begin_recovery(slots, recovery.ok_or_else(contradiction)?);
     Ok(shard)
 }

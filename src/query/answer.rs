@@ -38,7 +38,7 @@ pub struct Hit {
     /// Absent where the vector leg did not find the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<LegHit>,
-    /// How the document's vector is off; absent where nothing is.
+    /// How the document stands with the vector that was searched; absent where it has none to wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_state: Option<VectorState>,
     /// The part of the document's text that is nearest to the query, where texts are embedded in pieces and the vector is
@@ -50,10 +50,12 @@ pub struct Hit {
     pub document: Box<RawValue>,
 }
 
-/// What a hit says of a vector that is not as it should be.
+/// How a document stands with its vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VectorState {
+    /// The vector is that of the text.
+    Current,
     /// The first vector is being computed.
     Pending,
     /// The vector is that of the text before, until that of this one is computed.
@@ -70,7 +72,8 @@ impl VectorState {
             Some(shard.legs.get(field)?.status(slot))
         };
         match snapshot.shards.iter().find_map(found)? {
-            VectorStatus::Absent | VectorStatus::Current => None,
+            VectorStatus::Absent => None,
+            VectorStatus::Current => Some(VectorState::Current),
             VectorStatus::Pending => Some(VectorState::Pending),
             VectorStatus::Stale => Some(VectorState::Stale),
             VectorStatus::Failed => Some(VectorState::Failed),
@@ -158,6 +161,22 @@ pub struct AsOf {
     /// The last position read of each partition, as `table/partition`.
     #[schema(value_type = BTreeMap<String, u64>)]
     pub positions: Arc<BTreeMap<String, u64>>,
+    /// The oldest row that was read and is not shown yet, since its vector is not there; absent where there is none, and
+    /// always unless `freshness = "together"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<OldestHeld>,
+}
+
+/// The oldest row that was read and is not shown yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OldestHeld {
+    /// When it came.
+    #[schema(value_type = u64)]
+    pub tick: Tick,
+    /// Everything up to these positions, as `table/partition`, is shown. Without any: of what was held back when the
+    /// node started, no position is known.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub shown_through: Arc<BTreeMap<String, u64>>,
 }
 
 impl AsOf {
@@ -165,6 +184,10 @@ impl AsOf {
         AsOf {
             tick: snapshot.tick,
             positions: snapshot.positions.clone(),
+            held_back: snapshot.held_back.as_ref().map(|held| OldestHeld {
+                tick: held.since,
+                shown_through: held.positions.clone(),
+            }),
         }
     }
 }
@@ -200,6 +223,15 @@ pub struct Stats {
     pub vectors: usize,
     /// Documents whose current vector is not searchable yet.
     pub vectors_pending: usize,
+    /// Those of them that are shown with the vector of a text before.
+    pub vectors_stale: usize,
+    /// Those of them that the vector leg does not show at all yet, held back or not.
+    pub vectors_missing: usize,
+    /// Documents without a vector, since the embedder refuses their text.
+    pub vectors_failed: usize,
+    /// Rows that are shown as they were before, or not yet, until their vectors are there: with
+    /// `freshness = "together"`.
+    pub rows_held: usize,
     /// Searchable vectors that are not in a graph yet and due to be.
     pub vectors_unbuilt: usize,
     #[schema(value_type = u64)]
@@ -249,6 +281,12 @@ impl Stats {
             documents: snapshot.documents(),
             vectors: snapshot.vectors(),
             vectors_pending: snapshot.vectors_pending(),
+            vectors_stale: snapshot.vectors_stale(),
+            vectors_missing: snapshot
+                .vectors_pending()
+                .saturating_sub(snapshot.vectors_stale()),
+            vectors_failed: snapshot.vectors_failed(),
+            rows_held: snapshot.rows_held(),
             vectors_unbuilt: snapshot.vectors_unbuilt(),
             tick: snapshot.tick,
             positions: snapshot.positions.clone(),
@@ -316,6 +354,7 @@ mod tests {
         AsOf {
             tick: Tick(9),
             positions: positions.into(),
+            held_back: None,
         }
     }
 

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, Piece, SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer, Stats, VectorState,
 };
-pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
+pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use embedding::QueryEmbedder;
 

@@ -1,7 +1,7 @@
 //! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
 
 use super::fuse::LEG_DEPTH_MIN;
-use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
+use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorSource, parse_filter};
 
@@ -30,6 +30,7 @@ pub(super) struct Search<'a> {
     pub filter: Option<Expression>,
     pub fusion: Fusion,
     pub effort: Effort,
+    pub vectors: VectorsWanted,
     pub offset: usize,
     pub limit: usize,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
@@ -88,6 +89,7 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
             None => index.fusion.clone(),
         },
         effort: effort(request)?,
+        vectors: request.vectors,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
         columns: match &request.fields {
@@ -348,7 +350,7 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Plan, Tuning, VectorField, plan::Node};
+    use crate::definition::{Freshness, Plan, Tuning, VectorField, plan::Node};
 
     fn index(source: Option<VectorSource>) -> Index {
         let field = |source| VectorField {
@@ -367,6 +369,7 @@ mod tests {
             text: vec![],
             fields: vec![],
             vectors: source.map(field).into_iter().collect(),
+            freshness: Freshness::Split,
             fusion: Fusion::Relative { weight: 0.2 },
         }
     }

@@ -9,11 +9,12 @@ use roaring::RoaringBitmap;
 use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
+use super::request::VectorsWanted;
 use super::{QueryError, SearchedField, Searcher};
 use crate::change::Span;
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
-use crate::index::{Slot, Snapshot};
+use crate::index::{LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
@@ -146,6 +147,14 @@ fn vector_leg<'s>(
             continue;
         };
         let allowed = allowed.map(|allowed| &allowed[number]);
+        let current;
+        let allowed = match search.vectors {
+            VectorsWanted::Current if !leg.stale.is_empty() => {
+                current = without_stale(leg, allowed, shard.documents.slots());
+                Some(&current)
+            }
+            VectorsWanted::Current | VectorsWanted::Any => allowed,
+        };
         let found = leg.search(query, search.depth(), search.effort, allowed);
         for hit in found {
             hits.extend(scored(snapshot, number, hit.slot, hit.score, hit.span));
@@ -154,6 +163,16 @@ fn vector_leg<'s>(
     hits.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
     hits.truncate(search.depth());
     Ok(hits)
+}
+
+/// The slots that are allowed, less those whose vector is that of a text before.
+fn without_stale(leg: &LegState, allowed: Option<&RoaringBitmap>, slots: usize) -> RoaringBitmap {
+    let all = || (0..slots as u32).collect();
+    let mut current = allowed.cloned().unwrap_or_else(all);
+    for slot in &leg.stale {
+        current.remove(slot.0);
+    }
+    current
 }
 
 /// The vector of a query's text.

@@ -918,10 +918,13 @@ fn a_model_by_its_path_or_url_says_what_it_lacks_and_tells_no_secret() {
             expected,
         );
     };
-    model("model = {}", expect![[r#"
+    model(
+        "model = {}",
+        expect![[r#"
         x.toml:13: `embedder.model` has neither `path` nor `url`
             it must be `{ path = "FOLDER" }` or `{ url = "https://...", api = "openai", name = "...", dimensions = N }`
-        1 fault"#]]);
+        1 fault"#]],
+    );
     model(
         "model = { path = '', max_tokens = 2, query_prefix = 1, url_ = 'x' }",
         expect![[r#"
@@ -935,14 +938,20 @@ fn a_model_by_its_path_or_url_says_what_it_lacks_and_tells_no_secret() {
                 did you mean `url`?
             4 faults"#]],
     );
-    model("model = { path = '/m', url = 'https://x' }", expect![[r#"
+    model(
+        "model = { path = '/m', url = 'https://x' }",
+        expect![[r#"
         x.toml:13: the model has `path` and `url`
             it either lies on this machine or is asked for over HTTP
-        1 fault"#]]);
-    model("model = { path = '/m' }\ndimensions = 384", expect![[r#"
+        1 fault"#]],
+    );
+    model(
+        "model = { path = '/m' }\ndimensions = 384",
+        expect![[r#"
         x.toml:14: `dimensions` does not belong here
             a model by `path` has those of its files, one by `url` names them beside it
-        1 fault"#]]);
+        1 fault"#]],
+    );
     model(
         "model = { url = 'https://me:secret@x/y', api = 'open-ai', nmae = 'x', key_env = 'sk-secret', timeout = 5 }",
         expect![[r#"

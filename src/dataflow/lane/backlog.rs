@@ -249,12 +249,12 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Columns;
+    use crate::change::{Columns, Datum};
 
     fn request(text: u128) -> Request {
         Request {
             hash: TextHash(text),
-            row: Row::new(Columns::new([""; 0]), Vec::new()),
+            row: Row::new(Columns::new([""]), [Datum::Null]),
             span: Span::WHOLE,
         }
     }

@@ -7,7 +7,9 @@ use super::written::Entry;
 use crate::change::TableId;
 use crate::definition::fault::{closest, listed, quoted};
 use crate::definition::sql::{self, Query};
-use crate::definition::{Analyzer, Field, FieldKind, Fusion, Index, Table, TextField, VectorColumn};
+use crate::definition::{
+    Analyzer, Field, FieldKind, Freshness, Fusion, Index, Table, TextField, VectorColumn,
+};
 
 /// An index, and what its table must know of it.
 pub(super) struct Read {
@@ -55,6 +57,13 @@ pub(super) fn read(
         None => Some(Fusion::Relative { weight }),
         Some(entry) => fusion(&entry, weight),
     };
+    let freshness = match section.optional("freshness") {
+        None => Some(Freshness::default()),
+        Some(entry) => entry.choice(
+            "freshness",
+            &[("split", Freshness::Split), ("together", Freshness::Together)],
+        ),
+    };
     section.finish();
     if !searchable {
         entry.wrong(
@@ -71,6 +80,7 @@ pub(super) fn read(
         text: text?,
         fields: fields?,
         vectors: vectors.fields,
+        freshness: freshness?,
         fusion: fusion?,
     };
     Some(Read {
