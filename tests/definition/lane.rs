@@ -10,7 +10,8 @@ use super::{read, with_index};
 const INDEX: &str = "[index]\nquery = \"SELECT id, name FROM products\"\nkey = 'id'\nembed = '{name}'";
 
 fn index(rest: &str) -> Index {
-    let definition = read(&with_index(&format!("{INDEX}\n{rest}"))).unwrap_or_else(|faults| panic!("{faults}"));
+    let definition =
+        read(&with_index(&format!("{INDEX}\n{rest}"))).unwrap_or_else(|faults| panic!("{faults}"));
     definition.index.unwrap()
 }
 
