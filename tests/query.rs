@@ -152,6 +152,7 @@ fn embedding() -> Option<VectorSource> {
             parallel: 1,
             lane: LaneSettings::default(),
         },
+        chunk: None,
     })
 }
 
@@ -557,7 +558,7 @@ fn a_search_that_no_leg_can_answer_is_the_nodes_fault() {
         ),
         (
             Stub(|| Ok(vec![])),
-            "no leg could answer: vector leg: model stub did not give one vector of the index's dimensions",
+            "no leg could answer: vector leg: embed with model stub: not one vector for one text",
         ),
     ];
     for (stub, message) in cases {
@@ -607,8 +608,17 @@ fn stats_are_those_of_the_newest_snapshot() {
           "messages": 6,
           "changes": 5,
           "collapsed": 4,
+          "texts_needed": 9,
           "texts_embedded": 3,
           "texts_saved": 2,
+          "texts_saved_shared": 1,
+          "texts_saved_unchanged": 1,
+          "texts_saved_cached": 0,
+          "texts_withdrawn": 2,
+          "texts_failed": 1,
+          "embedding_seconds": 1.5,
+          "embedding_seconds_saved": 1.0,
+          "embedding_tokens": 600,
           "dead_letters": 1
         }"#]]
     .assert_eq(&stats);

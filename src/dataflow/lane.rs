@@ -20,7 +20,7 @@ pub use texts::Texts;
 
 use super::embed::Embedding;
 use super::embed_batch::{Meter, Work};
-use crate::change::TextHash;
+use crate::change::{Span, TextHash};
 use crate::checkpoint::TextVector;
 use crate::embed::{Embedder, Recent};
 use crate::index::snapshot::TextCounters;
@@ -255,13 +255,15 @@ impl Lane {
 
     /// The request for a text that documents came with, or `None` if they only went.
     fn request(&self, hash: TextHash, need: &Need, snapshot: &Snapshot) -> Option<(Request, Urgency)> {
-        let row = need.arrived.last()?.row.clone();
-        let is_shown = |document: &Arc<Document>| snapshot.shows(self.shown.field, &document.key.text());
+        let (document, span) = need.arrived.last()?;
+        let (row, span) = (document.row.clone(), *span);
+        let is_shown =
+            |(document, _): &(Arc<Document>, Span)| snapshot.shows(self.shown.field, &document.key.text());
         let urgency = match need.arrived.iter().all(is_shown) {
             true => Urgency::Update,
             false => Urgency::First,
         };
-        Some((Request { hash, row }, urgency))
+        Some((Request { hash, row, span }, urgency))
     }
 
     fn answer(

@@ -8,6 +8,7 @@ mod index;
 mod kafka;
 mod kept;
 mod lane;
+mod model;
 mod source;
 mod table;
 mod vectors;
@@ -87,7 +88,7 @@ fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, F
         Ok(table) => {
             let definition = definition(Section::whole_file(&report, table.get_ref()), world);
             definition.map(|definition| Definition {
-                kept: kept::without_sources(table.get_ref()),
+                kept: kept::without_sources(table.get_ref(), world.base),
                 ..definition
             })
         }
@@ -121,11 +122,11 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
     let tables = tables(&mut file, world);
     let embedder = match file.optional("embedder") {
         None => Some(Embedder::default()),
-        Some(entry) => embedder::read(&entry),
+        Some(entry) => embedder::read(&entry, world),
     };
     let index = file
         .optional("index")
-        .map(|entry| index::read(&entry, embedder, &tables));
+        .map(|entry| index::read(&entry, embedder, &tables, world));
     let checkpoint = match file.optional("checkpoint") {
         None => Some(CheckpointSettings::default()),
         Some(entry) => checkpoint(&entry),

@@ -13,7 +13,7 @@ use super::leg::{DocumentVector, DocumentVectors};
 use super::shard::Update;
 use super::snapshot::HeldKeys;
 use super::waiting::Waiting;
-use crate::change::Tick;
+use crate::change::{Span, Tick};
 
 /// The rows of a shard that are held back.
 #[derive(Default)]
@@ -25,13 +25,36 @@ pub(super) struct Held {
 
 struct HeldRow {
     document: Arc<Document>,
-    /// What is known of each vector now, by field.
-    vectors: BTreeMap<u16, DocumentVector>,
+    known: BTreeMap<(u16, Span), DocumentVector>,
+    /// Parts of the text that is shown.
+    gone: Vec<(u16, Span)>,
 }
 
 impl HeldRow {
     fn is_whole(&self) -> bool {
-        !self.vectors.values().any(DocumentVector::is_pending)
+        !self.known.values().any(DocumentVector::is_pending)
+    }
+
+    /// Takes in a newer row, of which all vectors come, or what has become known of this one's.
+    fn update(&mut self, document: Arc<Document>, vectors: DocumentVectors) {
+        if document.row != self.document.row {
+            self.known.clear();
+        }
+        self.document = document;
+        let known = vectors.known.into_iter();
+        self.known
+            .extend(known.map(|(field, span, vector)| ((field, span), vector)));
+    }
+
+    fn into_update(self) -> Update {
+        let known = self.known.into_iter();
+        let vectors = DocumentVectors {
+            known: known
+                .map(|((field, span), vector)| (field, span, vector))
+                .collect(),
+            gone: self.gone,
+        };
+        Update::Put(self.document, vectors)
     }
 }
 
@@ -45,29 +68,29 @@ impl Held {
             }
             Update::Put(document, vectors) => {
                 let key = document.key.text().into_owned();
-                let is_whole = !vectors.iter().any(|(_, vector)| vector.is_pending());
-                if is_whole && !self.rows.contains_key(&*key) {
+                if !vectors.are_pending() && !self.rows.contains_key(&*key) {
                     return Some(Update::Put(document, vectors));
                 }
                 self.hold(tick, document, vectors);
-                if !self.rows.get(&*key).is_some_and(HeldRow::is_whole) {
-                    return None;
+                if self.rows.get(&*key).is_some_and(HeldRow::is_whole) {
+                    return self.release(&key).map(HeldRow::into_update);
                 }
-                let row = self.release(&key)?;
-                Some(Update::Put(row.document, row.vectors.into_iter().collect()))
+                None
             }
         }
     }
 
-    /// Holds a row back, with what has changed of its vectors since it was held first.
-    pub fn hold(&mut self, tick: Tick, document: Arc<Document>, vectors: DocumentVectors) {
+    /// Holds a row back, or takes in what is new of one that is.
+    pub fn hold(&mut self, tick: Tick, document: Arc<Document>, mut vectors: DocumentVectors) {
         let key: Arc<str> = document.key.text().into();
+        // What goes later is of texts that were never shown.
+        let gone = std::mem::take(&mut vectors.gone);
         let row = self.rows.entry(key.clone()).or_insert_with(|| HeldRow {
             document: document.clone(),
-            vectors: BTreeMap::new(),
+            known: BTreeMap::new(),
+            gone,
         });
-        row.document = document;
-        row.vectors.extend(vectors);
+        row.update(document, vectors);
         self.keys.insert(key.clone());
         self.since.begin(key, tick);
     }

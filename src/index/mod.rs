@@ -7,6 +7,7 @@ pub mod keyword;
 pub mod shard;
 pub mod snapshot;
 mod slots;
+mod pieces;
 mod recovery;
 mod held;
 mod waiting;

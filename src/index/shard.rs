@@ -78,10 +78,8 @@ impl Shard {
             settings.wake.clone(),
         );
         let leg = |(field, dimensions): (&VectorField, &usize)| {
-            Leg::new(VectorWriter::new(
-                settings.vectors(field, *dimensions),
-                settings.wake.clone(),
-            ))
+            let settings = (settings.vectors(field, *dimensions), settings.wake.clone());
+            Leg::new(field, VectorWriter::new(settings.0, settings.1))
         };
         let legs = index.vectors.iter().zip(dimensions).map(leg).collect();
         Shard::with_legs(keyword, legs, index.freshness)
@@ -175,14 +173,12 @@ impl Shard {
             changes.keyword.push((slot, old, Some(document.clone())));
             self.documents.put(slot, document);
         }
-        self.put_vectors(tick, slot, vectors);
+        self.put_vectors(tick, slot, &vectors);
     }
 
-    pub(super) fn put_vectors(&mut self, tick: Tick, slot: Slot, vectors: DocumentVectors) {
-        for (field, vector) in vectors {
-            if let Some(leg) = self.legs.get_mut(usize::from(field)) {
-                leg.put(tick, slot, vector);
-            }
+    pub(super) fn put_vectors(&mut self, tick: Tick, slot: Slot, vectors: &DocumentVectors) {
+        for (field, leg) in (0..).zip(&mut self.legs) {
+            leg.put(tick, slot, field, vectors);
         }
     }
 

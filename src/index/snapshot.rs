@@ -5,14 +5,17 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::documents::Documents;
 use super::keyword::KeywordState;
-use super::vector::VectorState;
+use super::pieces::Pieces;
+use super::vector::{Effort, VectorHit, VectorState};
 use super::{Document, Slot};
-use crate::change::Tick;
+use crate::change::{Span, Tick};
 
 /// One cut of the stream, immutable. Everything an answer needs is read from one of these.
 pub struct Snapshot {
@@ -128,6 +131,16 @@ pub struct LegState {
     pub failed: usize,
     /// By slot; what is beyond the end is absent.
     pub(super) statuses: imbl::Vector<VectorStatus>,
+    /// Where texts are embedded in pieces: which vector is of which piece.
+    pub(super) pieces: Option<Pieces>,
+}
+
+/// A hit of a vector field: its document, and the part of its text that is nearest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LegHit {
+    pub slot: Slot,
+    pub span: Span,
+    pub score: f32,
 }
 
 /// How a document stands with its vector.
@@ -147,6 +160,48 @@ pub enum VectorStatus {
 }
 
 impl LegState {
+    /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many.
+    pub fn search(
+        &self,
+        query: &[f32],
+        limit: usize,
+        effort: Effort,
+        allowed: Option<&RoaringBitmap>,
+    ) -> Vec<LegHit> {
+        let Some(pieces) = &self.pieces else {
+            let hits = self.vectors.search(query, limit, effort, allowed).into_iter();
+            let whole = |VectorHit { slot, score }| LegHit {
+                slot,
+                span: Span::WHOLE,
+                score,
+            };
+            return hits.map(whole).collect();
+        };
+        let allowed = allowed.map(|slots| {
+            let places = slots.iter().flat_map(|slot| pieces.of(Slot(slot)));
+            places.map(|place| place.0).collect::<RoaringBitmap>()
+        });
+        // How many pieces of one document are among the nearest is not known before.
+        let mut asked = 2 * limit;
+        loop {
+            let found = self.vectors.search(query, asked, effort, allowed.as_ref());
+            let mut seen = FxHashSet::default();
+            let documents = found.iter().filter_map(|hit| {
+                let piece = pieces.at(hit.slot)?;
+                seen.insert(piece.document).then_some(LegHit {
+                    slot: piece.document,
+                    span: piece.span,
+                    score: hit.score,
+                })
+            });
+            let documents: Vec<LegHit> = documents.take(limit).collect();
+            if documents.len() == limit || found.len() < asked {
+                return documents;
+            }
+            asked *= 4;
+        }
+    }
+
     /// How the document in a slot stands with its vector.
     pub fn status(&self, slot: Slot) -> VectorStatus {
         self.statuses.get(slot.0 as usize).copied().unwrap_or_default()

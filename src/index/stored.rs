@@ -107,14 +107,15 @@ pub fn open(
         .zip(dimensions.iter().zip(&stored.vectors))
         .enumerate()
     {
-        legs.push(Leg::new(VectorWriter::open(
+        let writer = VectorWriter::open(
             settings.vectors(field, *dimensions),
             settings.wake.clone(),
             stored,
             table.next_stamp(number),
-            table.slots.len(),
+            table.places(number),
             parts,
-        )?));
+        )?;
+        legs.push(Leg::new(field, writer));
     }
 
     let slots = table.slots.len();

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::fuse::Fused;
-use crate::change::{Row, Tick, write_json_object};
+use crate::change::{Row, Span, Tick, write_json_object};
 use crate::index::snapshot::{ShardState, VectorStatus};
 use crate::index::{Document, Snapshot};
 
@@ -41,6 +41,10 @@ pub struct Hit {
     /// How the document stands with the vector that was searched; absent where it has none to wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_state: Option<VectorState>,
+    /// The part of the document's text that is nearest to the query, where texts are embedded in pieces and the vector is
+    /// that of the present text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<Piece>,
     /// The columns asked for by `fields`, in the order of the index's query.
     #[schema(value_type = Object)]
     pub document: Box<RawValue>,
@@ -82,12 +86,38 @@ impl Hit {
     pub(super) fn new(fused: &Fused, vector_state: Option<VectorState>, columns: &[usize]) -> Hit {
         Hit {
             vector_state,
+            piece: None,
             key: fused.document.key.text().into(),
             score: fused.score,
             keyword: fused.keyword,
             vector: fused.vector,
             document: write_columns(&fused.document.row, columns),
         }
+    }
+}
+
+/// A part of a document's text that is embedded by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Piece {
+    pub text: String,
+    /// Where it begins in what `embed` makes of the document, and where it ends, in characters.
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Piece {
+    pub(super) fn of(text: &str, span: Span) -> Option<Piece> {
+        let piece = span.of(text)?;
+        let before = match span {
+            Span::WHOLE => "",
+            Span { start, .. } => text.get(..start as usize)?,
+        };
+        let start = before.chars().count();
+        Some(Piece {
+            text: piece.to_owned(),
+            start,
+            end: start + piece.chars().count(),
+        })
     }
 }
 
@@ -348,12 +378,14 @@ mod tests {
             score: 0.92,
             keyword: leg(1, 7.5),
             vector: leg(12, 0.31),
+            span: Span::WHOLE,
         };
         let keyword_only = Fused {
             document: &document,
             score: 7.5,
             keyword: leg(1, 7.5),
             vector: None,
+            span: Span::WHOLE,
         };
         let answer = SearchAnswer {
             hits: vec![

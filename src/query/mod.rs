@@ -14,15 +14,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer, Stats, VectorState,
 };
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use embedding::QueryEmbedder;
 
-use crate::definition::{Definition, Index, LaneSettings, Metric, VectorField, VectorSource};
+use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, FieldEmbedders};
 use crate::index::{Published, Snapshot};
+use fuse::Fused;
 
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
@@ -41,6 +42,17 @@ struct SearchedField {
     metric: Metric,
     /// For the text of queries; `None` where vectors are ready-made.
     queries: Option<QueryEmbedder>,
+    /// What documents' texts are made by, where they are embedded in pieces.
+    pieces_of: Option<Arc<Template>>,
+}
+
+impl SearchedField {
+    /// The piece of its document's text by which the vector leg has found a hit.
+    fn piece(&self, hit: &Fused<'_>) -> Option<Piece> {
+        let template = self.pieces_of.as_ref()?;
+        hit.vector?;
+        Piece::of(&template.render(&hit.document.row)?, hit.span)
+    }
 }
 
 /// What is wrong with a query, and what would be right.
@@ -92,6 +104,14 @@ impl Searcher {
             name: field.name.clone(),
             dimensions,
             metric: field.metric,
+            pieces_of: match &field.source {
+                VectorSource::Embed {
+                    template,
+                    chunk: Some(_),
+                    ..
+                } => Some(Arc::new(template.clone())),
+                _ => None,
+            },
             queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
         });
         Searcher {

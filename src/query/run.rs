@@ -11,6 +11,7 @@ use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
 use super::request::VectorsWanted;
 use super::{QueryError, SearchedField, Searcher};
+use crate::change::Span;
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
 use crate::index::{LegState, Slot, Snapshot};
@@ -46,7 +47,12 @@ pub(super) fn run<'s>(
 
     let hit = |hit: &Fused<'_>| {
         let vector_state = VectorState::of(snapshot, search.field, &hit.document.key.text());
-        Hit::new(hit, vector_state, &search.columns)
+        let is_of_another_text = vector_state == Some(VectorState::Stale);
+        let field = searcher.fields.get(search.field).filter(|_| !is_of_another_text);
+        Hit {
+            piece: field.and_then(|field| field.piece(hit)),
+            ..Hit::new(hit, vector_state, &search.columns)
+        }
     };
     let page = hits.iter().skip(search.offset).take(search.limit);
     Ok(SearchAnswer {
@@ -106,7 +112,7 @@ fn keyword_leg<'s>(
         keyword::search(&states, words, allowed, depth, &document).map_err(|error| error.to_string())?;
     let hits = hits
         .iter()
-        .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score));
+        .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score, Span::WHOLE));
     Ok(hits.collect())
 }
 
@@ -149,9 +155,9 @@ fn vector_leg<'s>(
             }
             VectorsWanted::Current | VectorsWanted::Any => allowed,
         };
-        let found = leg.vectors.search(query, search.depth(), search.effort, allowed);
+        let found = leg.search(query, search.depth(), search.effort, allowed);
         for hit in found {
-            hits.extend(scored(snapshot, number, hit.slot, hit.score));
+            hits.extend(scored(snapshot, number, hit.slot, hit.score, hit.span));
         }
     }
     hits.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
@@ -180,13 +186,17 @@ fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
 }
 
 /// A leg's hit with its document. The snapshot holds one for every slot that its legs know.
-fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32) -> Option<Scored<'_>> {
+fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32, span: Span) -> Option<Scored<'_>> {
     let document = snapshot.document_at(shard, slot).map(Arc::as_ref);
     debug_assert!(
         document.is_some(),
         "{slot:?} of shard {shard} was found and has no document"
     );
-    document.map(|document| Scored { document, score })
+    document.map(|document| Scored {
+        document,
+        score,
+        span,
+    })
 }
 
 pub(super) const PANICKED: &str = "it panicked; the log says where";

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::change::{Row, TextHash};
+use crate::change::{Row, Span, TextHash};
 use crate::dataflow::embed_batch::Meter;
 
 /// One text to embed, by a document that has it.
 pub struct Request {
     pub hash: TextHash,
     pub row: Row,
+    /// Which part of the row's text it is.
+    pub span: Span,
 }
 
 /// What a text is wanted for.
@@ -253,6 +255,7 @@ mod tests {
         Request {
             hash: TextHash(text),
             row: Row::new(Columns::new([""]), [Datum::Null]),
+            span: Span::WHOLE,
         }
     }
 

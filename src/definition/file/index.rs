@@ -1,5 +1,6 @@
 //! `[index]` -> [`Index`]: the query, and what its columns are for.
 
+use super::World;
 use super::embedder::Embedder;
 use super::vectors::{default_weight, fusion, vectors};
 use super::written::Entry;
@@ -21,7 +22,12 @@ pub(super) struct Read {
 /// The tables of the file by name; absent where they are at fault.
 type Tables = [(String, Option<Table>)];
 
-pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Tables) -> Option<Read> {
+pub(super) fn read(
+    entry: &Entry<'_>,
+    embedder: Option<Embedder>,
+    tables: &Tables,
+    world: &World<'_>,
+) -> Option<Read> {
     let mut section = entry.section("a section with `query` and `key`")?;
     let expected = "SQL such as `\"SELECT id, name FROM products WHERE status = 'published'\"`";
     let query = section
@@ -31,6 +37,7 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
     let view = View {
         query: query.as_ref(),
         tables,
+        world,
     };
 
     let key = section.required("key", KEY).and_then(|entry| key(&entry, &view));
@@ -100,6 +107,7 @@ fn query(entry: &Entry<'_>, expected: &str, tables: &Tables) -> Option<Query> {
 pub(super) struct View<'a> {
     pub query: Option<&'a Query>,
     tables: &'a Tables,
+    pub world: &'a World<'a>,
 }
 
 impl View<'_> {
