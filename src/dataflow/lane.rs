@@ -181,7 +181,8 @@ impl Lane {
         self.embed_inline(&mut new, emit, &mut counted);
         if let Beside::Threads(backlog) = &self.beside {
             for (request, urgency) in new {
-                backlog.want(request, urgency);
+                // One that is not new was withdrawn when a thread had it already, and still has.
+                counted.saved_cached += u64::from(!backlog.want(request, urgency));
             }
             counted.withdrawn += backlog.count_withdrawn();
         }

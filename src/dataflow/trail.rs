@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::change::Tick;
 
-/// Ticks whose positions are remembered. Of more, every second is forgotten: what is said then is less than is shown.
+/// Ticks whose positions are remembered. Of more, half are forgotten: what is said then is less than is shown, by a 250th
+/// of the time that the oldest row has waited.
 const STEPS_MAX: usize = 1_024;
 
 pub type Positions = Arc<BTreeMap<String, u64>>;
@@ -24,16 +25,28 @@ impl Trail {
             self.0.pop_front();
         }
         if self.0.len() > STEPS_MAX {
-            let steps = std::mem::take(&mut self.0).into_iter().enumerate();
-            self.0 = steps
-                .filter(|(number, _)| number % 2 == 0)
-                .map(|(_, step)| step)
-                .collect();
+            self.thin_out();
         }
         match self.0.front() {
             Some((tick, positions)) if *tick < before => positions.clone(),
             _ => Positions::default(),
         }
+    }
+
+    /// Leaves steps at even distances.
+    fn thin_out(&mut self) {
+        let (Some((first, _)), Some((last, _))) = (self.0.front(), self.0.back()) else {
+            return;
+        };
+        let distance = (last.0 - first.0) / (STEPS_MAX as u64 / 2);
+        let mut next = *first;
+        self.0.retain(|(tick, _)| {
+            let is_kept = *tick >= next;
+            if is_kept {
+                next = Tick(tick.0 + distance);
+            }
+            is_kept
+        });
     }
 }
 

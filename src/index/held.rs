@@ -25,9 +25,8 @@ pub(super) struct Held {
 
 struct HeldRow {
     document: Arc<Document>,
-    /// What is known of each vector now, by field and part of the text.
     known: BTreeMap<(u16, Span), DocumentVector>,
-    /// Parts that what is shown may have, and the row has not.
+    /// Parts of the text that is shown.
     gone: Vec<(u16, Span)>,
 }
 
@@ -36,21 +35,26 @@ impl HeldRow {
         !self.known.values().any(DocumentVector::is_pending)
     }
 
-    fn learn(&mut self, vectors: DocumentVectors) {
-        for part in vectors.gone {
-            // What came while the row was held was never shown.
-            if self.known.remove(&part).is_none() {
-                self.gone.push(part);
-            }
+    /// Takes in a newer row, of which all vectors come, or what has become known of this one's.
+    fn update(&mut self, document: Arc<Document>, vectors: DocumentVectors) {
+        if document.row != self.document.row {
+            self.known.clear();
         }
-        for (field, span, vector) in vectors.known {
-            // A text is cut, or it is not there at all.
-            match span {
-                Span::WHOLE => self.known.retain(|(of, _), _| *of != field),
-                _ => drop(self.known.remove(&(field, Span::WHOLE))),
-            }
-            self.known.insert((field, span), vector);
-        }
+        self.document = document;
+        let known = vectors.known.into_iter();
+        self.known
+            .extend(known.map(|(field, span, vector)| ((field, span), vector)));
+    }
+
+    fn into_update(self) -> Update {
+        let known = self.known.into_iter();
+        let vectors = DocumentVectors {
+            known: known
+                .map(|((field, span), vector)| (field, span, vector))
+                .collect(),
+            gone: self.gone,
+        };
+        Update::Put(self.document, vectors)
     }
 }
 
@@ -64,37 +68,29 @@ impl Held {
             }
             Update::Put(document, vectors) => {
                 let key = document.key.text().into_owned();
-                let is_whole = !vectors.are_waited_for();
-                if is_whole && !self.rows.contains_key(&*key) {
+                if !vectors.are_pending() && !self.rows.contains_key(&*key) {
                     return Some(Update::Put(document, vectors));
                 }
                 self.hold(tick, document, vectors);
-                if !self.rows.get(&*key).is_some_and(HeldRow::is_whole) {
-                    return None;
+                if self.rows.get(&*key).is_some_and(HeldRow::is_whole) {
+                    return self.release(&key).map(HeldRow::into_update);
                 }
-                let row = self.release(&key)?;
-                let known = row.known.into_iter();
-                let vectors = DocumentVectors {
-                    known: known
-                        .map(|((field, span), vector)| (field, span, vector))
-                        .collect(),
-                    gone: row.gone,
-                };
-                Some(Update::Put(row.document, vectors))
+                None
             }
         }
     }
 
-    /// Holds a row back, with what has changed of its vectors since it was held first.
-    pub fn hold(&mut self, tick: Tick, document: Arc<Document>, vectors: DocumentVectors) {
+    /// Holds a row back, or takes in what is new of one that is.
+    pub fn hold(&mut self, tick: Tick, document: Arc<Document>, mut vectors: DocumentVectors) {
         let key: Arc<str> = document.key.text().into();
+        // What goes later is of texts that were never shown.
+        let gone = std::mem::take(&mut vectors.gone);
         let row = self.rows.entry(key.clone()).or_insert_with(|| HeldRow {
             document: document.clone(),
             known: BTreeMap::new(),
-            gone: Vec::new(),
+            gone,
         });
-        row.document = document;
-        row.learn(vectors);
+        row.update(document, vectors);
         self.keys.insert(key.clone());
         self.since.begin(key, tick);
     }

@@ -36,16 +36,16 @@ pub struct DocumentVectors {
 }
 
 impl DocumentVectors {
-    pub(super) fn are_waited_for(&self) -> bool {
-        self.known.iter().any(|(_, _, vector)| vector.is_pending())
-    }
-
     /// Vectors of whole documents.
     pub fn whole(known: impl IntoIterator<Item = (u16, DocumentVector)>) -> DocumentVectors {
         let known = known
             .into_iter()
             .map(|(field, vector)| (field, Span::WHOLE, vector));
         DocumentVectors::from(known.collect::<Vec<_>>())
+    }
+
+    pub(super) fn are_pending(&self) -> bool {
+        self.known.iter().any(|(.., vector)| vector.is_pending())
     }
 }
 

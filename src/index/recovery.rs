@@ -11,7 +11,7 @@ use super::documents::{Document, Documents, Slot};
 use super::keyword::KeywordError;
 use super::leg::{DocumentVector, DocumentVectors, Leg};
 use super::shard::{Changes, Shard, Update};
-use super::slots::{ShownVector, SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
+use super::slots::{SlotTable, StoredDocument, StoredVector, row_hash, vector_hash};
 use super::snapshot::VectorStatus;
 use super::vector::SharedVector;
 use crate::change::{Row, Span, Tick};
@@ -145,7 +145,7 @@ impl Shard {
                 // What does not come again is deleted in any case.
                 continue;
             };
-            let is_waiting = vectors.are_waited_for();
+            let is_waiting = vectors.are_pending();
             let Some(mut expected) = waiting.remove(&*document.key.text()) else {
                 // A row that is held back was not stored, as it was not shown.
                 let was_held = self.held.is_some() && is_waiting;
@@ -160,8 +160,7 @@ impl Shard {
                 let key = document.key.clone();
                 self.documents.put(slot, Arc::new(Document { key, row: former }));
                 held.hold(tick, document, vectors);
-                let legs = self.legs.iter_mut().zip(&fields);
-                for ((leg, field), stored) in legs.zip(expected.vectors) {
+                for ((leg, stored), field) in self.legs.iter_mut().zip(expected.vectors).zip(&fields) {
                     leg.recover_former(slot, stored, field);
                 }
                 continue;
@@ -222,18 +221,14 @@ impl Leg {
         vectors: &DocumentVectors,
         field: &Field,
     ) -> bool {
-        let was_waiting = matches!(stored.status, VectorStatus::Stale | VectorStatus::Pending);
         let status = stored.status;
-        let known = vectors.known.iter().filter(|(of, ..)| *of == number);
-        let by_hash: FxHashMap<u128, &SharedVector> = known
-            .filter_map(|(_, _, vector)| match vector {
-                DocumentVector::Known(vector) => Some((vector_hash(vector), vector)),
-                _ => None,
-            })
-            .collect();
-        let is_same = self.put_back(slot, stored, field, |shown| {
-            by_hash.get(&shown.hash).map(|vector| SharedVector::clone(vector))
+        let was_waiting = matches!(status, VectorStatus::Stale | VectorStatus::Pending);
+        let of_field = vectors.known.iter().filter(|(of, ..)| *of == number);
+        let by_hash = of_field.filter_map(|(.., vector)| match vector {
+            DocumentVector::Known(vector) => Some((vector_hash(vector), vector)),
+            _ => None,
         });
+        let is_same = self.put_back(slot, stored, &by_hash.collect(), field);
         // What was put back is not put again.
         self.set_status(slot, status);
         self.put(tick, slot, number, vectors);
@@ -243,27 +238,27 @@ impl Leg {
     /// Puts back what was shown of a document whose newer row is held back.
     fn recover_former(&mut self, slot: Slot, stored: StoredVector, field: &Field) {
         let status = stored.status;
-        self.put_back(slot, stored, field, |_| None);
+        self.put_back(slot, stored, &FxHashMap::default(), field);
         self.set_status(slot, status);
     }
 
-    /// Puts back what was shown: what is `known`, else what is stored itself. Says whether all of it is known.
+    /// Puts back what was shown, with the vectors known by their hashes, or else as they were stored. Says whether all of
+    /// them are known.
     fn put_back(
         &mut self,
         slot: Slot,
         stored: StoredVector,
+        by_hash: &FxHashMap<u128, &SharedVector>,
         field: &Field,
-        known: impl Fn(&ShownVector) -> Option<SharedVector>,
     ) -> bool {
-        let StoredVector { shown, pieces, .. } = stored;
-        let whole = shown.into_iter().map(|vector| (slot, Span::WHOLE, vector));
-        let pieces = pieces.into_iter();
+        let whole = stored.shown.map(|vector| (slot, Span::WHOLE, vector));
+        let pieces = stored.pieces.into_iter();
         let pieces = pieces.map(|piece| (Slot(piece.place), piece.span, piece.vector));
-        let mut all_known = true;
+        let mut are_known = true;
         let mut restored = Vec::new();
-        for (place, span, shown) in whole.chain(pieces) {
-            let known = known(&shown);
-            all_known &= known.is_some();
+        for (place, span, shown) in whole.into_iter().chain(pieces) {
+            let known = by_hash.get(&shown.hash).map(|vector| SharedVector::clone(vector));
+            are_known &= known.is_some();
             match known.or_else(|| shown.values.map(SharedVector::from)) {
                 Some(vector) => {
                     self.restore(place, shown.stamp, vector, field.is_in_graph(place));
@@ -275,6 +270,6 @@ impl Leg {
         if let Some(pieces) = self.pieces() {
             pieces.restore(slot, &restored);
         }
-        all_known
+        are_known
     }
 }

@@ -1,6 +1,7 @@
 //! Searches: request -> plan -> both legs on one snapshot -> fused -> hydrated.
 //!
-//! A search reads one [`Snapshot`] and nothing else of the node: no lock, no dataflow, no clock.
+//! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only while a slow embedder makes
+//! it wait for the vector of its query.
 
 mod request;
 mod answer;
