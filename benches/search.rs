@@ -1,19 +1,20 @@
-//! Search: latency and quality of the three modes, with and without filters.
+//! Search: latency of the three modes, with and without filters.
 //!
 //! - latency on about 50,000 real documents (the public sets together), one client over HTTP and in process, with the
 //!   vector leg's recall@10 against exact search beside it; in the same run tantivy and hnsw_rs called directly on
-//!   the same documents;
-//! - nDCG@10 with default settings on each judged set.
+//!   the same documents.
+//!
+//! What is found is judged in `embed.rs`.
 //!
 //! The data lies outside the repository; without it the bench says so and ends. Run with `cargo bench --bench search`.
 
 mod common;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use common::judged::{Item, SETS as JUDGED, corpus, queries};
 use common::{figure, options, public_data, quantile};
 use hnsw_rs::prelude::{DistCosine, Hnsw};
 use millpond::embed::{BuiltIn, Embedder};
@@ -24,7 +25,6 @@ use millpond::query::{Mode, SearchRequest, Searcher};
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const SETS: [&str; 3] = ["chorus-icecat", "scifact", "vespa-toys"];
-const JUDGED: [&str; 2] = ["chorus-icecat", "scifact"];
 const ROUNDS: usize = 3;
 
 const DATAFLOW: &str = r#"
@@ -41,12 +41,6 @@ fields = { collection = "keyword", number = "i64" }
 embed = "{title}. {text}"
 "#;
 
-struct Item {
-    id: String,
-    title: String,
-    text: String,
-}
-
 fn main() {
     let Some(root) = public_data("search") else { return };
     let sets: BTreeMap<&str, Vec<Item>> = SETS.iter().map(|set| (*set, corpus(&root.join(set)))).collect();
@@ -55,9 +49,6 @@ fn main() {
         .flat_map(|set| queries(&root.join(set)).into_iter().map(|(_, text)| text))
         .collect();
     latency(&sets, &queries);
-    for set in JUDGED {
-        quality(set, &sets[set], &root.join(set));
-    }
 }
 
 fn latency(sets: &BTreeMap<&str, Vec<Item>>, queries: &[String]) {
@@ -295,72 +286,6 @@ fn tantivy_directly(all: &[(&str, &Item)], queries: &[String]) {
     );
 }
 
-/// nDCG@10 of each mode on one judged set, with the defaults of a dataflow file.
-fn quality(set: &str, items: &[Item], folder: &Path) {
-    let directory = tempfile::tempdir().expect("a temporary directory");
-    let node = Node::start(common::define(DATAFLOW), &options(&directory)).expect("the node starts");
-    let all: Vec<(&str, &Item)> = items.iter().map(|item| (set, item)).collect();
-    load(&node, &all);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
-    runtime.block_on(
-        node.app()
-            .published
-            .wait_for(|snapshot| snapshot.documents() == all.len() && snapshot.vectors_pending() == 0),
-    );
-    let searcher = node.app().searcher.clone().expect("an index");
-    let judgements = judgements(folder);
-    for mode in [Mode::Keyword, Mode::Vector, Mode::Hybrid] {
-        let mut scores = Vec::new();
-        for (id, text) in queries(folder) {
-            let Some(grades) = judgements
-                .get(&id)
-                .filter(|grades| grades.values().any(|grade| *grade > 0.0))
-            else {
-                continue;
-            };
-            let request = SearchRequest {
-                query: Some(text),
-                mode,
-                fields: Some(Vec::new()),
-                ..SearchRequest::default()
-            };
-            let answer = searcher.search(&request).expect("an answer");
-            let gain = |place: usize, grade: f64| grade / ((place + 2) as f64).log2();
-            let prefix = format!("{set}-");
-            let found: f64 = answer
-                .hits
-                .iter()
-                .enumerate()
-                .map(|(place, hit)| {
-                    gain(
-                        place,
-                        *grades.get(hit.key.trim_start_matches(&prefix)).unwrap_or(&0.0),
-                    )
-                })
-                .sum();
-            let mut ideal: Vec<f64> = grades.values().copied().collect();
-            ideal.sort_by(|a, b| b.total_cmp(a));
-            let best: f64 = ideal
-                .into_iter()
-                .take(10)
-                .enumerate()
-                .map(|(place, grade)| gain(place, grade))
-                .sum();
-            scores.push(found / best);
-        }
-        let mean = scores.iter().sum::<f64>() / scores.len() as f64;
-        figure(
-            "search",
-            &format!("{set}: nDCG@10, {}, {} queries", mode.name(), scores.len()),
-            mean,
-            "",
-        );
-    }
-    node.stop().expect("the node stops");
-}
-
 fn load(node: &Node, items: &[(&str, &Item)]) {
     let table = node.app().push_table("documents").expect("it takes pushes");
     for (chunk, first) in items.chunks(1000).zip((0..).step_by(1000)) {
@@ -385,52 +310,4 @@ fn rendered(item: &Item) -> String {
 
 fn dot(left: &[f32], right: &[f32]) -> f32 {
     left.iter().zip(right).map(|(left, right)| left * right).sum()
-}
-
-fn corpus(folder: &Path) -> Vec<Item> {
-    lines(&folder.join("corpus.jsonl"))
-        .map(|line| Item {
-            id: text(&line, "_id"),
-            title: text(&line, "title"),
-            text: text(&line, "text"),
-        })
-        .collect()
-}
-
-fn queries(folder: &Path) -> Vec<(String, String)> {
-    lines(&folder.join("queries.jsonl"))
-        .map(|line| (text(&line, "_id"), text(&line, "text")))
-        .collect()
-}
-
-fn judgements(folder: &Path) -> HashMap<String, HashMap<String, f64>> {
-    let mut judgements: HashMap<String, HashMap<String, f64>> = HashMap::new();
-    for line in std::fs::read_to_string(folder.join("qrels.tsv"))
-        .expect("judgements")
-        .lines()
-    {
-        let columns: Vec<&str> = line.split('\t').collect();
-        if let [query, document, grade] = columns[..]
-            && let Ok(grade) = grade.parse()
-        {
-            judgements
-                .entry(query.to_owned())
-                .or_default()
-                .insert(document.to_owned(), grade);
-        }
-    }
-    judgements
-}
-
-fn lines(path: &Path) -> impl Iterator<Item = serde_json::Value> {
-    let text = std::fs::read_to_string(path).expect("a file of the data set");
-    let lines: Vec<serde_json::Value> = text
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"))
-        .collect();
-    lines.into_iter()
-}
-
-fn text(line: &serde_json::Value, field: &str) -> String {
-    line[field].as_str().unwrap_or_default().to_owned()
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use millpond::change::{Change, Columns, Datum, Key, Offset, Operation, PartitionId, Row, Tick, Version};
 use millpond::dataflow::collapse::collapse;
 use millpond::dataflow::embed::{documents, embed};
-use millpond::dataflow::lane::{Beside, Lane, Texts};
+use millpond::dataflow::lane::{Beside, Lane, Shown, Texts};
 use millpond::dataflow::latest::{Keep, Latest};
 use millpond::dataflow::maintain::maintain;
 use millpond::dataflow::publish::Publisher;
@@ -62,7 +62,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             &settings,
         )));
         let texts = Texts::new(&index.vectors[0], &*embedder).expect("it embeds texts");
-        let lane = Lane::new(embedder, texts, Beside::Nothing).shared();
+        let shown = Shown {
+            published: publisher.published().clone(),
+            field: 0,
+        };
+        let lane = Lane::new(embedder, texts, Beside::Nothing, shown).shared();
         let keep = Keep {
             unavailable_values: false,
             forget_tombstones: true,

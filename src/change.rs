@@ -301,6 +301,29 @@ impl TextHash {
     }
 }
 
+/// A part of a text, in bytes; of the text that it was cut from, its ends are ends of characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Span {
+    pub start: u32,
+    pub end: u32,
+}
+
+impl Span {
+    /// All of a text, however long it is.
+    pub const WHOLE: Span = Span {
+        start: 0,
+        end: u32::MAX,
+    };
+
+    /// The part of the text, or `None` if it has no such part.
+    pub fn of(self, text: &str) -> Option<&str> {
+        match self {
+            Span::WHOLE => Some(text),
+            Span { start, end } => text.get(start as usize..end as usize),
+        }
+    }
+}
+
 /// What happened to a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Operation {

@@ -4,6 +4,7 @@ mod expressions;
 mod faulty;
 mod good;
 mod hostile;
+mod lane;
 mod numbers;
 
 use std::path::Path;

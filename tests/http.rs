@@ -225,6 +225,7 @@ fn definition(has_index: bool) -> Definition {
         }],
         fields: vec![],
         vectors: Vec::new(),
+        freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     };
     Definition {
@@ -252,6 +253,7 @@ fn snapshot(tick: u64, positions: &[(&str, u64)]) -> Snapshot {
         ..Counters::default()
     };
     Snapshot {
+        held_back: None,
         texts: Default::default(),
         sets: Default::default(),
         tick: Tick(tick),

@@ -1,6 +1,7 @@
 //! One binary for all tests: it links once.
 
 mod shared;
+mod embedding_service;
 mod binary;
 mod checkpoint;
 
@@ -9,6 +10,7 @@ mod dead_letters;
 mod decode;
 mod definition;
 mod dataflows;
+mod embedders;
 mod http;
 mod kafka;
 mod kill;
@@ -19,6 +21,7 @@ mod readme;
 mod rebuild;
 mod restart;
 mod named_vectors;
+mod pieces;
 mod node;
 mod snapshots;
 mod push;

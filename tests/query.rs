@@ -13,7 +13,7 @@ use millpond::definition::{
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
-use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher};
+use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher, VectorsWanted};
 
 // ---- requests -----------------------------------------------------------------------------------------
 
@@ -25,7 +25,8 @@ fn parse(json: &str) -> Result<SearchRequest, String> {
 fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
-            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true}"#,
+            "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
+            "vectors":"current"}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -46,6 +47,7 @@ fn a_request_with_everything_is_read() {
         ef: Some(200),
         accuracy: Some(0.5),
         exact: true,
+        vectors: VectorsWanted::Current,
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -134,6 +136,7 @@ fn index(source: Option<VectorSource>) -> Index {
             kind: FieldKind::F64,
         }],
         vectors: source.map(field).into_iter().collect(),
+        freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }
@@ -149,6 +152,7 @@ fn embedding() -> Option<VectorSource> {
             parallel: 1,
             lane: LaneSettings::default(),
         },
+        chunk: None,
     })
 }
 
@@ -197,6 +201,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
             dead_letters: 1,
         },
         sets: Default::default(),
+        held_back: None,
         texts: TextCounters {
             needed: 9,
             embedded: 3,
@@ -473,6 +478,7 @@ fn answer(searcher: &Searcher, json: &str) -> String {
 
 fn empty_snapshot() -> Snapshot {
     Snapshot {
+        held_back: None,
         texts: Default::default(),
         sets: Default::default(),
         tick: Tick(4),
@@ -555,7 +561,7 @@ fn a_search_that_no_leg_can_answer_is_the_nodes_fault() {
         ),
         (
             Stub(|| Ok(vec![])),
-            "no leg could answer: vector leg: model stub did not give one vector of the index's dimensions",
+            "no leg could answer: vector leg: embed with model stub: not one vector for one text",
         ),
     ];
     for (stub, message) in cases {
@@ -605,8 +611,17 @@ fn stats_are_those_of_the_newest_snapshot() {
           "messages": 6,
           "changes": 5,
           "collapsed": 4,
+          "texts_needed": 9,
           "texts_embedded": 3,
           "texts_saved": 2,
+          "texts_saved_shared": 1,
+          "texts_saved_unchanged": 1,
+          "texts_saved_cached": 0,
+          "texts_withdrawn": 2,
+          "texts_failed": 1,
+          "embedding_seconds": 1.5,
+          "embedding_seconds_saved": 1.0,
+          "embedding_tokens": 600,
           "dead_letters": 1
         }"#]]
     .assert_eq(&stats);

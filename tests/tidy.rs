@@ -18,7 +18,8 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     // A source hands over a `decode::Message`, the form in which decoders take it: the one arrow that points forward.
     ("source", &["change", "definition", "storage", "decode"]),
     ("decode", &["change", "definition"]),
-    ("embed", &["definition"]),
+    // A local model runs behind everything else.
+    ("embed", &["change", "definition", "priority"]),
     ("index", &["change", "definition", "priority", "storage"]),
     (
         "checkpoint",
@@ -63,7 +64,7 @@ const MAY_USE: [(&str, &[&str]); 17] = [
 const EVERYONE: &[&str] = &["*"];
 
 /// A large dependency, and the files or folders of `src/` that may name it.
-const DOORS: [(&str, &[&str]); 13] = [
+const DOORS: [(&str, &[&str]); 18] = [
     ("timely", &["dataflow/", "replay.rs"]),
     ("differential_dataflow", &["dataflow/"]),
     ("rdkafka", &["source/kafka/"]),
@@ -72,11 +73,16 @@ const DOORS: [(&str, &[&str]); 13] = [
     ("axum", &["server/"]),
     ("sqlparser", &["definition/sql.rs", "definition/sql/"]),
     ("toml", &["definition/file.rs", "definition/file/"]),
-    ("model2vec_rs", &["embed/builtin.rs"]),
+    ("model2vec_rs", &["embed/static_vectors.rs"]),
+    ("rten", &["embed/local/runtime.rs"]),
+    ("rten_tensor", &["embed/local/runtime.rs"]),
+    ("rten_onnx", &["embed/local/graph.rs"]),
+    ("safetensors", &["embed/local/weights.rs"]),
+    ("tokenizers", &["embed/local/transformer.rs"]),
     ("prometheus_client", &["metrics.rs"]),
     ("clap", &["cli/"]),
     ("memmap2", &["storage/disk.rs"]),
-    ("ureq", &["cli/client.rs"]),
+    ("ureq", &["cli/client.rs", "embed/service/client.rs"]),
 ];
 
 /// A file of `src/`, without comments and tests.

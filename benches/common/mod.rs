@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "each bench uses a part")]
 
+pub mod judged;
 pub mod watch;
 
 use std::net::SocketAddr;

@@ -54,6 +54,8 @@ pub enum VectorSourceShape {
         model: String,
         dimensions: usize,
         template: String,
+        /// Tokens and overlap of pieces.
+        chunk: Option<(usize, usize)>,
     },
     Column {
         name: String,
@@ -217,7 +219,8 @@ impl IndexShape {
 impl VectorShape {
     fn of(field: &VectorField, model: Option<Model<'_>>, columns: &[String]) -> VectorShape {
         let source = match &field.source {
-            VectorSource::Embed { template, .. } => VectorSourceShape::Embedded {
+            VectorSource::Embed { template, chunk, .. } => VectorSourceShape::Embedded {
+                chunk: chunk.map(|chunk| (chunk.tokens, chunk.overlap)),
                 model: model.map_or_else(String::new, |(name, _)| name.to_owned()),
                 dimensions: model.map_or(0, |(_, dimensions)| dimensions),
                 template: template.to_text(columns),
@@ -257,7 +260,14 @@ impl VectorSourceShape {
                 model,
                 dimensions,
                 template,
-            } => format!("{template:?} by model {model}, {dimensions} dimensions"),
+                chunk,
+            } => {
+                let pieces = match chunk {
+                    None => String::new(),
+                    Some((tokens, overlap)) => format!(" in pieces of {tokens} tokens, {overlap} shared"),
+                };
+                format!("{template:?}{pieces} by model {model}, {dimensions} dimensions")
+            }
             VectorSourceShape::Column { name, dimensions } => {
                 format!("column {name}, {dimensions} dimensions")
             }

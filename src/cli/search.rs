@@ -149,7 +149,7 @@ fn print_hit(out: &mut impl Write, rank: usize, hit: &Hit, width: usize) -> io::
     };
     let (keyword, vector) = (leg("keyword", &hit.keyword), leg("vector", &hit.vector));
     let state = match hit.vector_state {
-        None => "",
+        None | Some(VectorState::Current) => "",
         Some(VectorState::Pending) => "  vector pending",
         Some(VectorState::Stale) => "  vector stale",
         Some(VectorState::Failed) => "  vector failed",

@@ -20,7 +20,7 @@ use timely::dataflow::operators::vec::Filter;
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
 use super::publish::{LaneState, Publisher};
-use crate::change::{DatumRef, TextHash, Tick, Vector};
+use crate::change::{DatumRef, Span, TextHash, Tick, Vector};
 use crate::index::Document;
 use crate::index::snapshot::TextCounters;
 
@@ -37,8 +37,8 @@ pub enum Embedding {
 /// What is searchable: the rows of the view, each with its key.
 pub type Documents<'scope> = VecCollection<'scope, Tick, Arc<Document>, isize>;
 
-/// What is known of one vector of a document: the number of the vector field, and what there is.
-pub type OfField = (u16, Embedding);
+/// What is known of one vector of a document: the number of the vector field, the part of its text, and what there is.
+pub type OfField = (u16, Span, Embedding);
 
 /// Documents, each once with each of their vectors. The index shares them with the arrangements here.
 pub type Embedded<'scope> = VecCollection<'scope, Tick, (Arc<Document>, OfField), isize>;
@@ -50,7 +50,7 @@ pub fn documents(rows: Rows<'_>) -> Documents<'_> {
 
 /// Documents of an index that has no vector fields.
 pub fn without_vectors<'scope>(documents: Documents<'scope>) -> Embedded<'scope> {
-    documents.map(|document| (document, (0, Embedding::Absent)))
+    documents.map(|document| (document, (0, Span::WHOLE, Embedding::Absent)))
 }
 
 /// Documents with the vectors that they have ready-made in a column.
@@ -60,7 +60,7 @@ pub fn ready_made<'scope>(documents: Documents<'scope>, field: u16, column: usiz
             Some(DatumRef::Vector(vector)) => Embedding::Known(vector.clone()),
             _ => Embedding::Absent,
         };
-        (document, (field, embedding))
+        (document, (field, Span::WHOLE, embedding))
     })
 }
 
@@ -75,42 +75,54 @@ pub fn embed<'scope>(
     publisher: Arc<Publisher>,
 ) -> Embedded<'scope> {
     let hashing = lane.borrow().texts().clone();
-    let hashed = documents.map(move |document| (hashing.hash(&document.row), document));
-    let nothing_to_embed = hashed
+    let parts = documents.flat_map(move |document| {
+        let parts = hashing.parts(&document.row);
+        let nothing = parts
+            .is_empty()
+            .then_some((None, (document.clone(), Span::WHOLE)));
+        let parts = parts
+            .into_iter()
+            .map(move |(span, hash)| (Some(hash), (document.clone(), span)));
+        parts.chain(nothing)
+    });
+    let nothing_to_embed = parts
         .clone()
         .filter(|(hash, _)| hash.is_none())
-        .map(|(_, document)| (document, Embedding::Absent));
-    let documents = hashed.flat_map(|(hash, document)| hash.map(|hash| (hash, document)));
+        .map(|(_, part)| (part, Embedding::Absent));
+    let parts = parts.flat_map(|(hash, part)| Some((hash?, part)));
 
-    let vectors = vectors(documents.clone(), field, answers, lane, publisher).arrange_by_key();
-    let known = documents
+    let vectors = vectors(parts.clone(), field, answers, lane, publisher).arrange_by_key();
+    let known = parts
         .clone()
         .arrange_by_key()
-        .join_core(vectors, |_, document, embedding| {
-            Some((document.clone(), embedding.clone()))
+        .join_core(vectors, |_, part, embedding| {
+            Some((part.clone(), embedding.clone()))
         });
-    // A text has one vector at most, so what the join leaves over is the documents less those it found.
-    let pending = |(document, _)| (document, Embedding::Pending);
-    let all = documents.map(|(_, document)| (document, Embedding::Pending));
+    // A text has one vector at most, so what the join leaves over is the parts less those it found.
+    let pending = |(part, _)| (part, Embedding::Pending);
+    let all = parts.map(|(_, part)| (part, Embedding::Pending));
     let left_over = all.concat(known.clone().map(pending).negate());
     let embedded = nothing_to_embed.concat(known).concat(left_over);
-    embedded.map(move |(document, embedding)| (document, (field, embedding)))
+    embedded.map(move |((document, span), embedding)| (document, (field, span, embedding)))
 }
+
+/// A document, and a part of its text.
+type Part = (Arc<Document>, Span);
 
 /// The collection of vectors: of each text that a document needs and the lane has.
 fn vectors<'scope>(
-    documents: VecCollection<'scope, Tick, (TextHash, Arc<Document>), isize>,
+    parts: VecCollection<'scope, Tick, (TextHash, Part), isize>,
     field: u16,
     answers: Stream<'scope, Tick, Vec<Answer>>,
     lane: SharedLane,
     publisher: Arc<Publisher>,
 ) -> VecCollection<'scope, Tick, (TextHash, Embedding), isize> {
-    let worker = documents.inner.scope().index();
+    let worker = parts.inner.scope().index();
     let mine = lane.borrow().texts().lane();
     let answers = answers.filter(move |answer| answer.hash.lane() == mine);
-    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, Arc<Document>), Tick, isize)| hash.0 as u64);
+    let by_text = Exchange::new(|((hash, _), _, _): &((TextHash, Part), Tick, isize)| hash.0 as u64);
     let by_answered = Exchange::new(|answer: &Answer| answer.hash.0 as u64);
-    documents
+    parts
         .inner
         .binary_frontier::<_, CapacityContainerBuilder<Vec<((TextHash, Embedding), Tick, isize)>>, _, _, _, _>(
             answers,
@@ -120,14 +132,14 @@ fn vectors<'scope>(
             move |_capability, _info| {
                 let mut waiting: BTreeMap<Tick, (Capability<Tick>, Arrivals)> = BTreeMap::new();
                 let mut total = TextCounters::default();
-                move |(documents, documents_frontier), (answers, answers_frontier), output| {
-                    documents.for_each(|capability, data| {
-                        for ((hash, document), tick, diff) in data.drain(..) {
+                move |(parts, parts_frontier), (answers, answers_frontier), output| {
+                    parts.for_each(|capability, data| {
+                        for ((hash, (document, span)), tick, diff) in data.drain(..) {
                             waiting
                                 .entry(tick)
                                 .or_insert_with(|| (capability.delayed(&tick, 0), Arrivals::default()))
                                 .1
-                                .document(hash, &document, diff);
+                                .document(hash, &document, span, diff);
                         }
                     });
                     answers.for_each(|capability, data| {
@@ -139,7 +151,7 @@ fn vectors<'scope>(
                     });
                     let mut lane = lane.borrow_mut();
                     while let Some(entry) = waiting.first_entry() {
-                        if documents_frontier.less_equal(entry.key()) || answers_frontier.less_equal(entry.key()) {
+                        if parts_frontier.less_equal(entry.key()) || answers_frontier.less_equal(entry.key()) {
                             break;
                         }
                         let (tick, (capability, arrivals)) = entry.remove_entry();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::lane::{Answer, Refused, Request, Texts};
 use crate::change::Vector;
-use crate::embed::{EmbedError, Embedder};
+use crate::embed::{EmbedError, Embedder, tokens};
 
 /// The first and the longest wait before an embedder that fails is tried again. An embedder that is back is in use
 /// again after the longest one, and asked so seldom while it is not, it is not held up.
@@ -75,7 +75,7 @@ impl Work {
     pub fn embed(&self, batch: &[Request], answers: &mut Vec<Answer>) -> Result<(), EmbedError> {
         let texts: Vec<String> = batch
             .iter()
-            .map(|request| self.texts.render(&request.row).unwrap_or_default())
+            .map(|request| self.texts.part(&request.row, request.span).unwrap_or_default())
             .collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         match self.vectors(&texts) {
@@ -121,7 +121,7 @@ impl Work {
         let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed(texts)));
         let is_done = matches!(embedded, Ok(Ok(_)));
         let tokens = if is_done {
-            texts.iter().map(|text| tokens(text)).sum()
+            texts.iter().map(|text| tokens(text) as u64).sum()
         } else {
             0
         };
@@ -136,11 +136,6 @@ impl Work {
         }
         Ok(vectors)
     }
-}
-
-/// About how many tokens a model makes of a text: a token is four bytes of English, as those who sell them say.
-fn tokens(text: &str) -> u64 {
-    text.len().div_ceil(4) as u64
 }
 
 /// The vector, if the embedder has kept its contract, or how it has not.

@@ -20,7 +20,7 @@ pub use texts::Texts;
 
 use super::embed::Embedding;
 use super::embed_batch::{Meter, Work};
-use crate::change::TextHash;
+use crate::change::{Span, TextHash};
 use crate::checkpoint::TextVector;
 use crate::embed::{Embedder, Recent};
 use crate::index::snapshot::TextCounters;
@@ -198,7 +198,8 @@ impl Lane {
         self.embed_inline(&mut new, emit, &mut counted);
         if let Beside::Threads(backlog) = &self.beside {
             for (request, urgency) in new {
-                backlog.want(request, urgency);
+                // One that is not new was withdrawn when a thread had it already, and still has.
+                counted.saved_cached += u64::from(!backlog.want(request, urgency));
             }
             counted.withdrawn += backlog.count_withdrawn();
         }
@@ -282,13 +283,15 @@ impl Lane {
 
     /// The request for a text that documents came with, or `None` if they only went.
     fn request(&self, hash: TextHash, need: &Need, snapshot: &Snapshot) -> Option<(Request, Urgency)> {
-        let row = need.arrived.last()?.row.clone();
-        let is_shown = |document: &Arc<Document>| snapshot.shows(self.shown.field, &document.key.text());
+        let (document, span) = need.arrived.last()?;
+        let (row, span) = (document.row.clone(), *span);
+        let is_shown =
+            |(document, _): &(Arc<Document>, Span)| snapshot.shows(self.shown.field, &document.key.text());
         let urgency = match need.arrived.iter().all(is_shown) {
             true => Urgency::Update,
             false => Urgency::First,
         };
-        Some((Request { hash, row }, urgency))
+        Some((Request { hash, row, span }, urgency))
     }
 
     fn answer(

@@ -15,9 +15,9 @@ use timely::dataflow::operators::{Capability, Probe};
 use super::collapse::key_hash;
 use super::embed::{Embedded, Embedding, OfField};
 use super::publish::Publisher;
-use crate::change::{Key, Tick};
+use crate::change::{Key, Span, Tick};
 use crate::index::shard::Update;
-use crate::index::{Document, DocumentVector, Shard};
+use crate::index::{Document, DocumentVector, DocumentVectors, Shard};
 
 type DocumentUpdate = ((Arc<Document>, OfField), isize);
 
@@ -77,26 +77,34 @@ pub fn maintain<'scope>(
 fn by_key(mut updates: Vec<DocumentUpdate>) -> Vec<Update> {
     differential_dataflow::consolidation::consolidate(&mut updates);
     let mut by_key: Vec<Update> = Vec::with_capacity(updates.len());
+    let mut gone: Vec<Vec<(u16, Span)>> = Vec::with_capacity(updates.len());
     let mut places: FxHashMap<String, usize> = FxHashMap::default();
     let mut last: Option<(Key, usize)> = None;
-    for ((document, (field, embedding)), diff) in updates {
+    for ((document, (field, span, embedding)), diff) in updates {
         let key = &document.key;
         // Consolidated updates are sorted by key, so those of one key are neighbours.
         let place = match &last {
             Some((same, place)) if same == key => *place,
             _ => *places.entry(key.text().into_owned()).or_insert_with(|| {
                 by_key.push(Update::Remove(key.clone()));
+                gone.push(Vec::new());
                 by_key.len() - 1
             }),
         };
         last = Some((key.clone(), place));
         if diff > 0 {
+            let known = (field, span, embedding.into());
             match &mut by_key[place] {
-                Update::Put(same, vectors) if same.key == document.key => {
-                    vectors.push((field, embedding.into()))
-                }
-                other => *other = Update::Put(document, vec![(field, embedding.into())]),
+                Update::Put(same, vectors) if same.key == document.key => vectors.known.push(known),
+                other => *other = Update::Put(document, DocumentVectors::from(vec![known])),
             }
+        } else if span != Span::WHOLE {
+            gone[place].push((field, span));
+        }
+    }
+    for (update, gone) in by_key.iter_mut().zip(gone) {
+        if let Update::Put(_, vectors) = update {
+            vectors.gone = gone;
         }
     }
     by_key

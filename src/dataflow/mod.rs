@@ -13,6 +13,7 @@ pub mod latest;
 pub mod maintain;
 pub mod publish;
 mod tick;
+mod trail;
 pub mod upgrade;
 pub mod view;
 pub mod worker;

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::lane;
+use super::trail::Trail;
 use super::upgrade::Order;
 use crate::change::{Offset, Tick};
-use crate::index::snapshot::{Counters, ShardState, TextCounters};
+use crate::index::snapshot::{Counters, HeldBack, ShardState, TextCounters};
 use crate::index::{Phase, Progress, Published, SecondSet, Sets, Snapshot};
 use crate::metrics::{Leg, Metrics, Texts};
 
@@ -36,6 +37,7 @@ pub struct Counts {
 }
 
 /// How far a partition was read into a tick.
+#[derive(Clone)]
 pub struct Reading {
     /// `table/partition`.
     pub partition: Arc<str>,
@@ -84,8 +86,9 @@ struct Ledger {
     /// When the second set was begun, or this node.
     second_since: Option<Instant>,
     forgotten: Vec<u32>,
-    /// Readings that the keyword leg shows and the vector leg may not yet.
-    awaited: VecDeque<(Tick, Reading)>,
+    /// Readings that the keyword leg, and the vector leg, may not show yet.
+    awaited: [VecDeque<(Tick, Reading)>; 2],
+    trail: Trail,
 }
 
 #[derive(Default)]
@@ -251,13 +254,23 @@ impl Publisher {
             counters: ledger.total,
             texts: ledger.texts,
             sets: Arc::default(),
+            held_back: None,
             shards: ledger.shards.values().cloned().collect(),
         };
         ledger.look_at_second(&snapshot);
         snapshot.sets = Arc::new(ledger.sets.clone());
-        let vectors_since = snapshot.vectors_pending_since();
-        let waiting = ledger.lanes.values().map(|lane| lane.waiting).sum();
-        self.metrics.set_embed_texts(waiting);
+        let held_since = snapshot.held_since();
+        let shown = ledger.trail.step(tick, snapshot.positions.clone(), held_since);
+        snapshot.held_back = held_since.map(|since| HeldBack {
+            since,
+            positions: shown,
+        });
+        let waiting = [
+            (Leg::Keyword, held_since),
+            (Leg::Vector, snapshot.pending_since()),
+        ];
+        let texts = ledger.lanes.values().map(|lane| lane.waiting).sum();
+        self.metrics.set_embed_texts(texts);
         self.metrics.set_documents(snapshot.documents());
         self.metrics.set_vectors(
             snapshot.vectors(),
@@ -265,11 +278,17 @@ impl Publisher {
             snapshot.vectors_unbuilt(),
         );
         self.published.publish(snapshot);
-        self.measure(&mut ledger, readings, vectors_since);
+        self.measure(&mut ledger, readings, waiting);
     }
 
     /// Notes how old what has just become searchable is: once per batch of changes and leg, by its oldest.
-    fn measure(&self, ledger: &mut Ledger, readings: Vec<(Tick, Reading)>, vectors_since: Option<Tick>) {
+    /// `waiting` is since when something waits to be shown, by leg.
+    fn measure(
+        &self,
+        ledger: &mut Ledger,
+        readings: Vec<(Tick, Reading)>,
+        waiting: [(Leg, Option<Tick>); 2],
+    ) {
         let now_ms = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_millis() as i64);
@@ -281,16 +300,15 @@ impl Publisher {
             self.metrics.fresh(leg, committed.unwrap_or(here.as_secs_f64()));
             self.metrics.searchable(leg, here);
         };
-        for (tick, reading) in readings {
-            note(Leg::Keyword, &reading);
-            ledger.awaited.push_back((tick, reading));
+        for ((leg, since), awaited) in waiting.into_iter().zip(&mut ledger.awaited) {
+            awaited.extend(readings.iter().cloned());
+            let complete = |tick: Tick| since.is_none_or(|since| since > tick);
+            while let Some((_, reading)) = awaited.pop_front_if(|(tick, _)| complete(*tick)) {
+                note(leg, &reading);
+            }
+            let excess = awaited.len().saturating_sub(AWAITED_MAX);
+            awaited.drain(..excess);
         }
-        let complete = |tick: Tick| vectors_since.is_none_or(|since| since > tick);
-        while let Some((_, reading)) = ledger.awaited.pop_front_if(|(tick, _)| complete(*tick)) {
-            note(Leg::Vector, &reading);
-        }
-        let excess = ledger.awaited.len().saturating_sub(AWAITED_MAX);
-        ledger.awaited.drain(..excess);
     }
 
     /// The ledger is whole even after a panic elsewhere: each method leaves it so.

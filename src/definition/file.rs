@@ -8,6 +8,7 @@ mod index;
 mod kafka;
 mod kept;
 mod lane;
+mod model;
 mod source;
 mod table;
 mod vectors;
@@ -84,7 +85,11 @@ pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Definition, Faults
 ///
 /// # Errors
 /// All faults at once; `none`, which makes no vectors, is one.
-pub fn parse_embedder(text: &str, _base: &Path) -> Result<EmbedderSettings, Faults> {
+pub fn parse_embedder(text: &str, base: &Path) -> Result<EmbedderSettings, Faults> {
+    let world = World {
+        base,
+        variable: &|name| std::env::var(name).ok(),
+    };
     let file = format!("[embedder]\n{text}");
     let report = Report::new(&file);
     let parsed = DeTable::parse(&file);
@@ -92,7 +97,7 @@ pub fn parse_embedder(text: &str, _base: &Path) -> Result<EmbedderSettings, Faul
         Ok(table) => {
             let mut section = Section::whole_file(&report, table.get_ref());
             let entry = section.optional("embedder");
-            let settings = entry.and_then(|entry| match embedder::read(&entry)? {
+            let settings = entry.and_then(|entry| match embedder::read(&entry, &world)? {
                 Embedder::Model(settings) => Some(settings),
                 Embedder::ReadyMade { .. } => {
                     entry.wrong("`none` makes no vectors", "name a model");
@@ -139,7 +144,7 @@ fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, F
         Ok(table) => {
             let definition = definition(Section::whole_file(&report, table.get_ref()), world);
             definition.map(|definition| Definition {
-                kept: kept::without_sources(table.get_ref()),
+                kept: kept::without_sources(table.get_ref(), world.base),
                 folder: world.base.to_owned(),
                 ..definition
             })
@@ -174,11 +179,11 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
     let tables = tables(&mut file, world);
     let embedder = match file.optional("embedder") {
         None => Some(Embedder::default()),
-        Some(entry) => embedder::read(&entry),
+        Some(entry) => embedder::read(&entry, world),
     };
     let index = file
         .optional("index")
-        .map(|entry| index::read(&entry, embedder, &tables));
+        .map(|entry| index::read(&entry, embedder, &tables, world));
     let checkpoint = match file.optional("checkpoint") {
         None => Some(CheckpointSettings::default()),
         Some(entry) => checkpoint(&entry),

@@ -11,6 +11,7 @@ pub mod expression;
 pub mod plan;
 mod sql;
 pub mod template;
+mod model;
 mod needs;
 pub(crate) mod worth;
 mod picture;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
 pub use file::{load, parse, parse_embedder};
+pub use model::{Api, LocalModel, Model, ServiceModel};
 pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
@@ -260,8 +262,19 @@ pub struct Index {
     pub fields: Vec<Field>,
     /// What the vector leg searches: the first is the one that a query asks which names none. None: keyword search only.
     pub vectors: Vec<VectorField>,
+    pub freshness: Freshness,
     /// How the legs are fused where a query does not say.
     pub fusion: Fusion,
+}
+
+/// When a row is shown whose vectors are not there yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Freshness {
+    /// In the tick in which it came: until its vector is there, the vector leg keeps the one before.
+    #[default]
+    Split,
+    /// With its vectors: until then the row before is shown, with the vectors before.
+    Together,
 }
 
 /// A column searched by words.
@@ -318,9 +331,20 @@ pub enum VectorSource {
     Embed {
         template: Template,
         embedder: EmbedderSettings,
+        /// How long texts are cut; `None`: never.
+        chunk: Option<Chunk>,
     },
     /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
     Column { column: usize, dimensions: usize },
+}
+
+/// How long texts are cut into pieces that are embedded by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Of a piece at most, estimated by its bytes: 8 to 8,192.
+    pub tokens: usize,
+    /// Of the piece before that a piece repeats; at most half of `tokens`.
+    pub overlap: usize,
 }
 
 /// The embedder, as the dataflow file names it.
@@ -353,14 +377,6 @@ impl Default for LaneSettings {
             price_per_million_tokens: None,
         }
     }
-}
-
-#[derive(Clone, Debug, PartialEq)]
-pub enum Model {
-    /// The model in the binary.
-    Default,
-    /// Deterministic pseudo-vectors, for tests: the same text has the same vector, nothing else is close.
-    Hash { dimensions: usize },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index, KafkaSettings,
-    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorField,
-    VectorSource,
+    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
+    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table,
+    Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -136,13 +136,30 @@ impl Picture {
     fn index(&mut self, name: &str, index: &Index) {
         self.node(&index.plan.root, &index.plan.columns);
         for field in &index.vectors {
-            if let VectorSource::Embed { template, embedder } = &field.source {
-                let model = match embedder.model {
+            if let VectorSource::Embed {
+                template,
+                embedder,
+                chunk,
+            } = &field.source
+            {
+                let model = match &embedder.model {
                     Model::Default => "the model in the binary".to_owned(),
                     Model::Hash { dimensions } => format!("hash, {dimensions} dimensions"),
+                    Model::Local(model) => format!("the model in {}", model.path.display()),
+                    Model::Service(service) => format!(
+                        "{} of {}, {} dimensions, in batches of {}, {} at once",
+                        service.name, service.url, service.dimensions, embedder.batch, embedder.parallel
+                    ),
                 };
                 let text = template.to_text(&index.plan.columns);
-                self.step("embed", &format!("{text:?} by {model}{}", named(field)));
+                let pieces = match chunk {
+                    None => String::new(),
+                    Some(Chunk { tokens, overlap: 0 }) => format!(", in pieces of {tokens} tokens"),
+                    Some(Chunk { tokens, overlap }) => {
+                        format!(", in pieces of {tokens} tokens that share {overlap}")
+                    }
+                };
+                self.step("embed", &format!("{text:?} by {model}{pieces}{}", named(field)));
             }
         }
         if !index.text.is_empty() {
@@ -178,7 +195,12 @@ impl Picture {
             .collect();
         self.step(
             "answer",
-            &format!("index {name}, key ({}){}", key.join(", "), fusion(index)),
+            &format!(
+                "index {name}, key ({}){}{}",
+                key.join(", "),
+                fusion(index),
+                freshness(index)
+            ),
         );
     }
 
@@ -258,6 +280,13 @@ fn tuning(tuning: &Tuning) -> String {
         Builder::HnswRs => said.push("built by hnsw_rs".to_owned()),
     }
     said.iter().map(|said| format!(", {said}")).collect()
+}
+
+fn freshness(index: &Index) -> &'static str {
+    match index.freshness {
+        Freshness::Split => "",
+        Freshness::Together => ", rows together with their vectors",
+    }
 }
 
 /// Both legs are needed for it.

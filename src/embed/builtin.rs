@@ -1,8 +1,6 @@
-//! The model in the binary: a vector for each token, and a text is the mean of its tokens.
+//! The model in the binary.
 
-use model2vec_rs::model::StaticModel;
-
-use super::hash::pseudo_vector;
+use super::static_vectors::StaticVectors;
 use super::{EmbedError, Embedder};
 
 /// Vectors of different names are never compared: another model, or another way to use it, is another name.
@@ -18,7 +16,7 @@ const CONFIG: &[u8] = include_bytes!("../../data/models/static-256-int8/config.j
 /// (an empty one, or symbols only) has no meaning to it and gets a pseudo-vector: it is near to itself, and to
 /// nothing else.
 pub struct BuiltIn {
-    model: StaticModel,
+    vectors: StaticVectors,
 }
 
 impl BuiltIn {
@@ -27,35 +25,17 @@ impl BuiltIn {
     /// # Errors
     /// The files in the binary are damaged.
     pub fn load() -> Result<BuiltIn, EmbedError> {
-        match StaticModel::from_bytes(TOKENIZER, WEIGHTS, CONFIG, None) {
-            Ok(model) => Ok(BuiltIn { model }),
-            Err(error) => Err(EmbedError {
-                model: NAME.into(),
-                reason: format!("{error:#}"),
-                retry: false,
-            }),
-        }
-    }
-
-    /// Text by text, on this thread: model2vec's batches go through rayon's pool, and a tick would wait for its
-    /// other threads.
-    fn embed_text(&self, text: &str) -> Vec<f32> {
-        let vector = self.model.encode_single(text);
-        if vector.iter().any(|&value| value != 0.0) {
-            vector
-        } else {
-            pseudo_vector(text, self.model.dim())
-        }
+        StaticVectors::from_bytes(NAME, TOKENIZER, WEIGHTS, CONFIG).map(|vectors| BuiltIn { vectors })
     }
 }
 
 impl Embedder for BuiltIn {
     fn model(&self) -> &str {
-        NAME
+        self.vectors.model()
     }
 
     fn dimensions(&self) -> usize {
-        self.model.dim()
+        self.vectors.dimensions()
     }
 
     fn is_fast(&self) -> bool {
@@ -67,6 +47,6 @@ impl Embedder for BuiltIn {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        Ok(texts.iter().map(|text| self.embed_text(text)).collect())
+        self.vectors.embed(texts)
     }
 }

@@ -8,7 +8,10 @@ pub mod shard;
 pub mod snapshot;
 pub mod sets;
 mod slots;
+mod pieces;
 mod recovery;
+mod held;
+mod waiting;
 pub mod stored;
 pub mod vector;
 

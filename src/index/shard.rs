@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::documents::{Document, Documents, Slot};
+use super::held::Held;
 use super::keyword::{Compaction, KeywordError, KeywordSchema, KeywordWriter};
 use super::leg::{DocumentVectors, Leg};
 use super::recovery::Recovery;
 use super::snapshot::ShardState;
 use super::vector::{GraphSettings, VectorSettings, VectorWriter};
 use crate::change::{Key, Tick};
-use crate::definition::{Index, VectorField};
+use crate::definition::{Freshness, Index, VectorField};
 
 /// What a tick does to one key. A key's text occurs once in a tick.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Shard {
     pub(super) legs: Vec<Leg>,
     /// From the opening of a stored shard until its first tick.
     pub(super) recovery: Option<Recovery>,
+    /// Where rows are shown only with their vectors.
+    pub(super) held: Option<Held>,
     pub(super) corrections: u64,
     /// What ticks have done to documents; `None` where nobody asks.
     noted: Option<Vec<DocumentChange>>,
@@ -80,22 +83,25 @@ impl Shard {
             settings.wake.clone(),
         );
         let leg = |(field, dimensions): (&VectorField, &usize)| {
-            Leg::new(VectorWriter::new(
-                settings.vectors(field, *dimensions),
-                settings.wake.clone(),
-            ))
+            let settings = (settings.vectors(field, *dimensions), settings.wake.clone());
+            Leg::new(field, VectorWriter::new(settings.0, settings.1))
         };
-        Shard::with_legs(keyword, index.vectors.iter().zip(dimensions).map(leg).collect())
+        let legs = index.vectors.iter().zip(dimensions).map(leg).collect();
+        Shard::with_legs(keyword, legs, index.freshness)
     }
 
     /// A shard without documents.
-    pub(super) fn with_legs(keyword: KeywordWriter, legs: Vec<Leg>) -> Shard {
+    pub(super) fn with_legs(keyword: KeywordWriter, legs: Vec<Leg>, freshness: Freshness) -> Shard {
         Shard {
             documents: Documents::default(),
             free: Vec::new(),
             keyword,
             legs,
             recovery: None,
+            held: match freshness {
+                Freshness::Split => None,
+                Freshness::Together => Some(Held::default()),
+            },
             corrections: 0,
             noted: None,
         }
@@ -114,6 +120,13 @@ impl Shard {
             None => updates,
         };
         for update in updates {
+            let shown = match &mut self.held {
+                Some(held) => held.pass(tick, update),
+                None => Some(update),
+            };
+            let Some(update) = shown else {
+                continue;
+            };
             match update {
                 Update::Put(document, vectors) => self.put(tick, document, vectors, &mut changes),
                 Update::Remove(key) => self.remove(&key, &mut changes),
@@ -133,8 +146,8 @@ impl Shard {
     /// Adds a leg behind the others; it has no vectors, and documents none to wait for.
     pub fn add_leg(&mut self, field: &VectorField, dimensions: usize, settings: &ShardSettings) {
         let vectors = settings.vectors(field, dimensions);
-        self.legs
-            .push(Leg::new(VectorWriter::new(vectors, settings.wake.clone())));
+        let writer = VectorWriter::new(vectors, settings.wake.clone());
+        self.legs.push(Leg::new(field, writer));
     }
 
     /// Lets go of the vectors of a leg, and takes no others.
@@ -180,6 +193,7 @@ impl Shard {
             documents: self.documents.clone(),
             keyword: self.keyword.state(),
             legs: self.legs.iter().map(Leg::state).collect(),
+            held: self.held.as_ref().map(Held::keys).unwrap_or_default(),
         })
     }
 
@@ -197,14 +211,12 @@ impl Shard {
             changes.keyword.push((slot, old, Some(document.clone())));
             self.documents.put(slot, document);
         }
-        self.put_vectors(tick, slot, vectors);
+        self.put_vectors(tick, slot, &vectors);
     }
 
-    pub(super) fn put_vectors(&mut self, tick: Tick, slot: Slot, vectors: DocumentVectors) {
-        for (field, vector) in vectors {
-            if let Some(leg) = self.legs.get_mut(usize::from(field)) {
-                leg.put(tick, slot, vector);
-            }
+    pub(super) fn put_vectors(&mut self, tick: Tick, slot: Slot, vectors: &DocumentVectors) {
+        for (field, leg) in (0..).zip(&mut self.legs) {
+            leg.put(tick, slot, field, vectors);
         }
     }
 

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::Slot;
 use super::keyword::AliveWords;
 use super::snapshot::{LegState, ShardState, VectorStatus};
-use crate::change::Row;
+use crate::change::{Row, Span};
 
 /// Hashes hardly compress, and the rest does at any level.
 const COMPRESSION: i32 = 1;
@@ -26,6 +26,8 @@ pub struct SlotTable {
     pub alive: AliveWords,
     /// `None`: free.
     pub slots: Vec<Option<StoredDocument>>,
+    /// How many places each vector field has, by its number.
+    places: Vec<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -34,6 +36,8 @@ pub struct StoredDocument {
     pub row: u128,
     /// By vector field.
     pub vectors: Vec<StoredVector>,
+    /// The row itself, where a newer one is held back: then nothing else brings it back.
+    pub former: Option<Row>,
 }
 
 /// How a document stands with a vector, and what the vector leg shows.
@@ -41,13 +45,22 @@ pub struct StoredDocument {
 pub struct StoredVector {
     pub status: VectorStatus,
     pub shown: Option<ShownVector>,
+    /// In its stead, where texts are embedded in pieces.
+    pub pieces: Vec<ShownPiece>,
+}
+
+#[derive(Serialize, Deserialize)]
+pub struct ShownPiece {
+    pub place: u32,
+    pub span: Span,
+    pub vector: ShownVector,
 }
 
 #[derive(Serialize, Deserialize)]
 pub struct ShownVector {
     pub stamp: u64,
     pub hash: u128,
-    /// Where the document's text has another vector, or will have.
+    /// Where the document's text has another vector, or will have, or the row is a former one.
     pub values: Option<Vec<f32>>,
 }
 
@@ -57,14 +70,23 @@ impl SlotTable {
         slots.resize_with(state.documents.slots(), || None);
         for (slot, document) in state.documents.iter() {
             if let Some(place) = slots.get_mut(slot.0 as usize) {
+                let key: Arc<str> = document.key.text().into();
+                let is_former = state.held.keys.contains(&key);
+                let legs = state.legs.iter();
                 *place = Some(StoredDocument {
-                    key: document.key.text().into(),
                     row: row_hash(&document.row),
-                    vectors: state.legs.iter().map(|leg| StoredVector::of(leg, slot)).collect(),
+                    vectors: legs.map(|leg| StoredVector::of(leg, slot, is_former)).collect(),
+                    former: is_former.then(|| document.row.clone()),
+                    key,
                 });
             }
         }
-        SlotTable { alive, slots }
+        let places = state.legs.iter().map(|leg| match &leg.pieces {
+            None => slots.len() as u32,
+            Some(pieces) => pieces.places() as u32,
+        });
+        let places = places.collect();
+        SlotTable { alive, slots, places }
     }
 
     /// How many bytes it has before compression: what [`SlotTable::read`] is to be told.
@@ -96,13 +118,19 @@ impl SlotTable {
         }
     }
 
+    /// How many places the field has: more than the number of any.
+    pub fn places(&self, field: usize) -> usize {
+        self.places.get(field).map_or(0, |places| *places as usize)
+    }
+
     /// Larger than the stamp of any vector of the field.
     pub fn next_stamp(&self, field: usize) -> u64 {
-        let shown = self
+        let vectors = self
             .iter()
-            .filter_map(|(_, document)| document.vectors.get(field)?.shown.as_ref());
-        shown
-            .map(|shown| shown.stamp)
+            .filter_map(|(slot, document)| Some((slot, document.vectors.get(field)?)));
+        vectors
+            .flat_map(|(slot, vector)| vector.all(slot))
+            .map(|(_, shown)| shown.stamp)
             .max()
             .map_or(0, |newest| newest.saturating_add(1))
     }
@@ -117,14 +145,41 @@ impl SlotTable {
 }
 
 impl StoredVector {
-    fn of(leg: &LegState, slot: Slot) -> StoredVector {
+    fn of(leg: &LegState, slot: Slot, is_former: bool) -> StoredVector {
         let status = leg.status(slot);
-        let shown = leg.vectors.get(slot).map(|(stamp, vector)| ShownVector {
-            stamp,
-            hash: vector_hash(vector),
-            values: (status != VectorStatus::Current).then(|| vector.to_vec()),
-        });
-        StoredVector { status, shown }
+        let shown = |place| {
+            let (stamp, vector) = leg.vectors.get(place)?;
+            Some(ShownVector {
+                stamp,
+                hash: vector_hash(vector),
+                values: (is_former || status != VectorStatus::Current).then(|| vector.to_vec()),
+            })
+        };
+        let Some(pieces) = &leg.pieces else {
+            return StoredVector {
+                status,
+                shown: shown(slot),
+                pieces: Vec::new(),
+            };
+        };
+        let piece = |place: &Slot| {
+            Some(ShownPiece {
+                place: place.0,
+                span: pieces.at(*place)?.span,
+                vector: shown(*place)?,
+            })
+        };
+        StoredVector {
+            status,
+            shown: None,
+            pieces: pieces.of(slot).iter().filter_map(piece).collect(),
+        }
+    }
+
+    /// Every vector that is shown, with its place: of a whole document, that is its slot.
+    pub fn all(&self, slot: Slot) -> impl Iterator<Item = (Slot, &ShownVector)> {
+        let pieces = self.pieces.iter().map(|piece| (Slot(piece.place), &piece.vector));
+        self.shown.iter().map(move |shown| (slot, shown)).chain(pieces)
     }
 }
 
@@ -206,9 +261,12 @@ mod tests {
                             hash: 3,
                             values: Some(vec![0.5]),
                         }),
+                        pieces: Vec::new(),
                     }],
+                    former: Some(Row::new(Columns::new(["a"]), [Datum::Int(1)])),
                 }),
             ],
+            places: vec![2],
         };
         let mut bytes = Vec::new();
         let plain = table.write(&mut bytes).unwrap();

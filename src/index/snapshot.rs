@@ -5,15 +5,18 @@ use std::ops::AddAssign;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use roaring::RoaringBitmap;
+use rustc_hash::FxHashSet;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::documents::Documents;
 use super::keyword::KeywordState;
+use super::pieces::Pieces;
 use super::sets::Sets;
-use super::vector::VectorState;
+use super::vector::{Effort, VectorHit, VectorState};
 use super::{Document, Slot};
-use crate::change::Tick;
+use crate::change::{Span, Tick};
 
 /// One cut of the stream, immutable. Everything an answer needs is read from one of these.
 pub struct Snapshot {
@@ -24,6 +27,8 @@ pub struct Snapshot {
     pub texts: TextCounters,
     /// Which vectors answer.
     pub sets: Arc<Sets>,
+    /// Where rows wait for their vectors before they are shown.
+    pub held_back: Option<HeldBack>,
     pub shards: Vec<Arc<ShardState>>,
 }
 
@@ -39,6 +44,15 @@ pub struct Counters {
     /// Documents whose text needed no embedding: shared with another row, unchanged, or known.
     pub texts_saved: u64,
     pub dead_letters: u64,
+}
+
+/// How far behind a snapshot is that leaves rows out until their vectors are there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldBack {
+    /// When the row came that has been held back longest.
+    pub since: Tick,
+    /// Everything read up to these positions is shown. None are known for rows that were held back before the start.
+    pub positions: Arc<BTreeMap<String, u64>>,
 }
 
 /// What became of texts to embed since the start, and what it has cost.
@@ -96,6 +110,15 @@ pub struct ShardState {
     pub keyword: Arc<KeywordState>,
     /// By vector field, then those of upgrades.
     pub legs: Vec<LegState>,
+    pub held: HeldKeys,
+}
+
+/// The documents of a shard that are shown as they were before, or not yet, until their vectors are there.
+#[derive(Clone, Default)]
+pub struct HeldKeys {
+    pub(super) keys: imbl::OrdSet<Arc<str>>,
+    /// The tick since which the longest-waiting of them waits.
+    pub since: Option<Tick>,
 }
 
 impl ShardState {
@@ -106,6 +129,7 @@ impl ShardState {
             documents: self.documents.clone(),
             keyword: self.keyword.clone(),
             legs: legs.iter().filter_map(leg).collect(),
+            held: self.held.clone(),
         }
     }
 }
@@ -118,8 +142,22 @@ pub struct LegState {
     pub pending: usize,
     /// The tick since which the longest-waiting of them waits.
     pub pending_since: Option<Tick>,
+    /// Documents that are shown with the vector of a text before.
+    pub stale: imbl::OrdSet<Slot>,
+    /// Documents whose text the embedder refuses.
+    pub failed: usize,
     /// By slot; what is beyond the end is absent.
     pub(super) statuses: imbl::Vector<VectorStatus>,
+    /// Where texts are embedded in pieces: which vector is of which piece.
+    pub(super) pieces: Option<Pieces>,
+}
+
+/// A hit of a vector field: its document, and the part of its text that is nearest.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LegHit {
+    pub slot: Slot,
+    pub span: Span,
+    pub score: f32,
 }
 
 /// How a document stands with its vector.
@@ -139,6 +177,57 @@ pub enum VectorStatus {
 }
 
 impl LegState {
+    /// How near a document is to a query, by its best piece.
+    pub fn score_of(&self, slot: Slot, query: &[f32]) -> Option<f32> {
+        let score = |place: &Slot| self.vectors.score_of(*place, query);
+        match &self.pieces {
+            None => score(&slot),
+            Some(pieces) => pieces.of(slot).iter().filter_map(score).max_by(f32::total_cmp),
+        }
+    }
+
+    /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many.
+    pub fn search(
+        &self,
+        query: &[f32],
+        limit: usize,
+        effort: Effort,
+        allowed: Option<&RoaringBitmap>,
+    ) -> Vec<LegHit> {
+        let Some(pieces) = &self.pieces else {
+            let hits = self.vectors.search(query, limit, effort, allowed).into_iter();
+            let whole = |VectorHit { slot, score }| LegHit {
+                slot,
+                span: Span::WHOLE,
+                score,
+            };
+            return hits.map(whole).collect();
+        };
+        let allowed = allowed.map(|slots| {
+            let places = slots.iter().flat_map(|slot| pieces.of(Slot(slot)));
+            places.map(|place| place.0).collect::<RoaringBitmap>()
+        });
+        // How many pieces of one document are among the nearest is not known before.
+        let mut asked = 2 * limit;
+        loop {
+            let found = self.vectors.search(query, asked, effort, allowed.as_ref());
+            let mut seen = FxHashSet::default();
+            let documents = found.iter().filter_map(|hit| {
+                let piece = pieces.at(hit.slot)?;
+                seen.insert(piece.document).then_some(LegHit {
+                    slot: piece.document,
+                    span: piece.span,
+                    score: hit.score,
+                })
+            });
+            let documents: Vec<LegHit> = documents.take(limit).collect();
+            if documents.len() == limit || found.len() < asked {
+                return documents;
+            }
+            asked *= 4;
+        }
+    }
+
     /// How the document in a slot stands with its vector.
     pub fn status(&self, slot: Slot) -> VectorStatus {
         self.statuses.get(slot.0 as usize).copied().unwrap_or_default()
@@ -154,6 +243,7 @@ impl Snapshot {
             counters: Counters::default(),
             texts: TextCounters::default(),
             sets: Arc::default(),
+            held_back: None,
             shards: Vec::new(),
         }
     }
@@ -196,14 +286,35 @@ impl Snapshot {
         self.legs().map(|leg| leg.vectors.unbuilt()).sum()
     }
 
-    /// Vectors of visible documents that are current and not searchable yet.
+    /// Vectors of documents that are current and not searchable yet, and rows that are held back for theirs.
     pub fn vectors_pending(&self) -> usize {
-        self.legs().map(|leg| leg.pending).sum()
+        self.legs().map(|leg| leg.pending).sum::<usize>() + self.rows_held()
     }
 
-    /// The tick since which the longest-waiting vector is awaited.
-    pub fn vectors_pending_since(&self) -> Option<Tick> {
-        self.legs().filter_map(|leg| leg.pending_since).min()
+    /// Rows that are not shown yet, because their vectors are not there.
+    pub fn rows_held(&self) -> usize {
+        self.shards.iter().map(|shard| shard.held.keys.len()).sum()
+    }
+
+    /// When the row came that has been held back longest.
+    pub fn held_since(&self) -> Option<Tick> {
+        self.shards.iter().filter_map(|shard| shard.held.since).min()
+    }
+
+    /// When the document came that has waited longest for a vector.
+    pub fn pending_since(&self) -> Option<Tick> {
+        let vectors = self.legs().filter_map(|leg| leg.pending_since);
+        vectors.chain(self.held_since()).min()
+    }
+
+    /// Vectors that are shown and are those of texts before.
+    pub fn vectors_stale(&self) -> usize {
+        self.legs().map(|leg| leg.stale.len()).sum()
+    }
+
+    /// Vectors that will not be there, since the embedder refuses their texts.
+    pub fn vectors_failed(&self) -> usize {
+        self.legs().map(|leg| leg.failed).sum()
     }
 
     /// Those that answer, of all shards.
@@ -220,7 +331,7 @@ impl Snapshot {
 
     /// Whether both legs show what was read up to `tick`.
     pub fn is_complete_through(&self, tick: Tick) -> bool {
-        self.tick >= tick && self.vectors_pending_since().is_none_or(|since| since > tick)
+        self.tick >= tick && self.pending_since().is_none_or(|since| since > tick)
     }
 }
 

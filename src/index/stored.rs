@@ -111,17 +111,17 @@ pub fn open(
                 wake,
                 stored,
                 table.next_stamp(number),
-                table.slots.len(),
+                table.places(number),
                 parts,
             )?,
             None => VectorWriter::new(vectors, wake),
         };
-        legs.push(Leg::new(writer));
+        legs.push(Leg::new(field, writer));
     }
 
     let slots = table.slots.len();
     let recovery = Recovery::new(table, legs.iter().map(|leg| leg.writer.graph_row_stamps()));
-    let mut shard = Shard::with_legs(keyword, legs);
+    let mut shard = Shard::with_legs(keyword, legs, index.freshness);
     shard.begin_recovery(slots, recovery.ok_or_else(contradiction)?);
     Ok(shard)
 }

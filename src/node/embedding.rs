@@ -177,7 +177,7 @@ fn refused_texts(
         dead_letters.keep_text(&UnembeddedText {
             index: &name,
             hash: request.hash,
-            text: &texts.render(row).unwrap_or_default(),
+            text: &texts.part(row, request.span).unwrap_or_default(),
             key: Key::new(parts).to_string(),
             row,
             reason,

@@ -8,7 +8,7 @@ use super::embedding::Start;
 use crate::checkpoint::{Change, Shape, StoredSecond, StoredSets};
 use crate::dataflow::lane::Texts;
 use crate::dataflow::upgrade::{Beginning, Order, Orders};
-use crate::definition::{Definition, EmbedderSettings, VectorField, VectorSource, parse_embedder};
+use crate::definition::{Definition, EmbedderSettings, Freshness, VectorField, VectorSource, parse_embedder};
 use crate::embed::{self, EmbedError, Embedder, FieldEmbedders};
 use crate::index::{FieldOfFile, Phase, Progress, Published, SecondSet, Sets, VectorSet};
 use crate::query::Searcher;
@@ -145,16 +145,18 @@ impl Resolver<'_> {
         };
         // The model that answered when this was stored still does, and the file says as it did then.
         let before = stored.answering.get(&second.field);
-        let is_as_before = match (before, &second.settings) {
-            (Some(before), _) => *answering.model == *before.model && answering.settings.is_some(),
-            (None, Some(_)) => *answering.model != *second.model,
-            (None, None) => false,
-        };
+        let is_split = index.freshness == Freshness::Split;
+        let is_as_before = is_split
+            && match (before, &second.settings) {
+                (Some(before), _) => *answering.model == *before.model && answering.settings.is_some(),
+                (None, Some(_)) => *answering.model != *second.model,
+                (None, None) => false,
+            };
         if !is_as_before {
             tracing::warn!(
                 vectors = second.field,
                 model = of_file.model,
-                "the dataflow file names this model: the other set of vectors is dropped"
+                "the dataflow file names this model, or has rows wait for vectors: the other set of vectors is dropped"
             );
             let gone = [
                 Some(second.model.as_str()),
@@ -279,8 +281,12 @@ impl Upgrades for Upgrader {
         if snapshot.sets.second.is_some() {
             return Err(UpgradeError::Running);
         }
+        let index = self.definition.index.as_ref();
+        if index.is_some_and(|index| index.freshness == Freshness::Together) {
+            return Err(UpgradeError::Together);
+        }
         let number = usize::from(field);
-        let fields = self.definition.index.as_ref().map(|index| &index.vectors);
+        let fields = index.map(|index| &index.vectors);
         let Some(before) = fields.and_then(|fields| fields.get(number)) else {
             return Err(UpgradeError::NoVectors);
         };

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::fuse::Fused;
-use crate::change::{Row, Tick, write_json_object};
+use crate::change::{Row, Span, Tick, write_json_object};
 use crate::index::snapshot::{ShardState, VectorStatus};
 use crate::index::{Document, Snapshot};
 
@@ -38,18 +38,24 @@ pub struct Hit {
     /// Absent where the vector leg did not find the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<LegHit>,
-    /// How the document's vector is off; absent where nothing is.
+    /// How the document stands with the vector that was searched; absent where it has none to wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_state: Option<VectorState>,
+    /// The part of the document's text that is nearest to the query, where texts are embedded in pieces and the vector is
+    /// that of the present text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub piece: Option<Piece>,
     /// The columns asked for by `fields`, in the order of the index's query.
     #[schema(value_type = Object)]
     pub document: Box<RawValue>,
 }
 
-/// What a hit says of a vector that is not as it should be.
+/// How a document stands with its vector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum VectorState {
+    /// The vector is that of the text.
+    Current,
     /// The first vector is being computed.
     Pending,
     /// The vector is that of the text before, until that of this one is computed.
@@ -66,7 +72,8 @@ impl VectorState {
             Some(shard.legs.get(field)?.status(slot))
         };
         match snapshot.shards.iter().find_map(found)? {
-            VectorStatus::Absent | VectorStatus::Current => None,
+            VectorStatus::Absent => None,
+            VectorStatus::Current => Some(VectorState::Current),
             VectorStatus::Pending => Some(VectorState::Pending),
             VectorStatus::Stale => Some(VectorState::Stale),
             VectorStatus::Failed => Some(VectorState::Failed),
@@ -79,12 +86,38 @@ impl Hit {
     pub(super) fn new(fused: &Fused, vector_state: Option<VectorState>, columns: &[usize]) -> Hit {
         Hit {
             vector_state,
+            piece: None,
             key: fused.document.key.text().into(),
             score: fused.score,
             keyword: fused.keyword,
             vector: fused.vector,
             document: write_columns(&fused.document.row, columns),
         }
+    }
+}
+
+/// A part of a document's text that is embedded by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Piece {
+    pub text: String,
+    /// Where it begins in what `embed` makes of the document, and where it ends, in characters.
+    pub start: usize,
+    pub end: usize,
+}
+
+impl Piece {
+    pub(super) fn of(text: &str, span: Span) -> Option<Piece> {
+        let piece = span.of(text)?;
+        let before = match span {
+            Span::WHOLE => "",
+            Span { start, .. } => text.get(..start as usize)?,
+        };
+        let start = before.chars().count();
+        Some(Piece {
+            text: piece.to_owned(),
+            start,
+            end: start + piece.chars().count(),
+        })
     }
 }
 
@@ -128,6 +161,22 @@ pub struct AsOf {
     /// The last position read of each partition, as `table/partition`.
     #[schema(value_type = BTreeMap<String, u64>)]
     pub positions: Arc<BTreeMap<String, u64>>,
+    /// The oldest row that was read and is not shown yet, since its vector is not there; absent where there is none, and
+    /// always unless `freshness = "together"`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_back: Option<OldestHeld>,
+}
+
+/// The oldest row that was read and is not shown yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OldestHeld {
+    /// When it came.
+    #[schema(value_type = u64)]
+    pub tick: Tick,
+    /// Everything up to these positions, as `table/partition`, is shown. Without any: of what was held back when the
+    /// node started, no position is known.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub shown_through: Arc<BTreeMap<String, u64>>,
 }
 
 impl AsOf {
@@ -135,6 +184,10 @@ impl AsOf {
         AsOf {
             tick: snapshot.tick,
             positions: snapshot.positions.clone(),
+            held_back: snapshot.held_back.as_ref().map(|held| OldestHeld {
+                tick: held.since,
+                shown_through: held.positions.clone(),
+            }),
         }
     }
 }
@@ -170,6 +223,15 @@ pub struct Stats {
     pub vectors: usize,
     /// Documents whose current vector is not searchable yet.
     pub vectors_pending: usize,
+    /// Those of them that are shown with the vector of a text before.
+    pub vectors_stale: usize,
+    /// Those of them that the vector leg does not show at all yet, held back or not.
+    pub vectors_missing: usize,
+    /// Documents without a vector, since the embedder refuses their text.
+    pub vectors_failed: usize,
+    /// Rows that are shown as they were before, or not yet, until their vectors are there: with
+    /// `freshness = "together"`.
+    pub rows_held: usize,
     /// Searchable vectors that are not in a graph yet and due to be.
     pub vectors_unbuilt: usize,
     #[schema(value_type = u64)]
@@ -219,6 +281,12 @@ impl Stats {
             documents: snapshot.documents(),
             vectors: snapshot.vectors(),
             vectors_pending: snapshot.vectors_pending(),
+            vectors_stale: snapshot.vectors_stale(),
+            vectors_missing: snapshot
+                .vectors_pending()
+                .saturating_sub(snapshot.vectors_stale()),
+            vectors_failed: snapshot.vectors_failed(),
+            rows_held: snapshot.rows_held(),
             vectors_unbuilt: snapshot.vectors_unbuilt(),
             tick: snapshot.tick,
             positions: snapshot.positions.clone(),
@@ -286,6 +354,7 @@ mod tests {
         AsOf {
             tick: Tick(9),
             positions: positions.into(),
+            held_back: None,
         }
     }
 
@@ -309,12 +378,14 @@ mod tests {
             score: 0.92,
             keyword: leg(1, 7.5),
             vector: leg(12, 0.31),
+            span: Span::WHOLE,
         };
         let keyword_only = Fused {
             document: &document,
             score: 7.5,
             keyword: leg(1, 7.5),
             vector: None,
+            span: Span::WHOLE,
         };
         let answer = SearchAnswer {
             hits: vec![

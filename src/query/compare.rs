@@ -137,7 +137,7 @@ fn compare(
     }
     let score = |side: usize, (shard, slot): Place| {
         let leg = snapshot.shards.get(shard)?.legs.get(numbers[side])?;
-        leg.vectors.score_of(slot, &vectors[side])
+        leg.score_of(slot, &vectors[side])
     };
     let union = found[0].union(&found[1]);
     // A document that has no vector in one of the sets yet has no place in its order.
@@ -154,7 +154,7 @@ fn nearest(snapshot: &Snapshot, number: usize, field: &SearchedField, vector: &[
     let mut hits = Vec::new();
     for (place, shard) in snapshot.shards.iter().enumerate() {
         if let Some(leg) = shard.legs.get(number) {
-            let found = leg.vectors.search(vector, DEPTH, Effort::Exact, None);
+            let found = leg.search(vector, DEPTH, Effort::Exact, None);
             hits.extend(found.into_iter().map(|hit| (hit.score, (place, hit.slot))));
         }
     }

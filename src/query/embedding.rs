@@ -138,14 +138,15 @@ impl Shared {
     /// The embedder may be a user's own, and its mistake must not reach the index.
     fn call(&self, text: &str) -> Result<QueryVector, String> {
         let embedder = &*self.embedder;
-        let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed(&[text])));
-        let vectors = embedded.map_err(|_| PANICKED.to_owned())?;
+        let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed_query(text)));
+        let vector = embedded.map_err(|_| PANICKED.to_owned())?;
         let is_usable = |vector: &Vec<f32>| {
             vector.len() == embedder.dimensions() && vector.iter().all(|number| number.is_finite())
         };
-        match vectors.map_err(|error| error.to_string())?.as_slice() {
-            [vector] if is_usable(vector) => Ok(vector.as_slice().into()),
-            _ => Err(format!(
+        let vector = vector.map_err(|error| error.to_string())?;
+        match is_usable(&vector) {
+            true => Ok(vector.into()),
+            false => Err(format!(
                 "model {} did not give one vector of the index's dimensions",
                 embedder.model()
             )),

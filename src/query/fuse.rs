@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use rustc_hash::FxHashMap;
 
 use super::answer::LegHit;
-use crate::change::Key;
+use crate::change::{Key, Span};
 use crate::definition::Fusion;
 use crate::index::Document;
 
@@ -21,6 +21,8 @@ pub(super) const LEG_DEPTH_MIN: usize = 100;
 pub(super) struct Scored<'a> {
     pub document: &'a Document,
     pub score: f32,
+    /// The part of the document's text that the vector leg has found.
+    pub span: Span,
 }
 
 /// A hit of the search.
@@ -30,6 +32,8 @@ pub(super) struct Fused<'a> {
     pub score: f32,
     pub keyword: Option<LegHit>,
     pub vector: Option<LegHit>,
+    /// The part of the document's text that the vector leg has found.
+    pub span: Span,
 }
 
 /// One list of both legs' hits, best first, ties by key. Each leg's hits come best first.
@@ -100,7 +104,10 @@ fn join<'a>(keyword: &[Scored<'a>], vector: &[Scored<'a>]) -> Vec<Fused<'a>> {
         .collect();
     for hit in vector_alone(vector) {
         match places.get(&hit.document.key) {
-            Some(&place) => fused[place].vector = hit.vector,
+            Some(&place) => {
+                fused[place].vector = hit.vector;
+                fused[place].span = hit.span;
+            }
             None => fused.push(hit),
         }
     }
@@ -125,6 +132,7 @@ fn unranked<'a>(hit: &Scored<'a>) -> Fused<'a> {
         score: hit.score,
         keyword: None,
         vector: None,
+        span: hit.span,
     }
 }
 

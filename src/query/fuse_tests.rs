@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use proptest::prelude::*;
 
 use super::*;
-use crate::change::{Columns, Datum, Key, Row};
+use crate::change::{Columns, Datum, Key, Row, Span};
 
 const RRF: Fusion = Fusion::Rrf {
     k: 60.0,
@@ -31,6 +31,7 @@ fn scored<'a, K>(documents: &'a [Document], hits: &[(K, f32)]) -> Vec<Scored<'a>
         .map(|(document, hit)| Scored {
             document,
             score: hit.1,
+            span: Span::WHOLE,
         })
         .collect()
 }
@@ -116,6 +117,7 @@ fn hits_beyond_the_best_100_do_not_move_the_scale() {
         .map(|(n, document)| Scored {
             document,
             score: 1.0 - n as f32 / 1000.0,
+            span: Span::WHOLE,
         })
         .collect();
     let fusion = Fusion::Relative { weight: 1.0 };

@@ -1,6 +1,7 @@
 //! Searches: request -> plan -> both legs on one snapshot -> fused -> hydrated.
 //!
-//! A search reads one [`Snapshot`] and nothing else of the node: no lock, no dataflow, no clock.
+//! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only while a slow embedder makes
+//! it wait for the vector of its query.
 
 mod request;
 mod answer;
@@ -14,17 +15,20 @@ mod recent;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use answer::{AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, SearchAnswer, Stats, VectorState};
+pub use answer::{
+    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer, Stats, VectorState,
+};
 pub use compare::{CompareError, ComparedQuery, Comparison};
-pub use request::{FusionRequest, LegWeights, Mode, SearchRequest};
+pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
 use recent::RecentQueries;
 
-use crate::definition::{Definition, Index, LaneSettings, Metric, VectorField, VectorSource};
+use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Published, Snapshot};
+use fuse::Fused;
 
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
@@ -44,6 +48,17 @@ struct SearchedField {
     metric: Metric,
     /// For the text of queries; `None` where vectors are ready-made.
     queries: Option<QueryEmbedder>,
+    /// What documents' texts are made by, where they are embedded in pieces.
+    pieces_of: Option<Arc<Template>>,
+}
+
+impl SearchedField {
+    /// The piece of its document's text by which the vector leg has found a hit.
+    fn piece(&self, hit: &Fused<'_>) -> Option<Piece> {
+        let template = self.pieces_of.as_ref()?;
+        hit.vector?;
+        Piece::of(&template.render(&hit.document.row)?, hit.span)
+    }
 }
 
 /// What is wrong with a query, and what would be right.
@@ -201,6 +216,14 @@ impl SearchedField {
             name: field.name.clone(),
             dimensions,
             metric: field.metric,
+            pieces_of: match &field.source {
+                VectorSource::Embed {
+                    template,
+                    chunk: Some(_),
+                    ..
+                } => Some(Arc::new(template.clone())),
+                _ => None,
+            },
             queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::fuse::LEG_DEPTH_MIN;
-use super::request::{FusionRequest, LegWeights, Mode, SearchRequest};
+use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
 use crate::index::Snapshot;
@@ -34,6 +34,7 @@ pub(super) struct Search<'a> {
     pub filter: Option<Expression>,
     pub fusion: Fusion,
     pub effort: Effort,
+    pub vectors: VectorsWanted,
     pub offset: usize,
     pub limit: usize,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
@@ -98,6 +99,7 @@ pub(super) fn plan<'a>(
             None => index.fusion.clone(),
         },
         effort: effort(request)?,
+        vectors: request.vectors,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
         columns: match &request.fields {
@@ -357,7 +359,7 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Plan, Tuning, plan::Node};
+    use crate::definition::{Freshness, Plan, Tuning, plan::Node};
 
     fn index(source: Option<VectorSource>) -> Index {
         let field = |source| VectorField {
@@ -376,6 +378,7 @@ mod tests {
             text: vec![],
             fields: vec![],
             vectors: source.map(field).into_iter().collect(),
+            freshness: Freshness::Split,
             fusion: Fusion::Relative { weight: 0.2 },
         }
     }

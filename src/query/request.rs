@@ -37,6 +37,9 @@ pub struct SearchRequest {
     /// a search that takes is measured on the index's own vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
+    /// Which vectors the vector leg may find.
+    #[serde(skip_serializing_if = "VectorsWanted::is_any")]
+    pub vectors: VectorsWanted,
     /// In the place of `ef`: every vector that `filter` lets through is compared with the query.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
@@ -56,6 +59,7 @@ impl Default for SearchRequest {
             fusion: None,
             ef: None,
             accuracy: None,
+            vectors: VectorsWanted::default(),
             exact: false,
         }
     }
@@ -80,6 +84,22 @@ impl Mode {
             Mode::Keyword => "keyword",
             Mode::Vector => "vector",
         }
+    }
+}
+
+/// Which vectors the vector leg may find.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum VectorsWanted {
+    /// Stale ones too: until the vector of a changed text is there, the one before is searched.
+    #[default]
+    Any,
+    Current,
+}
+
+impl VectorsWanted {
+    fn is_any(&self) -> bool {
+        *self == VectorsWanted::Any
     }
 }
 

@@ -9,10 +9,12 @@ use roaring::RoaringBitmap;
 use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
+use super::request::VectorsWanted;
 use super::{QueryError, SearchedField};
+use crate::change::Span;
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
-use crate::index::{Slot, Snapshot};
+use crate::index::{LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
@@ -41,7 +43,12 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
 
     let hit = |hit: &Fused<'_>| {
         let vector_state = VectorState::of(snapshot, search.leg, &hit.document.key.text());
-        Hit::new(hit, vector_state, &search.columns)
+        let is_of_another_text = vector_state == Some(VectorState::Stale);
+        let field = search.field.as_deref().filter(|_| !is_of_another_text);
+        Hit {
+            piece: field.and_then(|field| field.piece(hit)),
+            ..Hit::new(hit, vector_state, &search.columns)
+        }
     };
     let page = hits.iter().skip(search.offset).take(search.limit);
     Ok(SearchAnswer {
@@ -100,7 +107,7 @@ fn keyword_leg<'s>(
         keyword::search(&states, words, allowed, depth, &document).map_err(|error| error.to_string())?;
     let hits = hits
         .iter()
-        .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score));
+        .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score, Span::WHOLE));
     Ok(hits.collect())
 }
 
@@ -131,14 +138,32 @@ fn vector_leg<'s>(
             continue;
         };
         let allowed = allowed.map(|allowed| &allowed[number]);
-        let found = leg.vectors.search(query, search.depth(), search.effort, allowed);
+        let current;
+        let allowed = match search.vectors {
+            VectorsWanted::Current if !leg.stale.is_empty() => {
+                current = without_stale(leg, allowed, shard.documents.slots());
+                Some(&current)
+            }
+            VectorsWanted::Current | VectorsWanted::Any => allowed,
+        };
+        let found = leg.search(query, search.depth(), search.effort, allowed);
         for hit in found {
-            hits.extend(scored(snapshot, number, hit.slot, hit.score));
+            hits.extend(scored(snapshot, number, hit.slot, hit.score, hit.span));
         }
     }
     hits.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
     hits.truncate(search.depth());
     Ok(hits)
+}
+
+/// The slots that are allowed, less those whose vector is that of a text before.
+fn without_stale(leg: &LegState, allowed: Option<&RoaringBitmap>, slots: usize) -> RoaringBitmap {
+    let all = || (0..slots as u32).collect();
+    let mut current = allowed.cloned().unwrap_or_else(all);
+    for slot in &leg.stale {
+        current.remove(slot.0);
+    }
+    current
 }
 
 /// The vector of a query's text.
@@ -152,13 +177,17 @@ pub(super) fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, Str
 }
 
 /// A leg's hit with its document. The snapshot holds one for every slot that its legs know.
-fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32) -> Option<Scored<'_>> {
+fn scored(snapshot: &Snapshot, shard: usize, slot: Slot, score: f32, span: Span) -> Option<Scored<'_>> {
     let document = snapshot.document_at(shard, slot).map(Arc::as_ref);
     debug_assert!(
         document.is_some(),
         "{slot:?} of shard {shard} was found and has no document"
     );
-    document.map(|document| Scored { document, score })
+    document.map(|document| Scored {
+        document,
+        score,
+        span,
+    })
 }
 
 pub(super) const PANICKED: &str = "it panicked; the log says where";

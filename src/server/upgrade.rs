@@ -52,6 +52,8 @@ pub enum UpgradeError {
     NoVectors,
     #[error("the vectors are ready-made: no model makes them")]
     ReadyMade,
+    #[error("rows of this index wait until their vectors are there, and those are of one model")]
+    Together,
     #[error("{0}")]
     Settings(String),
     #[error("{0}")]
@@ -531,6 +533,9 @@ impl From<UpgradeError> for ApiError {
                 .hint("an index has vectors by `embed` in the dataflow file"),
             UpgradeError::ReadyMade => ApiError::bad_request("ready_made", message)
                 .hint("an upgrade is for vectors that the node embeds: `using` names them"),
+            UpgradeError::Together => ApiError::conflict("together", message).hint(
+                "start the node with `freshness = \"split\"` for the time of the upgrade, or with the new model and --rebuild",
+            ),
             UpgradeError::Settings(_) => ApiError::bad_request("bad_embedder", message)
                 .hint("`embedder` has the lines that [embedder] would have in a dataflow file"),
             UpgradeError::Model(_) => ApiError::bad_request("model_not_opened", message)

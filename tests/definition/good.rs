@@ -6,8 +6,9 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
-    Analyzer, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, KafkaStart, Metric, Model,
-    OnGap, Quantization, Reduce, SourceSettings, Tuning, VectorColumn, VectorSource, load,
+    Analyzer, Api, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, Index, KafkaStart,
+    LocalModel, Metric, Model, OnGap, Quantization, Reduce, ServiceModel, SourceSettings, Tuning,
+    VectorColumn, VectorSource, load,
 };
 
 use super::{read, with_index};
@@ -98,7 +99,10 @@ fn the_file_of_the_design_is_right() {
         ]
     );
     assert_eq!(index.fusion, Fusion::Relative { weight: 0.2 });
-    let VectorSource::Embed { template, embedder } = &index.vectors[0].source else {
+    let VectorSource::Embed {
+        template, embedder, ..
+    } = &index.vectors[0].source
+    else {
         panic!("not embedded")
     };
     assert_eq!(
@@ -411,6 +415,13 @@ fn fusion_and_embedder_have_defaults_that_fit_each_other() {
             vector_weight: 0.0
         }
     );
+    for model in [
+        "{ path = '/m' }",
+        "{ url = 'http://x', api = 'tei', name = 'm', dimensions = 8 }",
+    ] {
+        let fusion = index(&format!("[embedder]\nmodel = {model}")).fusion;
+        assert_eq!(fusion, Fusion::Relative { weight: 0.35 });
+    }
     let default = embedder("");
     assert_eq!(
         (default.model, default.batch, default.parallel),
@@ -563,5 +574,74 @@ interval = "250ms"
 
             checkpoint every 250ms
         "#]],
+    );
+}
+
+#[test]
+fn models_lie_beside_the_file_or_behind_a_url() {
+    let embedder = |model: &str| {
+        let head =
+            "[index]\nquery = 'SELECT id, name FROM products'\nkey = 'id'\nembed = '{name}'\n[embedder]\n";
+        let definition = read(&with_index(&format!("{head}model = {model}"))).unwrap();
+        // What is kept lies nowhere, and still finds the model.
+        let again = definition.kept.parse().unwrap().index.unwrap();
+        let embedder = |mut index: Index| match index.vectors.remove(0).source {
+            VectorSource::Embed { embedder, .. } => embedder,
+            other => panic!("{other:?}"),
+        };
+        let (found, again) = (embedder(definition.index.unwrap()), embedder(again));
+        assert_eq!(found, again);
+        found
+    };
+    let local = |path: &str| LocalModel {
+        path: path.into(),
+        query_prefix: None,
+        document_prefix: None,
+        tokens_max: None,
+    };
+    let found = embedder("{ path = 'models/m' }");
+    assert_eq!(found.model, Model::Local(local("/flows/models/m")));
+    assert_eq!(found.batch, 32);
+    let found = embedder("{ path = '/m', query_prefix = 'query: ', document_prefix = '', max_tokens = 128 }");
+    let expected = LocalModel {
+        query_prefix: Some("query: ".into()),
+        document_prefix: Some(String::new()),
+        tokens_max: Some(128),
+        ..local("/m")
+    };
+    assert_eq!(found.model, Model::Local(expected));
+
+    let usual = ServiceModel {
+        url: "https://x:8443/v1/embeddings".into(),
+        api: Api::OpenAi,
+        name: "m".into(),
+        dimensions: 768,
+        query_prefix: None,
+        document_prefix: None,
+        key_variable: None,
+        timeout: Duration::from_secs(30),
+        batch_tokens: 8_192,
+    };
+    let found =
+        embedder("{ url = 'https://x:8443/v1/embeddings', api = 'openai', name = 'm', dimensions = 768 }");
+    assert_eq!(
+        (&found.model, found.batch, found.parallel),
+        (&Model::Service(usual.clone()), 16, 4)
+    );
+    let found = embedder(
+        "{ url = 'http://x/api/embed', api = 'ollama', name = 'm', dimensions = 768, key_env = 'A_KEY', timeout = '1.5s', batch_tokens = 7, document_prefix = 'passage: ' }\nbatch = 64\nparallel = 9",
+    );
+    let expected = ServiceModel {
+        url: "http://x/api/embed".into(),
+        api: Api::Ollama,
+        key_variable: Some("A_KEY".into()),
+        timeout: Duration::from_millis(1_500),
+        batch_tokens: 7,
+        document_prefix: Some("passage: ".into()),
+        ..usual
+    };
+    assert_eq!(
+        (found.model, found.batch, found.parallel),
+        (Model::Service(expected), 64, 9)
     );
 }

@@ -42,6 +42,7 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
         text: text.collect(),
         fields: field.collect(),
         vectors: Vec::new(),
+        freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
     }
 }

@@ -98,6 +98,23 @@ fn what_became_obsolete_while_the_service_was_down_is_never_computed() {
 }
 
 #[test]
+fn a_text_that_is_wanted_again_while_it_is_computed_is_computed_once() {
+    let data = tempfile::tempdir().unwrap();
+    let service = Service::new(Mood::Hanging);
+    let node = Running::start(&service, data.path(), "");
+    node.put(1, "wanted");
+    eventually("the service is busy", || (service.calls() > 0).then_some(()));
+    node.put(1, "other");
+    node.put(2, "wanted");
+    service.becomes(Mood::Well);
+    node.complete();
+    assert_eq!(service.embedded(), ["wanted", "other"]);
+    assert!(node.shows(1, "other") && node.shows(2, "wanted"));
+    assert_eq!(node.settled().texts_saved_cached, 1);
+    node.stop();
+}
+
+#[test]
 fn a_text_that_the_service_never_answers_holds_up_no_other() {
     let data = tempfile::tempdir().unwrap();
     let service = Service::new(Mood::Down);

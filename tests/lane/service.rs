@@ -129,6 +129,17 @@ impl Running {
     }
 
     pub fn start_on(service: &Arc<Service>, data: &Path, settings: &str, workers: usize) -> Running {
+        Running::start_as(service, data, "", settings, workers)
+    }
+
+    /// With a line of `[index]` too.
+    pub fn start_as(
+        service: &Arc<Service>,
+        data: &Path,
+        index: &str,
+        settings: &str,
+        workers: usize,
+    ) -> Running {
         let file = format!(
             r#"
 name = "notes"
@@ -142,6 +153,7 @@ key = "id"
 text = {{ text = {{}} }}
 fields = {{ price = "i64" }}
 embed = "{{text}}"
+{index}
 [embedder]
 model = "hash"
 dimensions = {DIMENSIONS}
@@ -213,6 +225,19 @@ interval = "20ms"
             .unwrap()
             .search(request)
             .unwrap()
+    }
+
+    /// The text of a note as it is shown.
+    pub fn text(&self, id: usize) -> Option<String> {
+        let answer = self
+            .node
+            .app()
+            .searcher
+            .as_ref()
+            .unwrap()
+            .document(&id.to_string())?;
+        let row: serde_json::Value = serde_json::from_str(answer.document.get()).unwrap();
+        Some(row["text"].as_str().unwrap().to_owned())
     }
 
     /// Whether the vector leg shows a note with the vector of a text.

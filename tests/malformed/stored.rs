@@ -14,12 +14,12 @@ use millpond::change::{
 };
 use millpond::checkpoint::{Cut, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector};
 use millpond::definition::{Definition, Index};
-use millpond::index::DocumentVector;
 use millpond::index::keyword::search;
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
 use millpond::index::{Document, Shard};
+use millpond::index::{DocumentVector, DocumentVectors};
 use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
 use millpond::storage::{Memory, PartReader, PartWriter, Storage};
@@ -294,7 +294,7 @@ fn updates(keys: std::ops::Range<usize>) -> Vec<Update> {
         };
         Update::Put(
             Arc::new(document),
-            vec![(0, DocumentVector::Known((*vector(n)).into()))],
+            DocumentVectors::whole([(0, DocumentVector::Known((*vector(n)).into()))]),
         )
     })
     .collect()

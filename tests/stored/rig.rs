@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use millpond::change::{Columns, Datum, Key, Row, Tick};
 use millpond::definition::{self, Index, parse_filter};
-use millpond::index::DocumentVector;
 use millpond::index::keyword::search;
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::snapshot::ShardState;
@@ -17,6 +16,7 @@ use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
 use millpond::index::vector::SharedVector;
 use millpond::index::{Document, Shard, Slot};
+use millpond::index::{DocumentVector, DocumentVectors};
 use millpond::storage::{Damaged, Disk, PartReader, PartWriter, Storage};
 
 use crate::shared::Random;
@@ -184,7 +184,10 @@ impl Rig {
             };
             let key = Key::new([Datum::text(&key)]);
             updates.push(match document {
-                Some((row, vector)) => Update::Put(Arc::new(Document { key, row }), vec![(0, vector)]),
+                Some((row, vector)) => Update::Put(
+                    Arc::new(Document { key, row }),
+                    DocumentVectors::whole([(0, vector)]),
+                ),
                 None => Update::Remove(key),
             });
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::change::{TextHash, Vector};
+use crate::change::{Span, TextHash, Vector};
 use crate::index::Document;
 
 /// What came of a request.
@@ -27,7 +27,7 @@ pub struct Arrivals {
 #[derive(Default)]
 pub(super) struct Need {
     /// New, or changed, be it elsewhere than in this text.
-    pub arrived: Vec<Arc<Document>>,
+    pub arrived: Vec<(Arc<Document>, Span)>,
     /// Deleted, or as they were before they changed.
     pub gone: usize,
 }
@@ -45,11 +45,11 @@ impl Need {
 }
 
 impl Arrivals {
-    /// A document that has this text came (`diff` > 0) or went.
-    pub fn document(&mut self, hash: TextHash, document: &Arc<Document>, diff: isize) {
+    /// A document that has this text, as a part of its own, came (`diff` > 0) or went.
+    pub fn document(&mut self, hash: TextHash, document: &Arc<Document>, span: Span, diff: isize) {
         let need = self.texts.entry(hash).or_default();
         for _ in 0..diff {
-            need.arrived.push(document.clone());
+            need.arrived.push((document.clone(), span));
         }
         need.gone += diff.min(0).unsigned_abs();
     }

@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
-use crate::change::{Row, TextHash};
+use crate::change::{Row, Span, TextHash};
 use crate::dataflow::embed_batch::Meter;
 
 /// One text to embed, by a document that has it.
 pub struct Request {
     pub hash: TextHash,
     pub row: Row,
+    /// Which part of the row's text it is.
+    pub span: Span,
 }
 
 /// What a text is wanted for.
@@ -247,12 +249,13 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::change::Columns;
+    use crate::change::{Columns, Datum};
 
     fn request(text: u128) -> Request {
         Request {
             hash: TextHash(text),
-            row: Row::new(Columns::new::<&str>([]), Vec::new()),
+            row: Row::new(Columns::new([""]), [Datum::Null]),
+            span: Span::WHOLE,
         }
     }
 

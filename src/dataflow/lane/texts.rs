@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
-use crate::change::{Row, TextHash};
-use crate::definition::{Template, VectorField, VectorSource};
-use crate::embed::Embedder;
+use crate::change::{Row, Span, TextHash};
+use crate::definition::{Chunk, Template, VectorField, VectorSource};
+use crate::embed::{Embedder, pieces};
 
 /// How documents become texts and texts become hashes.
 #[derive(Clone, Debug)]
 pub struct Texts {
     template: Arc<Template>,
+    chunk: Option<Chunk>,
     /// Separates the texts of fields and models.
     seed: u64,
 }
@@ -19,11 +20,12 @@ pub struct Texts {
 impl Texts {
     /// The texts of a vector field, for its embedder; `None` where its vectors are ready-made.
     pub fn new(field: &VectorField, embedder: &dyn Embedder) -> Option<Texts> {
-        let VectorSource::Embed { template, .. } = &field.source else {
+        let VectorSource::Embed { template, chunk, .. } = &field.source else {
             return None;
         };
         Some(Texts {
             template: Arc::new(template.clone()),
+            chunk: *chunk,
             seed: Texts::seed(&field.name, embedder.model()),
         })
     }
@@ -42,14 +44,33 @@ impl Texts {
         self.seed as u32
     }
 
+    /// What the document is embedded by, if anything.
     pub fn render(&self, row: &Row) -> Option<String> {
         self.template.render(row)
     }
 
-    /// The hash of the row's text, or `None` where there is nothing to embed.
-    pub fn hash(&self, row: &Row) -> Option<TextHash> {
+    /// The part of the document's text.
+    pub fn part(&self, row: &Row, span: Span) -> Option<String> {
         let text = self.render(row)?;
-        let hash = xxh3_128_with_seed(text.as_bytes(), self.seed);
-        Some(TextHash::new(self.lane(), hash))
+        Some(span.of(&text)?.to_owned())
+    }
+
+    /// The parts of the document's text that are embedded by themselves, with their hashes: none where there is nothing to
+    /// embed.
+    pub fn parts(&self, row: &Row) -> Vec<(Span, TextHash)> {
+        let Some(text) = self.render(row) else {
+            return Vec::new();
+        };
+        let Some(chunk) = self.chunk else {
+            return vec![(Span::WHOLE, self.hash(&text))];
+        };
+        let spans = pieces(&text, chunk).into_iter();
+        spans
+            .filter_map(|span| Some((span, self.hash(span.of(&text)?))))
+            .collect()
+    }
+
+    fn hash(&self, text: &str) -> TextHash {
+        TextHash::new(self.lane(), xxh3_128_with_seed(text.as_bytes(), self.seed))
     }
 }

@@ -1,6 +1,10 @@
 //! `[embedder]` -> what makes the vectors.
 
+use std::thread::available_parallelism;
+
+use super::World;
 use super::lane;
+use super::model;
 use super::written::Entry;
 use crate::definition::fault::{quoted, suggestion};
 use crate::definition::{EmbedderSettings, LaneSettings, Model};
@@ -21,13 +25,15 @@ pub(super) enum Embedder {
 }
 
 impl Embedder {
-    /// Of its vectors.
-    pub fn dimensions(&self) -> usize {
+    /// Of its vectors, where the file alone says it.
+    pub fn dimensions(&self) -> Option<usize> {
         match self {
-            Embedder::ReadyMade { dimensions } => *dimensions,
-            Embedder::Model(settings) => match settings.model {
-                Model::Default => DIMENSIONS,
-                Model::Hash { dimensions } => dimensions,
+            Embedder::ReadyMade { dimensions } => Some(*dimensions),
+            Embedder::Model(settings) => match &settings.model {
+                Model::Default => Some(DIMENSIONS),
+                Model::Hash { dimensions } => Some(*dimensions),
+                Model::Local(_) => None,
+                Model::Service(service) => Some(service.dimensions),
             },
         }
     }
@@ -44,7 +50,7 @@ impl Default for Embedder {
     }
 }
 
-pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
+pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Embedder> {
     let mut section = entry.section("a section such as `model = \"default\"`")?;
     let model = section.optional("model");
     let dimensions = section.optional("dimensions");
@@ -55,66 +61,106 @@ pub(super) fn read(entry: &Entry<'_>) -> Option<Embedder> {
             .map(|dimensions| Some(dimensions as usize)),
     };
     let batch = match section.optional("batch") {
-        None => Some(16),
+        None => Some(None),
         Some(entry) => entry
             .integer(1..4097, "a number of texts from 1 to 4096")
-            .map(|batch| batch as usize),
+            .map(|batch| Some(batch as usize)),
     };
     let parallel = match section.optional("parallel") {
-        None => Some(1),
+        None => Some(None),
         Some(entry) => entry
             .integer(1..65, "a number from 1 to 64")
-            .map(|parallel| parallel as usize),
+            .map(|parallel| Some(parallel as usize)),
     };
     let lane = lane::read(&mut section);
     section.finish();
 
-    let name = match &model {
-        None => MODELS[0],
-        Some(model) => model_name(model)?,
+    // Whatever else is wrong, an unknown name is said too.
+    let named = match &model {
+        Some(model) if !model.is_section() => model_name(model),
+        _ => Some(MODELS[0]),
     };
-    let model = match name {
-        "hash" => Model::Hash {
-            dimensions: given?.unwrap_or(DIMENSIONS),
+    let dimensions = Dimensions {
+        entry: dimensions,
+        given: given?,
+    };
+    let model = match &model {
+        Some(model) if model.is_section() => {
+            let of_its_own = "a model by `path` has those of its files, one by `url` names them beside it";
+            dimensions.refuse_others(&[], of_its_own)?;
+            model::read(model, world)?
+        }
+        _ => match named? {
+            "hash" => Model::Hash {
+                dimensions: dimensions.given.unwrap_or(DIMENSIONS),
+            },
+            "none" => {
+                if dimensions.given.is_none() {
+                    entry.wrong(
+                        "`model = \"none\"` lacks `dimensions`",
+                        "it must be the length of the ready-made vectors: `dimensions = 384`",
+                    );
+                }
+                return Some(Embedder::ReadyMade {
+                    dimensions: dimensions.given?,
+                });
+            }
+            _ => {
+                let hint = format!("it has {DIMENSIONS}; `dimensions` is for `none` and `hash`");
+                dimensions.refuse_others(&[DIMENSIONS], &hint)?;
+                Model::Default
+            }
         },
-        "none" => {
-            let dimensions = given?;
-            if dimensions.is_none() {
-                entry.wrong(
-                    "`model = \"none\"` lacks `dimensions`",
-                    "it must be the length of the ready-made vectors: `dimensions = 384`",
-                );
-            }
-            return Some(Embedder::ReadyMade {
-                dimensions: dimensions?,
-            });
-        }
-        _ => {
-            if let (Some(entry), Some(other)) = (&dimensions, given?.filter(|given| *given != DIMENSIONS)) {
-                entry.wrong(
-                    format!("the model in the binary has no {other} dimensions"),
-                    format!("it has {DIMENSIONS}; `dimensions` is for `none` and `hash`"),
-                );
-                return None;
-            }
-            Model::Default
-        }
     };
+    let (usual_batch, usual_parallel) = usual(&model);
     Some(Embedder::Model(EmbedderSettings {
         model,
-        batch: batch?,
-        parallel: parallel?,
+        batch: batch?.unwrap_or(usual_batch),
+        parallel: parallel?.unwrap_or(usual_parallel),
         lane: lane?,
     }))
 }
 
-fn model_name<'a>(entry: &Entry<'a>) -> Option<&'a str> {
-    let here = format!("this one has `{}`", MODELS.join("`, `"));
-    if entry.is_section() {
-        entry.wrong("a model by `path` or `url` comes in a later version", here);
-        return None;
+/// Texts a batch, and batches at once.
+fn usual(model: &Model) -> (usize, usize) {
+    match model {
+        Model::Default | Model::Hash { .. } => (16, 1),
+        // At low priority on a core each: they take what nobody else needs.
+        Model::Local(_) => (32, available_parallelism().map_or(1, usize::from).min(64)),
+        Model::Service(_) => (16, 4),
     }
-    let name = entry.text(&format!("one of `{}`", MODELS.join("`, `")))?;
+}
+
+/// `dimensions` of the section.
+struct Dimensions<'a> {
+    entry: Option<Entry<'a>>,
+    given: Option<usize>,
+}
+
+impl Dimensions<'_> {
+    /// Notes a fault where others are given than the model can have.
+    fn refuse_others(&self, right: &[usize], hint: &str) -> Option<()> {
+        let (Some(entry), Some(given)) = (&self.entry, self.given) else {
+            return Some(());
+        };
+        if right.contains(&given) {
+            return Some(());
+        }
+        let message = match right {
+            [] => "`dimensions` does not belong here".to_owned(),
+            _ => format!("the model in the binary has no {given} dimensions"),
+        };
+        entry.wrong(message, hint);
+        None
+    }
+}
+
+fn model_name<'a>(entry: &Entry<'a>) -> Option<&'a str> {
+    let expected = format!(
+        "one of `{}`, or `{{ path = ... }}` or `{{ url = ... }}`",
+        MODELS.join("`, `")
+    );
+    let name = entry.text(&expected)?;
     if !MODELS.contains(&name) {
         let hint = suggestion(name, &MODELS).unwrap_or_default();
         entry.wrong(format!("unknown model {}", quoted(name)), hint);

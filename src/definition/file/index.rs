@@ -1,12 +1,15 @@
 //! `[index]` -> [`Index`]: the query, and what its columns are for.
 
+use super::World;
 use super::embedder::Embedder;
 use super::vectors::{default_weight, fusion, vectors};
 use super::written::Entry;
 use crate::change::TableId;
 use crate::definition::fault::{closest, listed, quoted};
 use crate::definition::sql::{self, Query};
-use crate::definition::{Analyzer, Field, FieldKind, Fusion, Index, Table, TextField, VectorColumn};
+use crate::definition::{
+    Analyzer, Field, FieldKind, Freshness, Fusion, Index, Table, TextField, VectorColumn,
+};
 
 /// An index, and what its table must know of it.
 pub(super) struct Read {
@@ -19,7 +22,12 @@ pub(super) struct Read {
 /// The tables of the file by name; absent where they are at fault.
 type Tables = [(String, Option<Table>)];
 
-pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Tables) -> Option<Read> {
+pub(super) fn read(
+    entry: &Entry<'_>,
+    embedder: Option<Embedder>,
+    tables: &Tables,
+    world: &World<'_>,
+) -> Option<Read> {
     let mut section = entry.section("a section with `query` and `key`")?;
     let expected = "SQL such as `\"SELECT id, name FROM products WHERE status = 'published'\"`";
     let query = section
@@ -29,6 +37,7 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
     let view = View {
         query: query.as_ref(),
         tables,
+        world,
     };
 
     let key = section.required("key", KEY).and_then(|entry| key(&entry, &view));
@@ -48,6 +57,13 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         None => Some(Fusion::Relative { weight }),
         Some(entry) => fusion(&entry, weight),
     };
+    let freshness = match section.optional("freshness") {
+        None => Some(Freshness::default()),
+        Some(entry) => entry.choice(
+            "freshness",
+            &[("split", Freshness::Split), ("together", Freshness::Together)],
+        ),
+    };
     section.finish();
     if !searchable {
         entry.wrong(
@@ -64,6 +80,7 @@ pub(super) fn read(entry: &Entry<'_>, embedder: Option<Embedder>, tables: &Table
         text: text?,
         fields: fields?,
         vectors: vectors.fields,
+        freshness: freshness?,
         fusion: fusion?,
     };
     Some(Read {
@@ -90,6 +107,7 @@ fn query(entry: &Entry<'_>, expected: &str, tables: &Tables) -> Option<Query> {
 pub(super) struct View<'a> {
     pub query: Option<&'a Query>,
     tables: &'a Tables,
+    pub world: &'a World<'a>,
 }
 
 impl View<'_> {

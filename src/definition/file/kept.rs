@@ -1,6 +1,7 @@
 //! What of a dataflow file is kept with the data that it has made: tables and index, and nothing of the world.
 
 use std::borrow::Cow;
+use std::path::Path;
 
 use toml::Spanned;
 use toml::Value;
@@ -8,8 +9,9 @@ use toml::de::{DeTable, DeValue};
 
 use crate::definition::KeptFile;
 
-/// The same dataflow file, in the same order, with tables that take pushes instead of reading their sources.
-pub(super) fn without_sources(file: &DeTable<'_>) -> KeptFile {
+/// The same dataflow file, in the same order, with tables that take pushes instead of reading their sources. It lies
+/// nowhere, so the relative path of a model, which `base` is the start of, becomes a whole one.
+pub(super) fn without_sources(file: &DeTable<'_>, base: &Path) -> KeptFile {
     let lines = in_order(file).filter_map(|(name, value)| {
         let value = match (name, value) {
             ("dead_letters", _) => return None,
@@ -20,7 +22,7 @@ pub(super) fn without_sources(file: &DeTable<'_>) -> KeptFile {
                 };
                 (name, table)
             })),
-            (_, other) => text(other),
+            (_, other) => rooted(other, base),
         };
         Some(format!("{} = {value}\n", quoted(name)))
     });
@@ -32,6 +34,31 @@ fn setting<'a>((name, value): (&'a str, &DeValue<'_>)) -> Option<(&'a str, Strin
         "source" => Some((name, r#"{ kind = "http" }"#.to_owned())),
         "claim_check" => None,
         _ => Some((name, text(value))),
+    }
+}
+
+/// A section, with every `model = { path = ... }` below it by a whole path.
+fn rooted(value: &DeValue<'_>, base: &Path) -> String {
+    let DeValue::Table(table) = value else {
+        return text(value);
+    };
+    inline(in_order(table).map(|(name, value)| {
+        let value = match (name, value) {
+            ("model", DeValue::Table(model)) => inline(in_order(model).map(|entry| of_model(entry, base))),
+            (_, other) => rooted(other, base),
+        };
+        (name, value)
+    }))
+}
+
+fn of_model<'a>((name, value): (&'a str, &DeValue<'_>), base: &Path) -> (&'a str, String) {
+    match (name, value) {
+        ("path", DeValue::String(path)) => {
+            let path = base.join(&**path);
+            let whole = std::path::absolute(&path).unwrap_or(path);
+            (name, quoted(&whole.to_string_lossy()))
+        }
+        (_, value) => (name, text(value)),
     }
 }
 

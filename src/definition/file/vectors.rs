@@ -6,7 +6,7 @@ use super::written::{Entry, Section};
 use super::{checked_name, graph};
 use crate::definition::fault::quoted;
 use crate::definition::{
-    EmbedderSettings, Fusion, Metric, Model, Template, Tuning, VectorColumn, VectorField, VectorSource,
+    Chunk, EmbedderSettings, Fusion, Metric, Model, Template, Tuning, VectorColumn, VectorField, VectorSource,
 };
 
 /// Each has a lane, threads and graphs of its own.
@@ -88,7 +88,9 @@ fn named_field(entry: &Entry<'_>, usual: Option<&Embedder>, view: &View<'_>) -> 
     let Some(mut section) = entry.section("a section with `embed` or `vector`") else {
         return faulty;
     };
-    let own = section.optional("embedder").map(|entry| embedder::read(&entry));
+    let own = section
+        .optional("embedder")
+        .map(|entry| embedder::read(&entry, view.world));
     let embedder = match &own {
         Some(own) => own.as_ref(),
         None => usual,
@@ -128,6 +130,18 @@ fn field(
         section.optional("vector"),
         section.optional("graph"),
     );
+    let chunk = match section.optional("chunk") {
+        None => Some(None),
+        Some(entry) => {
+            if embed.is_none() {
+                entry.wrong(
+                    format!("`{}` is for texts that are embedded", entry.path),
+                    "give `embed`, or leave this out",
+                );
+            }
+            chunk(&entry).map(Some)
+        }
+    };
     let tuning = match graph {
         None => Some(Tuning::default()),
         Some(entry) => {
@@ -137,7 +151,7 @@ fn field(
                     "give `embed` or `vector`, or leave this out",
                 );
             }
-            graph::read(&entry, embedder.map(Embedder::dimensions))
+            graph::read(&entry, embedder.and_then(Embedder::dimensions))
         }
     };
     let source = match (embed, vector) {
@@ -149,7 +163,7 @@ fn field(
             );
             None
         }
-        (Some(entry), None) => embedded(&entry, embedder, view).map(|source| (source, None)),
+        (Some(entry), None) => embedded(&entry, embedder, chunk, view).map(|source| (source, None)),
         (None, Some(entry)) => ready_made(&entry, embedder, view),
     };
     Some(source.and_then(|(source, column)| {
@@ -169,12 +183,41 @@ fn field(
     }))
 }
 
-fn embedded(entry: &Entry<'_>, embedder: Option<&Embedder>, view: &View<'_>) -> Option<VectorSource> {
+/// Pieces that are longer have lost what pieces are for; shorter ones say nothing.
+const CHUNK_TOKENS: std::ops::Range<u64> = 8..8_193;
+
+fn chunk(entry: &Entry<'_>) -> Option<Chunk> {
+    let mut section = entry.section("a table: `{ tokens = 200, overlap = 40 }`")?;
+    let tokens = section
+        .required("tokens", "a number of tokens, from 8 to 8192")
+        .and_then(|entry| entry.integer(CHUNK_TOKENS, "a number of tokens, from 8 to 8192"));
+    let most = tokens.unwrap_or(CHUNK_TOKENS.end) / 2;
+    let overlap = match section.optional("overlap") {
+        None => Some(0),
+        Some(entry) => entry.integer(
+            0..most + 1,
+            &format!("a number of tokens, at most half of `tokens`: {most}"),
+        ),
+    };
+    section.finish();
+    Some(Chunk {
+        tokens: tokens? as usize,
+        overlap: overlap? as usize,
+    })
+}
+
+fn embedded(
+    entry: &Entry<'_>,
+    embedder: Option<&Embedder>,
+    chunk: Option<Option<Chunk>>,
+    view: &View<'_>,
+) -> Option<VectorSource> {
     let template = template(entry, view);
     match embedder? {
         Embedder::Model(embedder) => Some(VectorSource::Embed {
             template: template?,
             embedder: EmbedderSettings::clone(embedder),
+            chunk: chunk?,
         }),
         Embedder::ReadyMade { .. } => {
             entry.wrong("`embed` needs a model, and `[embedder]` has `none`", READY_MADE);

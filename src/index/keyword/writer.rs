@@ -378,6 +378,7 @@ mod tests {
             text: vec![text],
             fields: Vec::new(),
             vectors: Vec::new(),
+            freshness: Default::default(),
             fusion: Fusion::Relative { weight: 0.2 },
         };
         // The thread stands still in its first call.
