@@ -134,6 +134,10 @@ impl Port {
         received(self.agent.get(self.url(path)).call())
     }
 
+    fn delete(&self, path: &str) -> Answer {
+        received(self.agent.delete(self.url(path)).call())
+    }
+
     fn post(&self, path: &str, body: impl ureq::AsSendBody) -> Answer {
         received(self.agent.post(self.url(path)).send(body))
     }
@@ -754,6 +758,7 @@ fn the_description_names_every_route_and_holds_together() {
             routes.push(format!("{method} {path}"));
             let answer = match method.as_str() {
                 "get" => port.get(&asked),
+                "delete" => port.delete(&asked),
                 _ => port.post(&asked, "{}"),
             };
             let said = operation["responses"].as_object().unwrap();
@@ -772,6 +777,7 @@ fn the_description_names_every_route_and_holds_together() {
     assert_eq!(
         routes,
         [
+            "delete /v1/indexes/{index}/upgrade",
             "get /",
             "get /healthz",
             "get /metrics",
@@ -781,10 +787,15 @@ fn the_description_names_every_route_and_holds_together() {
             "get /v1/dead-letters/{id}",
             "get /v1/indexes/{index}/documents/{key}",
             "get /v1/indexes/{index}/stats",
+            "get /v1/indexes/{index}/upgrade",
             "get /v1/snapshots",
             "post /v1/dead-letters/drop",
             "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/search",
+            "post /v1/indexes/{index}/upgrade",
+            "post /v1/indexes/{index}/upgrade/compare",
+            "post /v1/indexes/{index}/upgrade/rollback",
+            "post /v1/indexes/{index}/upgrade/switch",
             "post /v1/snapshots",
             "post /v1/snapshots/restore",
             "post /v1/tables/{table}/changes",
