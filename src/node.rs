@@ -377,6 +377,9 @@ impl Node {
                 });
                 running.commit(&positions.collect());
             }
+            for (vector, health) in self.app.searcher.iter().flat_map(|searcher| searcher.embedders()) {
+                self.app.metrics.set_embedder(&vector, &health.breaker);
+            }
             for (table, status) in &self.app.sources {
                 let state = status.state();
                 let lag = state
