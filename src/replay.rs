@@ -39,7 +39,7 @@ use crate::query::Searcher;
 ///     "notes",
 ///     Path::new("."),
 /// )?;
-/// let mut replay = Replay::new(Arc::new(definition), None, DeadLetters::discard());
+/// let mut replay = Replay::new(Arc::new(definition), Vec::new(), DeadLetters::discard());
 /// replay.feed_values(TableId(0), 0, &[br#"{"id": 1, "text": "calm water"}"#]);
 /// replay.tick();
 /// let request = SearchRequest { query: Some("waters".into()), ..SearchRequest::default() };
