@@ -238,6 +238,7 @@ fn tuning(tuning: &Tuning) -> String {
     }
     match tuning.quantization {
         Quantization::Int8 => {}
+        Quantization::F16 => said.push("rows of f16".to_owned()),
     }
     match tuning.reduce {
         None => {}

@@ -66,8 +66,11 @@ pub enum Builder {
 /// What a row of the graph keeps of each component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantization {
+    /// A signed byte: what is found is scored again by the vectors themselves, a few more than are asked for.
     #[default]
     Int8,
+    /// A float of 16 bits: next to exact, in twice the memory.
+    F16,
 }
 
 /// How rows of the graph have fewer dimensions than their vectors, by which hits are still scored.

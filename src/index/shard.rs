@@ -74,6 +74,7 @@ impl ShardSettings {
             },
             builder: tuning.builder,
             effort: tuning.effort,
+            quantization: tuning.quantization,
             reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, index.metric)
         }

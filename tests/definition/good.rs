@@ -317,15 +317,22 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
             .ends_with(", m 64, ef_construction 64, accuracy 0.99, reduced to 383 by pca, built by hnsw_rs"),
         "{picture}"
     );
-    let (some, picture) = tuning(4096, "m = 2\nef = 10000\nreduce = { truncate = 2 }");
+    let (some, picture) = tuning(
+        4096,
+        "m = 2\nef = 10000\nquantization = 'f16'\nreduce = { truncate = 2 }",
+    );
     let expected = Tuning {
         links: 2,
         effort: Effort::Width(10_000),
+        quantization: Quantization::F16,
         reduce: Some(Reduce::Truncate(2)),
         ..usual
     };
     assert_eq!(some, expected);
-    assert!(picture.ends_with(", m 2, ef 10000, cut to 2"), "{picture}");
+    assert!(
+        picture.ends_with(", m 2, ef 10000, rows of f16, cut to 2"),
+        "{picture}"
+    );
 }
 
 #[test]

@@ -24,7 +24,10 @@ pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tunin
     };
     let quantization = match section.optional("quantization") {
         None => Some(default.quantization),
-        Some(entry) => entry.choice("quantization", &[("int8", Quantization::Int8)]),
+        Some(entry) => entry.choice(
+            "quantization",
+            &[("int8", Quantization::Int8), ("f16", Quantization::F16)],
+        ),
     };
     let reduce = match section.optional("reduce") {
         None => Some(None),

@@ -176,7 +176,7 @@ impl VectorWriter {
             && settings.graphs
         {
             let closed = self.building.as_ref().map_or(0, |building| building.blocks);
-            young.push(vector, settings.metric, (slot, *stamp), *moment, closed);
+            young.push(vector, settings, (slot, *stamp), *moment, closed);
         }
         if let Some(stamp) = self.next.table.set(slot, entry) {
             self.kill(slot, stamp);
