@@ -234,6 +234,7 @@ impl Node {
             ready: app.ready.clone(),
             cuts: Some((cuts, definition.checkpoint)),
         };
+        let folder = self.options.data_dir.clone();
         let build = move || Parts {
             definition: definition.clone(),
             embedder: embedder.clone(),
@@ -242,6 +243,7 @@ impl Node {
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
+                folder: Some(folder.clone()),
             },
             publisher: publisher.clone(),
             resume: Some(resume.clone()),

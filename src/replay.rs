@@ -85,6 +85,7 @@ impl Replay {
             shard: ShardSettings {
                 repeatable: true,
                 wake: Arc::new(|| {}),
+                folder: None,
             },
             publisher: publisher.clone(),
             resume: None,

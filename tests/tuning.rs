@@ -223,7 +223,8 @@ fn a_graph_that_is_tuned_otherwise_keeps_its_answers_and_is_built_anew_only_if_i
         ("reduce = { truncate = 40 }", false),
         ("", false),
         ("quantization = 'f16'", false),
-        ("quantization = 'f16'", true),
+        ("quantization = 'f16'\noriginals = 'disk'", true),
+        ("quantization = 'f16'\noriginals = 'disk'", true),
     ] {
         let node = Served::start_in(&data, &dataflow(&folder, DIMENSIONS, graph));
         let is_first = of_the_last.is_none();

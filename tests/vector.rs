@@ -258,11 +258,16 @@ fn a_random_stream_agrees_with_brute_force_at_every_step() {
 
 #[test]
 fn graphs_are_built_while_vectors_come_and_go() {
-    let kinds = METRICS.map(|metric| (metric, Quantization::Int8));
-    let kinds = kinds.into_iter().chain([(Metric::Cosine, Quantization::F16)]);
-    for (seed, (metric, quantization)) in kinds.enumerate() {
+    let on_disk = VectorSettings {
+        quantization: Quantization::F16,
+        on_disk: Some(std::env::temp_dir()),
+        ..VectorSettings::new(24, Metric::Cosine)
+    };
+    let usual = METRICS.map(|metric| VectorSettings::new(24, metric));
+    for (seed, settings) in usual.into_iter().chain([on_disk]).enumerate() {
+        let metric = settings.metric;
         let mut random = Random(100 + seed as u64);
-        let mut leg = Leg::of(metric, 24, quantization);
+        let mut leg = Leg::with(settings);
         leg.apply((0..5_000).map(|slot| (slot, Some(random.vector(24)))));
         assert_eq!(leg.state().unbuilt(), 5_000);
 

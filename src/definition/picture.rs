@@ -5,7 +5,8 @@
 use super::plan::Node;
 use super::{
     Analyzer, Builder, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Fusion, Index, KafkaSettings,
-    KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table, Tuning, VectorSource,
+    KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings, Table, Tuning,
+    VectorSource,
 };
 use crate::change::TableId;
 
@@ -239,6 +240,10 @@ fn tuning(tuning: &Tuning) -> String {
     match tuning.quantization {
         Quantization::Int8 => {}
         Quantization::F16 => said.push("rows of f16".to_owned()),
+    }
+    match tuning.originals {
+        Originals::Memory => {}
+        Originals::Disk => said.push("vectors on disk".to_owned()),
     }
     match tuning.reduce {
         None => {}

@@ -147,7 +147,7 @@ impl Shard {
         let was_waiting = matches!(status, VectorStatus::Stale | VectorStatus::Pending);
         let is_same = match (&vector, status, shown) {
             (DocumentVector::Known(vector), VectorStatus::Current, Some(shown))
-                if shown.vector.hash == vector_hash(vector) =>
+                if shown.vector.hash == vector_hash(vector.read(&mut Vec::new())) =>
             {
                 self.restore(slot, &shown, vector.clone());
                 self.set_status(slot, status);

@@ -1,6 +1,7 @@
 //! The write side of one shard: a tick's documents go into both legs, and one state comes out.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::documents::{Document, Documents, Slot};
@@ -9,7 +10,7 @@ use super::recovery::Recovery;
 use super::snapshot::{ShardState, VectorStatus};
 use super::vector::{GraphSettings, SharedVector, VectorSettings, VectorWriter};
 use crate::change::{Key, Tick};
-use crate::definition::Index;
+use crate::definition::{Index, Originals};
 
 /// What a tick does to one key. A key's text occurs once in a tick.
 #[derive(Clone, Debug)]
@@ -53,6 +54,8 @@ pub struct ShardSettings {
     pub repeatable: bool,
     /// Called from another thread when finished background work waits for a tick.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Where files without a name may lie; `None`: where the system has its temporary ones.
+    pub folder: Option<PathBuf>,
 }
 
 impl ShardSettings {
@@ -75,6 +78,10 @@ impl ShardSettings {
             builder: tuning.builder,
             effort: tuning.effort,
             quantization: tuning.quantization,
+            on_disk: match tuning.originals {
+                Originals::Memory => None,
+                Originals::Disk => Some(self.folder.clone().unwrap_or_else(std::env::temp_dir)),
+            },
             reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, index.metric)
         }

@@ -49,6 +49,7 @@ impl SlotTable {
     pub fn of(state: &ShardState, alive: AliveWords) -> SlotTable {
         let mut slots = Vec::new();
         slots.resize_with(state.documents.slots(), || None);
+        let mut room = Vec::new();
         for (slot, document) in state.documents.iter() {
             let status = state.vector_state(slot);
             let shown = state.vector.as_ref().and_then(|vectors| vectors.get(slot));
@@ -57,10 +58,13 @@ impl SlotTable {
                     key: document.key.text().into(),
                     row: row_hash(&document.row),
                     status,
-                    vector: shown.map(|(stamp, vector)| StoredVector {
-                        stamp,
-                        hash: vector_hash(vector),
-                        values: (status != VectorStatus::Current).then(|| vector.to_vec()),
+                    vector: shown.map(|(stamp, vector)| {
+                        let floats = vector.read(&mut room);
+                        StoredVector {
+                            stamp,
+                            hash: vector_hash(floats),
+                            values: (status != VectorStatus::Current).then(|| floats.to_vec()),
+                        }
                     }),
                 });
             }

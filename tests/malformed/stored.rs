@@ -242,6 +242,7 @@ fn settings(repeatable: bool) -> ShardSettings {
     ShardSettings {
         repeatable,
         wake: Arc::new(|| ()),
+        folder: None,
     }
 }
 

@@ -156,6 +156,7 @@ impl Behind {
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
+                        folder: None,
                     },
                     refused: Refused::default(),
                     publisher: publisher.clone(),

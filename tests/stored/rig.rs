@@ -109,6 +109,7 @@ pub fn settings() -> ShardSettings {
     ShardSettings {
         repeatable: false,
         wake: Arc::new(|| ()),
+        folder: None,
     }
 }
 
@@ -140,6 +141,7 @@ impl Rig {
     pub fn new() -> Rig {
         let (wake, woken) = channel();
         let settings = ShardSettings {
+            folder: None,
             repeatable: false,
             wake: Arc::new(move || {
                 // The test may be over.

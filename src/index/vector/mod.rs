@@ -15,7 +15,8 @@
 //! - `reference`: hnsw_rs in its place
 //! - `stored`, `layout`: the graph on disk
 //!
-//! A vector's floats are shared with whoever made them and never copied.
+//! A vector's floats are shared with whoever made them and never copied; where there are many (`crate::floats`), they may
+//! lie on disk, and are read from there without becoming resident.
 
 mod table;
 mod column;
@@ -51,6 +52,8 @@ pub use stored::StoredVectors;
 pub(super) use stored::store;
 pub use writer::VectorWriter;
 
+use std::path::PathBuf;
+
 use super::Slot;
 use crate::definition::{Builder, Metric, Quantization, Reduce};
 
@@ -71,6 +74,8 @@ pub struct VectorSettings {
     pub effort: Effort,
     /// What rows keep of each component.
     pub quantization: Quantization,
+    /// The folder on whose disk vectors are, rather than in memory.
+    pub on_disk: Option<PathBuf>,
     /// How rows of the graph have fewer dimensions, at least 2, than the vectors.
     pub reduce: Option<Reduce>,
 }
@@ -85,6 +90,7 @@ impl VectorSettings {
             builder: Builder::default(),
             effort: Effort::default(),
             quantization: Quantization::default(),
+            on_disk: None,
             reduce: None,
         }
     }

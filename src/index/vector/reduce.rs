@@ -171,10 +171,11 @@ pub fn holds(graph: &Graph, rows: usize) -> bool {
 /// The living rows of a job's graph, not reduced.
 fn whole_rows(job: &Job, graph: &Graph, settings: &VectorSettings) -> Rows {
     let mut whole = Rows::with_capacity(settings.dimensions, settings.quantization, graph.rows().len());
+    let mut room = Vec::new();
     for row in 0..graph.rows().len() {
         let (slot, stamp) = (graph.rows().slot(row), graph.rows().stamp(row));
         if let Some(entry) = job.table.get(slot).filter(|entry| entry.stamp == stamp) {
-            whole.push(&entry.vector, settings.metric, slot, stamp);
+            whole.push(entry.vector.read(&mut room), settings.metric, slot, stamp);
         }
     }
     whole

@@ -157,10 +157,10 @@ impl VectorState {
 
     /// Scores every eligible vector.
     fn scan(&self, query: &Query, limit: usize, filter: Option<&RoaringBitmap>) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let mut push = |slot: Slot, entry: &Entry| {
             nearest.push(Scored {
-                score: query.score(&entry.vector),
+                score: query.score(entry.vector.read(&mut room)),
                 id: slot.0,
             });
         };
@@ -242,7 +242,7 @@ impl VectorState {
 
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let patience = self.patience(limit);
         let last = candidates.get(limit - 1).or(candidates.last());
         let error = self.settings.quantization.error(self.settings.dimensions);
@@ -260,7 +260,7 @@ impl VectorState {
                 continue;
             };
             let scored = Scored {
-                score: query.score(&entry.vector),
+                score: query.score(entry.vector.read(&mut room)),
                 id,
             };
             // Those that codes cannot tell from the best are all looked at.
