@@ -2,6 +2,7 @@
 //!
 //! The modules stand in the order in which data moves; `ARCHITECTURE.md` walks through them.
 
+mod floats;
 pub mod change;
 pub mod definition;
 pub mod metrics;

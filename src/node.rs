@@ -234,12 +234,14 @@ impl Node {
             ready: app.ready.clone(),
             cuts: Some((cuts, definition.checkpoint)),
         };
+        let folder = self.options.data_dir.clone();
         let build = move || Parts {
             definition: definition.clone(),
             embedding: embedding.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
+                folder: Some(folder.clone()),
             },
             publisher: publisher.clone(),
             resume: Some(resume.clone()),

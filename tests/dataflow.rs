@@ -525,6 +525,7 @@ impl Workers {
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
+                        folder: None,
                     },
                     publisher: publisher.clone(),
                     resume: None,

@@ -97,10 +97,10 @@ fn main() {
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    if let [word, path, dimensions] = words.as_slice()
+    if let [word, folder, kind] = words.as_slice()
         && word == memory::CHILD
     {
-        return memory::child(Path::new(path), dimensions.parse().expect("a number"));
+        return memory::child(Path::new(folder), kind);
     }
     let is_runbook = |word: &str| word.ends_with(".yaml");
     if let Some(unknown) = words.iter().find(|word| {

@@ -155,6 +155,7 @@ impl Behind {
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
+                        folder: None,
                     },
                     publisher: publisher.clone(),
                     resume: None,

@@ -47,7 +47,7 @@ impl Calibration {
                 let other = (row + rows.len() / 2 + n) % rows.len();
                 let pair = rows.vector(row).zip(rows.vector(other));
                 let query: Vec<f32> = pair.map(|(a, b)| (1.0 - BENT) * a + BENT * b).collect();
-                let query = QueryCode::new(&query);
+                let query = QueryCode::new(&query, rows.quantization());
                 rows.scores(&query, &mut scores);
                 let mut nearest = Nearest::new(NEAREST);
                 let scored = (0..).zip(&scores.values);

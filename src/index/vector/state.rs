@@ -15,7 +15,7 @@ use super::score::Query;
 use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
-use super::{Effort, SharedVector, Slot, VectorSettings};
+use super::{Effort, Quantization, SharedVector, Slot, VectorSettings};
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -57,6 +57,9 @@ const ACCURACY: f32 = 0.995;
 /// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
 /// percent or so, and what belongs among the best is not far behind them.
 const PATIENCE: usize = 5;
+
+/// Codes of f16 are off by next to nothing.
+const PATIENCE_F16: usize = 1;
 
 /// Times as much patience where rows are reduced: their codes are off by more.
 const PATIENCE_REDUCED: usize = 4;
@@ -154,10 +157,10 @@ impl VectorState {
 
     /// Scores every eligible vector.
     fn scan(&self, query: &Query, limit: usize, filter: Option<&RoaringBitmap>) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let mut push = |slot: Slot, entry: &Entry| {
             nearest.push(Scored {
-                score: query.score(&entry.vector),
+                score: query.score(entry.vector.read(&mut room)),
                 id: slot.0,
             });
         };
@@ -182,7 +185,7 @@ impl VectorState {
         filter: Option<&RoaringBitmap>,
         eligible: usize,
     ) -> Vec<Scored> {
-        let code = QueryCode::new(query.vector());
+        let code = QueryCode::new(query.vector(), self.settings.quantization);
         let asked = Asked {
             code: &code,
             limit,
@@ -230,21 +233,20 @@ impl VectorState {
     fn patience(&self, limit: usize) -> usize {
         let reduced = self.graph.as_ref().and_then(|linked| linked.graph.reduction());
         let times = if reduced.is_some() { PATIENCE_REDUCED } else { 1 };
-        (PATIENCE + limit / 8) * times
-    }
-
-    /// The part of a score by which two codes' is off: three standard deviations of the rounding of components that are
-    /// spread like a normal distribution.
-    fn code_error(&self) -> f32 {
-        0.05 / (self.settings.dimensions as f32).sqrt()
+        let of_codes = match self.settings.quantization {
+            Quantization::Int8 => PATIENCE + limit / 8,
+            Quantization::F16 => PATIENCE_F16,
+        };
+        of_codes * times
     }
 
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let patience = self.patience(limit);
         let last = candidates.get(limit - 1).or(candidates.last());
-        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * self.code_error());
+        let error = self.settings.quantization.error(self.settings.dimensions);
+        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * error);
         let mut waited = 0;
         let entry = |place: usize| self.table.get(Slot(candidates.get(place)?.id));
         (0..AHEAD)
@@ -258,7 +260,7 @@ impl VectorState {
                 continue;
             };
             let scored = Scored {
-                score: query.score(&entry.vector),
+                score: query.score(entry.vector.read(&mut room)),
                 id,
             };
             // Those that codes cannot tell from the best are all looked at.
