@@ -469,7 +469,7 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
             x.toml:20: unknown quantization `int4`
                 did you mean `int8`?
             x.toml:21: unknown place of the originals `ssd`
-                it must be `memory` or `disk`
+                one of `memory`, `disk`
             x.toml:22: `index.graph.reduce.pca` is out of range
                 it must be dimensions to keep, from 2, fewer than the 8 of the vectors
             x.toml:23: unknown key `efconstruction` in `index.graph`
