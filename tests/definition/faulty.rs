@@ -918,19 +918,68 @@ fn a_model_by_its_path_or_url_says_what_it_lacks_and_tells_no_secret() {
             expected,
         );
     };
-    model("model = {}", expect![[]]);
+    model(
+        "model = {}",
+        expect![[r#"
+        x.toml:13: `embedder.model` has neither `path` nor `url`
+            it must be `{ path = "FOLDER" }` or `{ url = "https://...", api = "openai", name = "...", dimensions = N }`
+        1 fault"#]],
+    );
     model(
         "model = { path = '', max_tokens = 2, query_prefix = 1, url_ = 'x' }",
-        expect![[]],
+        expect![[r#"
+            x.toml:13: `embedder.model.path` is empty
+                it must be the folder of a model, or its ONNX file
+            x.toml:13: `embedder.model.query_prefix` is an integer
+                it must be a text such as `"query: "`
+            x.toml:13: `embedder.model.max_tokens` is out of range
+                it must be a number of tokens from 3 to 65536
+            x.toml:13: unknown key `url_` in `embedder.model`
+                did you mean `url`?
+            4 faults"#]],
     );
-    model("model = { path = '/m', url = 'https://x' }", expect![[]]);
-    model("model = { path = '/m' }\ndimensions = 384", expect![[]]);
+    model(
+        "model = { path = '/m', url = 'https://x' }",
+        expect![[r#"
+        x.toml:13: the model has `path` and `url`
+            it either lies on this machine or is asked for over HTTP
+        1 fault"#]],
+    );
+    model(
+        "model = { path = '/m' }\ndimensions = 384",
+        expect![[r#"
+        x.toml:14: `dimensions` does not belong here
+            a model by `path` has those of its files, one by `url` names them beside it
+        1 fault"#]],
+    );
     model(
         "model = { url = 'https://me:secret@x/y', api = 'open-ai', nmae = 'x', key_env = 'sk-secret', timeout = 5 }",
-        expect![[]],
+        expect![[r#"
+            x.toml:13: `embedder.model.url` has a name or a password
+                a key comes from the environment: `key_env = "NAME_OF_THE_VARIABLE"`
+            x.toml:13: unknown api `open-ai`
+                did you mean `openai`?
+            x.toml:13: `embedder.model` lacks `name`
+                it must be the name by which the service knows the model
+            x.toml:13: `embedder.model` lacks `dimensions`
+                it must be the length of the model's vectors, from 2 to 4096
+            x.toml:13: `embedder.model.key_env` is no name of a variable
+                it must be the name of the environment variable that has the key, such as `OPENAI_API_KEY`
+            x.toml:13: `embedder.model.timeout` is an integer
+                it must be a time with its unit, such as `"500ms"`, `"5s"` or `"1m"`, from 10ms to 24h
+            x.toml:13: unknown key `nmae` in `embedder.model`
+                did you mean `name`?
+            7 faults"#]],
     );
     model(
         "model = { url = 'x.org/embed', api = 'tei', name = 'm', dimensions = 1, batch_tokens = 0 }",
-        expect![[]],
+        expect![[r#"
+            x.toml:13: `embedder.model.url` is no URL
+                it must be the URL of the endpoint itself, such as `https://api.openai.com/v1/embeddings`
+            x.toml:13: `embedder.model.dimensions` is out of range
+                it must be the length of the model's vectors, from 2 to 4096
+            x.toml:13: `embedder.model.batch_tokens` is out of range
+                it must be a number of tokens from 1 to 10000000
+            3 faults"#]],
     );
 }
