@@ -137,6 +137,9 @@ impl Rows {
     /// Scores of some rows.
     pub fn scores_at(&self, query: &QueryCode, rows: &[u32], scores: &mut Scores) {
         scores.products.resize(rows.len(), 0);
+        for &row in rows {
+            kernel::prefetch(&self.terms[row as usize..][..1]);
+        }
         kernel::products_at(&query.factors, &self.codes, rows, &mut scores.products);
         scores.finish(query, rows.iter().map(|&row| self.term(row as usize)));
     }

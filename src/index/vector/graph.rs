@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Slot;
-use super::beam::{Beam, Breadth};
+use super::beam::{Beam, Beams, Breadth};
 use super::calibrate::Calibration;
 use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
@@ -25,6 +25,7 @@ pub struct Graph {
     /// By slot: its newest row, or [`NO_ROW`].
     row_of: Vec<u32>,
     twins: Twins,
+    beams: Beams,
     calibration: Calibration,
     /// How its rows were made of longer vectors, if they were.
     reduction: Option<Arc<Reduction>>,
@@ -78,6 +79,7 @@ impl Graph {
         }
         Graph {
             twins: Twins::new(&rows),
+            beams: Beams::new(),
             rows,
             layers,
             row_of,
@@ -110,6 +112,11 @@ impl Graph {
     /// Links of the lowest layer.
     pub fn links(&self) -> usize {
         self.layers[0].neighbours.len()
+    }
+
+    /// What searches of this graph work with.
+    pub fn beams(&self) -> &Beams {
+        &self.beams
     }
 
     pub fn calibration(&self) -> &Calibration {

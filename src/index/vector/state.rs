@@ -1,6 +1,5 @@
 //! The read side: one shard's vectors at one tick.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -54,25 +53,19 @@ const WIDTH_MIN: usize = 100;
 /// And what it finds of the ten nearest, as measured on the index's own vectors.
 const ACCURACY: f32 = 0.995;
 
-/// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
-/// percent or so, and what belongs among the best is not far behind them.
-const PATIENCE: usize = 5;
+/// Candidates that codes can tell from the best are scored in full precision until more than so many in a row are not
+/// among the best. Each costs as much as twenty scores by codes; none would do, but for vectors with a few large
+/// components, whose codes are worse than others.
+const PATIENCE: usize = 1;
 
-/// Times as much patience where rows are reduced: their codes are off by more.
-const PATIENCE_REDUCED: usize = 4;
+/// The same where rows are reduced, and half as many more as hits are asked for: their codes are off by more.
+const PATIENCE_REDUCED: usize = 20;
 
 /// Rows with the code of the query that are looked at: where rows are reduced, they may have many vectors.
 const TWINS: usize = 128;
 
-/// Candidates whose vectors the memory is asked for in advance.
-const AHEAD: usize = 3;
-
 /// Rows of which a scan computes the products at once.
 const BATCH_ROWS: usize = 64;
-
-thread_local! {
-    static BEAM: RefCell<Beam> = RefCell::default();
-}
 
 impl Linked {
     /// Marks the row of a slot as dead from a moment on, if its vector is that of the stamp.
@@ -198,7 +191,10 @@ impl VectorState {
                     code: reduced.as_ref().unwrap_or(&code),
                     ..asked
                 };
-                BEAM.with_borrow_mut(|beam| linked.search(&asked, self.moment, beam))
+                linked
+                    .graph
+                    .beams()
+                    .lend(|beam| linked.search(&asked, self.moment, beam))
             }
             None => Vec::new(),
         };
@@ -229,8 +225,10 @@ impl VectorState {
     /// How many candidates in a row may be no better before the others are believed to be none.
     fn patience(&self, limit: usize) -> usize {
         let reduced = self.graph.as_ref().and_then(|linked| linked.graph.reduction());
-        let times = if reduced.is_some() { PATIENCE_REDUCED } else { 1 };
-        (PATIENCE + limit / 8) * times
+        match reduced {
+            Some(_) => PATIENCE_REDUCED + limit / 2,
+            None => PATIENCE,
+        }
     }
 
     /// The part of a score by which two codes' is off: three standard deviations of the rounding of components that are
@@ -246,30 +244,30 @@ impl VectorState {
         let last = candidates.get(limit - 1).or(candidates.last());
         let tied = last.map_or(0.0, |last| last.score - last.score.abs() * self.code_error());
         let mut waited = 0;
-        let entry = |place: usize| self.table.get(Slot(candidates.get(place)?.id));
-        (0..AHEAD)
-            .filter_map(entry)
-            .for_each(|entry| kernel::prefetch(&entry.vector));
-        for (place, &Scored { id, score: by_code }) in candidates.iter().enumerate() {
-            if let Some(later) = entry(place + AHEAD) {
-                kernel::prefetch(&later.vector);
+        // Each step of the way to a vector waits for memory: a few candidates take it together.
+        'all: for chunk in candidates.chunks(limit + patience) {
+            let entries: Vec<(Scored, &Entry)> = chunk
+                .iter()
+                .filter_map(|&candidate| Some((candidate, self.table.get(Slot(candidate.id))?)))
+                .collect();
+            let vectors = || entries.iter().map(|(_, entry)| &*entry.vector);
+            vectors().for_each(|vector| kernel::prefetch(&vector[..vector.len().min(1)]));
+            vectors().for_each(kernel::prefetch);
+            for (Scored { id, score: by_code }, entry) in entries {
+                let scored = Scored {
+                    score: query.score(&entry.vector),
+                    id,
+                };
+                // Those that codes cannot tell from the best are all looked at.
+                waited = match nearest.takes(scored) {
+                    true => 0,
+                    false => waited + usize::from(by_code < tied),
+                };
+                if waited > patience {
+                    break 'all;
+                }
+                nearest.push(scored);
             }
-            let Some(entry) = entry(place) else {
-                continue;
-            };
-            let scored = Scored {
-                score: query.score(&entry.vector),
-                id,
-            };
-            // Those that codes cannot tell from the best are all looked at.
-            waited = match nearest.takes(scored) {
-                true => 0,
-                false => waited + usize::from(by_code < tied),
-            };
-            if waited > patience {
-                break;
-            }
-            nearest.push(scored);
         }
         hits(nearest)
     }
