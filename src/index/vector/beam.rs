@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use super::codes::{QueryCode, Rows, Scores};
 use super::links::Links;
 use super::nearest::Scored;
+use super::way::Bits;
 
 /// How much a search looks at, and how much of that it returns.
 #[derive(Clone, Copy)]
@@ -29,7 +30,10 @@ impl From<usize> for Breadth {
 pub struct Beam {
     seen: Seen,
     pool: Pool,
+    /// Rows to be scored.
     fresh: Vec<u32>,
+    /// Rows to be stepped over.
+    near: Vec<u32>,
     scores: Scores,
 }
 
@@ -80,8 +84,8 @@ impl Beam {
         self.pool.found()
     }
 
-    /// The same among the rows that `passes` lets pass, where so few do that links between them are rare: a neighbour
-    /// that does not pass is stepped over to its own neighbours (ACORN: Patel et al., 2024).
+    /// The same among the rows that are eligible, where so few are that links between them are rare: a neighbour
+    /// that is not is stepped over to its own neighbours (ACORN: Patel et al., 2024).
     pub fn search_among(
         &mut self,
         rows: &Rows,
@@ -89,21 +93,19 @@ impl Beam {
         query: &QueryCode,
         start: &[u32],
         breadth: Breadth,
-        passes: impl Fn(u32) -> bool,
+        eligible: &Bits,
     ) -> Vec<Scored> {
         self.begin(rows, links, query, start, breadth);
         while let Some(row) = self.pool.next() {
-            for &neighbour in links.of(row) {
-                if !self.seen.insert(neighbour) {
-                    continue;
-                }
-                if passes(neighbour) {
-                    self.fresh.push(neighbour);
-                    continue;
-                }
-                let beyond = links.of(neighbour).iter().copied();
-                self.fresh
-                    .extend(beyond.filter(|&row| passes(row) && self.seen.insert(row)));
+            self.near.clear();
+            self.seen.insert_all(links.of(row), &mut self.near);
+            let passes = |row: &u32| eligible.contains(*row);
+            self.fresh.extend(self.near.iter().copied().filter(passes));
+            self.near.retain(|row| !passes(row));
+            self.near.iter().for_each(|&row| links.look_up(row));
+            self.near.iter().for_each(|&row| links.prefetch(row));
+            for &row in &self.near {
+                self.seen.insert_among(links.of(row), eligible, &mut self.fresh);
             }
             self.take_fresh(rows, links, query);
         }
@@ -267,6 +269,24 @@ impl Seen {
             touched += usize::from(*word == 0);
             new[len] = row;
             len += usize::from(*word & bit == 0);
+            *word |= bit;
+        }
+        new.truncate(len);
+        self.touched.truncate(touched);
+    }
+
+    /// Inserts the eligible ones of some rows, and appends those that are new.
+    fn insert_among(&mut self, rows: &[u32], eligible: &Bits, new: &mut Vec<u32>) {
+        let (mut len, mut touched) = (new.len(), self.touched.len());
+        new.resize(len + rows.len(), 0);
+        self.touched.resize(touched + rows.len(), 0);
+        for &row in rows {
+            let word = &mut self.words[row as usize / 64];
+            let bit = u64::from(eligible.contains(row)) << (row % 64);
+            self.touched[touched] = row / 64;
+            touched += usize::from((*word == 0) & (bit != 0));
+            new[len] = row;
+            len += usize::from(bit & !*word != 0);
             *word |= bit;
         }
         new.truncate(len);
