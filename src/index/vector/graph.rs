@@ -240,3 +240,27 @@ const SHORE_WIDTH: usize = 16;
 /// Islands that one row leads to. With them its list is no longer than a builder has room for, and stays whole in the
 /// next graph.
 const ISLANDS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::super::Metric;
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_islands_hangs_on_no_single_row() {
+        const ROWS: u32 = 300;
+        let mut rows = Rows::with_capacity(2, ROWS as usize);
+        for row in 0..ROWS {
+            rows.push(&[1.0, 2.0], Metric::Cosine, Slot(row), row.into());
+        }
+        let open = [Open::new(ROWS as usize, 4)];
+        let told_to_stop = Graph::freeze(rows.clone(), &open, None, &AtomicBool::new(true));
+        assert!(told_to_stop.is_none());
+        let graph = Graph::freeze(rows, &open, None, &AtomicBool::new(false)).unwrap();
+        let lists = || (0..ROWS).map(|row| graph.layers[0].of(row));
+        assert!(lists().all(|list| list.len() <= ISLANDS_MAX));
+        let mut reached: Vec<u32> = lists().flatten().copied().collect();
+        reached.sort_unstable();
+        assert!(reached.into_iter().eq(1..ROWS), "each by one way, from the first");
+    }
+}

@@ -85,6 +85,11 @@ impl Open {
         self.lens.len()
     }
 
+    /// The number of links of each row.
+    pub fn lens(&self) -> &[u8] {
+        &self.lens
+    }
+
     pub fn lists(&self) -> impl ExactSizeIterator<Item = &[u32]> + Clone {
         (0..self.rows() as u32).map(|row| self.of(row))
     }
