@@ -105,7 +105,7 @@ mod tests {
     #[test]
     fn bits_are_the_rows_that_were_put_in() {
         let mut bits = Bits::none(130);
-        [0, 63, 64, 129].map(|row| bits.insert(row));
+        [0, 63, 64, 129].into_iter().for_each(|row| bits.insert(row));
         let rows: Vec<u32> = (0..130).filter(|&row| bits.contains(row)).collect();
         assert_eq!(rows, [0, 63, 64, 129]);
     }
