@@ -165,6 +165,9 @@ impl Rows {
 
     /// Scores of some rows.
     pub fn scores_at(&self, query: &QueryCode, rows: &[u32], scores: &mut Scores) {
+        for &row in rows {
+            kernel::prefetch(&self.terms[row as usize..][..1]);
+        }
         match &query.operand {
             Operand::Int8(factors) => {
                 scores.products.resize(rows.len(), 0);

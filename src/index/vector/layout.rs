@@ -166,6 +166,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::super::beam::Beam;
     use super::super::codes::QueryCode;
     use super::super::links::Open;
@@ -191,7 +193,7 @@ mod tests {
             }
             open
         });
-        Graph::freeze(rows, &layers, None)
+        Graph::freeze(rows, &layers, None, &AtomicBool::new(false)).unwrap()
     }
 
     /// The same with rows that were made of vectors of five numbers.

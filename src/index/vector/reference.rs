@@ -63,7 +63,7 @@ pub fn build(rows: Rows, settings: &VectorSettings, stop: &AtomicBool) -> Option
         })
         .collect();
     drop(hnsw);
-    Some(Graph::freeze(ordered, &layers, None))
+    Graph::freeze(ordered, &layers, None, stop)
 }
 
 /// The distance of two rows: never negative, and smaller where the metric's score is greater.
