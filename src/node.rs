@@ -7,6 +7,7 @@ mod letters;
 mod pushes;
 mod recover;
 mod signals;
+mod upgrade;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -28,6 +29,7 @@ use signals::{end_at_the_next_signal, told_to_stop};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
+use upgrade::Upgrader;
 
 use crate::change::{TableId, Tick};
 use crate::checkpoint::snapshots::Snapshots;
@@ -35,6 +37,7 @@ use crate::checkpoint::{Store, Writer};
 use crate::dataflow::Parts;
 use crate::dataflow::cut::Cuts;
 use crate::dataflow::publish::Publisher;
+use crate::dataflow::upgrade::Orders;
 use crate::dataflow::worker::{self, Feeds, Pace};
 use crate::definition::Definition;
 use crate::embed::{self, FieldEmbedders};
@@ -175,6 +178,7 @@ impl Node {
             caught_up: AtomicBool::new(false),
             intake: intake.clone(),
             durable: Arc::default(),
+            upgrades: OnceLock::new(),
             snapshots: Snapshots::new(Arc::new(Disk::new(&options.data_dir))),
             before: ArcSwapOption::empty(),
             definition,
@@ -219,24 +223,45 @@ impl Node {
             store,
             resume,
             stored,
+            resolved,
         } = self.recover(&embedders, count, &storage, &publisher)?;
         let pushes = push_tables(&definition, &self.intake, &storage, &app.metrics)?;
         let _ = app.pushes.set(pushes.clone());
         let cuts = self.start_checkpoints(store, stored, pushes, &dead_letters)?;
         let wake = waker(&self.pace);
-        let (embedding, answers) =
-            start_embedders(&definition, &embedders, &dead_letters, &app.metrics, wake.clone())?;
+        let built = resolved.with_second.clone();
+        let (embedding, answers, start) = start_embedders(
+            &built,
+            &resolved.embedders,
+            &dead_letters,
+            &app.metrics,
+            wake.clone(),
+        )?;
+        let orders = Arc::<Orders>::default();
+        if let (Some(searcher), Some(index)) = (&app.searcher, &built.index) {
+            searcher.set_legs(index, resolved.embedders);
+            let _ = app.upgrades.set(Box::new(Upgrader {
+                definition: definition.clone(),
+                searcher: searcher.clone(),
+                published: app.published.clone(),
+                orders: orders.clone(),
+                open: self.embedders.clone(),
+                start,
+                wake: wake.clone(),
+            }));
+        }
         let feeds = Feeds {
             intake: self.intake.clone(),
             batches,
             answers,
             metrics: app.metrics.clone(),
             ready: app.ready.clone(),
+            orders,
             cuts: Some((cuts, definition.checkpoint)),
         };
         let folder = self.options.data_dir.clone();
         let build = move || Parts {
-            definition: definition.clone(),
+            definition: built.clone(),
             embedding: embedding.clone(),
             shard: ShardSettings {
                 repeatable: false,

@@ -510,6 +510,7 @@ impl Workers {
             answers: answered,
             ready: Arc::default(),
             metrics,
+            orders: Arc::default(),
             cuts: None,
         };
         let paced = pace.clone();

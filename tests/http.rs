@@ -89,6 +89,7 @@ impl Port {
             caught_up: AtomicBool::new(false),
             intake: door,
             durable: Arc::default(),
+            upgrades: Default::default(),
             snapshots: Snapshots::new(Arc::new(disk.clone())),
             before: Default::default(),
         });
@@ -237,6 +238,7 @@ fn definition(has_index: bool) -> Definition {
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
         kept: Default::default(),
+        folder: Default::default(),
     }
 }
 
@@ -253,6 +255,7 @@ fn snapshot(tick: u64, positions: &[(&str, u64)]) -> Snapshot {
     Snapshot {
         held_back: None,
         texts: Default::default(),
+        sets: Default::default(),
         tick: Tick(tick),
         positions: Arc::new(positions),
         counters,

@@ -33,5 +33,6 @@ mod stored;
 mod malformed;
 mod tidy;
 mod tuning;
+mod upgrade;
 mod vector;
 mod vector_bench;

@@ -187,6 +187,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
         kept: Default::default(),
+        folder: Default::default(),
     };
     let snapshot = Snapshot {
         tick: Tick(9),
@@ -199,6 +200,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
             texts_saved: 2,
             dead_letters: 1,
         },
+        sets: Default::default(),
         held_back: None,
         texts: TextCounters {
             needed: 9,
@@ -478,6 +480,7 @@ fn empty_snapshot() -> Snapshot {
     Snapshot {
         held_back: None,
         texts: Default::default(),
+        sets: Default::default(),
         tick: Tick(4),
         positions: Arc::default(),
         counters: Counters::default(),

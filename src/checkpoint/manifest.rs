@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
 use super::layers::Layers;
+use super::sets::StoredSets;
 use super::shape::Shape;
 use crate::change::{PartitionId, Tick, Version};
 use crate::definition::KeptFile;
@@ -30,6 +31,9 @@ pub(super) struct Manifest {
     pub positions: BTreeMap<String, u64>,
     pub partitions: BTreeMap<String, PartitionId>,
     pub shape: Shape,
+    /// Absent in manifests of versions that had no upgrades.
+    #[serde(default)]
+    pub sets: StoredSets,
     /// Absent in manifests of versions that did not keep it.
     #[serde(default)]
     pub file: Option<KeptFile>,

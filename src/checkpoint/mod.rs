@@ -12,6 +12,7 @@ mod rows;
 mod shape;
 pub mod snapshots;
 mod store;
+mod sets;
 mod texts;
 mod writer;
 
@@ -20,12 +21,14 @@ use std::sync::Arc;
 
 pub use durable::{Checkpointed, Durable};
 pub use recover::{OpenError, Rekey};
+pub use sets::{StoredSecond, StoredSet, StoredSets};
 pub use shape::{Change, IndexShape, Shape, TableShape, VectorShape};
 pub use store::{CheckpointError, Store};
 pub use writer::Writer;
 
 use crate::change::{Key, PartitionId, Row, TextHash, Tick, Vector, Version};
 use crate::definition::KeptFile;
+use crate::index::Sets;
 use crate::index::snapshot::ShardState;
 use crate::index::stored::StoredShard;
 
@@ -40,7 +43,11 @@ pub struct Cut {
     pub tables: Vec<TableCut>,
     /// What has changed in the collection of vectors: a text's vector, or its failure, or nothing any more.
     pub texts: BTreeMap<TextHash, Option<TextVector>>,
+    /// With the legs that are to be kept.
     pub shards: Vec<Arc<ShardState>>,
+    pub sets: Sets,
+    /// Lanes of texts of which nothing is needed any more, but what `texts` has.
+    pub forgotten: Vec<u32>,
 }
 
 /// What has changed in one table since the cut before.
@@ -99,6 +106,8 @@ pub struct Recovered {
     pub texts: BTreeMap<TextHash, TextVector>,
     /// As many as the definition needs, or none where they do not fit it.
     pub shards: Vec<StoredShard>,
+    /// The upgrades that were under way, or that the dataflow file does not know.
+    pub sets: StoredSets,
     /// What the definition of now asks of the stored data; it is done already.
     pub change: Change,
     /// Where the index is made anew: the one that can be served until then.

@@ -9,7 +9,7 @@ use std::thread;
 use super::manifest::{Found, Manifest, ManifestError, has_next};
 use super::shape::{Change, Shape};
 use super::store::{Basis, KEPT, Kept, Store};
-use super::{Before, Cut, Recovered, StoredKey, StoredState, TableCut, rows, texts};
+use super::{Before, Cut, Recovered, StoredKey, StoredSets, StoredState, TableCut, rows, texts};
 use crate::change::{Key, Row};
 use crate::index::stored::StoredShard;
 use crate::storage::{Damaged, PARTS, PartReader, Storage};
@@ -50,6 +50,18 @@ impl Store {
         shape: Shape,
         rebuild: Option<Rekey<'_>>,
     ) -> Result<(Store, Option<Recovered>), OpenError> {
+        Store::open_with(storage, &|_| shape.clone(), rebuild)
+    }
+
+    /// The same for a definition whose shape depends on the upgrades that were stored.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(
+        storage: Arc<dyn Storage>,
+        shape: &dyn Fn(&StoredSets) -> Shape,
+        rebuild: Option<Rekey<'_>>,
+    ) -> Result<(Store, Option<Recovered>), OpenError> {
         let found = Found::list(&*storage, "")?;
         let mut parts_seen = 0;
         for name in storage.list(PARTS)? {
@@ -60,7 +72,7 @@ impl Store {
             next_manifest: found.manifests.first().map_or(0, |(number, _)| *number) + 1,
             next_part: parts_seen + 1,
             storage,
-            shape,
+            shape: shape(&StoredSets::default()),
             file: None,
             basis: Basis::default(),
             kept: Vec::new(),
@@ -84,6 +96,7 @@ impl Store {
             if recovered.is_some() {
                 store.kept.push(Kept::of(*number, &manifest));
             } else {
+                store.shape = shape(&manifest.sets);
                 let change = manifest.shape.compare(&store.shape);
                 if let (Change::Rebuild { reason }, None) = (&change, rebuild) {
                     let reason = reason.clone();
@@ -133,6 +146,7 @@ impl Store {
             tables: Default::default(),
             texts: Default::default(),
             shards: Vec::new(),
+            sets: manifest.sets.clone(),
             change,
             before: None,
         };
@@ -203,6 +217,8 @@ impl Store {
             tables: changed,
             texts: Default::default(),
             shards: Vec::new(),
+            sets: Default::default(),
+            forgotten: Vec::new(),
         });
     }
 }

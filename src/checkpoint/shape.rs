@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
 use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorField, VectorSource};
+use crate::index::Sets;
 
 /// What of a definition the stored data depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +94,22 @@ impl Shape {
             index: index.map(|index| IndexShape::of(definition, index, models)),
             shards,
         }
+    }
+
+    /// The same, with the vectors that answer now.
+    pub(super) fn answered_by(&self, sets: &Sets) -> Shape {
+        let mut shape = self.clone();
+        let fields = shape.index.iter_mut().flat_map(|index| &mut index.vectors);
+        for (field, set) in fields.zip(&sets.answering) {
+            if let VectorSourceShape::Embedded {
+                model, dimensions, ..
+            } = &mut field.source
+            {
+                *model = set.model.to_string();
+                *dimensions = set.dimensions;
+            }
+        }
+        shape
     }
 
     /// What must be done with data of this shape for it to have the shape `now`.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::block::Entry;
 use super::layers::Layers;
 use super::manifest::{Found, Manifest, StoredTable};
-use super::{Checkpointed, Cut, Shape, rows, texts};
+use super::{Checkpointed, Cut, Shape, StoredSets, rows, texts};
 use crate::change::Tick;
 use crate::definition::KeptFile;
 use crate::index::stored::{self, StoredShard};
@@ -117,7 +117,8 @@ impl Store {
             tick: cut.tick,
             positions: cut.positions.clone(),
             partitions: cut.partitions.clone(),
-            shape: self.shape.clone(),
+            shape: self.shape.answered_by(&cut.sets),
+            sets: StoredSets::of(&cut.sets),
             file: self.file.clone(),
             tables: basis.tables,
             texts: basis.texts,
@@ -154,7 +155,7 @@ impl Store {
         });
         Ok(Basis {
             shards: shards.collect::<io::Result<_>>()?,
-            texts: texts::write(&self.basis.texts, &cut.texts, &reader, writer)?,
+            texts: texts::write(&self.basis.texts, &cut.texts, &cut.forgotten, &reader, writer)?,
             tables,
         })
     }
@@ -209,8 +210,10 @@ impl Cut {
     /// This cut's changes and those of a newer one, as of that one's tick.
     fn followed_by(self, mut newer: Cut) -> Cut {
         let mut texts = self.texts;
+        texts.retain(|hash, _| !newer.forgotten.contains(&hash.lane()));
         texts.append(&mut newer.texts);
         newer.texts = texts;
+        newer.forgotten.extend(self.forgotten);
         for (table, before) in newer.tables.iter_mut().zip(self.tables) {
             let mut keys = before.keys;
             keys.append(&mut table.keys);

@@ -21,20 +21,26 @@ const FLOAT_BYTES: usize = size_of::<f32>();
 const HASH_BYTES: usize = size_of::<u128>();
 const ENTRY_BYTES: usize = HASH_BYTES + size_of::<u32>();
 
-/// Adds what has changed to the stored vectors.
+/// Adds what has changed to the stored vectors, less the texts of forgotten lanes.
 pub(super) fn write(
     layers: &Layers,
     changed: &BTreeMap<TextHash, Option<TextVector>>,
+    forgotten: &[u32],
     reader: &PartReader<'_>,
     writer: &PartWriter<'_>,
 ) -> io::Result<Layers> {
-    if changed.is_empty() {
+    if changed.is_empty() && forgotten.is_empty() {
         return Ok(layers.clone());
     }
-    let keep = layers.keep(changed.len() as u64);
+    let keep = match forgotten {
+        [] => layers.keep(changed.len() as u64),
+        // They may be in any layer.
+        _ => 0,
+    };
     let merged = Layers(layers.0[keep..].to_vec());
     let bytes = read_all(&merged, reader).map_err(io::Error::other)?;
     let mut entries = stored(&merged, &bytes).map_err(io::Error::other)?;
+    entries.retain(|(hash, _)| !forgotten.contains(&hash.lane()));
     entries.extend(changed.iter().map(|(hash, vector)| {
         let value = match vector {
             Some(TextVector::Known(vector)) => Value::Fresh(vector),

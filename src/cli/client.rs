@@ -79,6 +79,12 @@ impl Node {
         self.accept(self.receive(response)?)
     }
 
+    /// The body of an answer that is no error.
+    pub fn delete(&self, path: &str) -> Result<Vec<u8>, NodeError> {
+        let response = self.agent.delete(format!("{}{path}", self.url)).call();
+        self.accept(self.receive(response)?)
+    }
+
     pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, NodeError> {
         serde_json::from_slice(body).map_err(|source| NodeError::NotMillpond {
             url: self.url.clone(),

@@ -2,6 +2,7 @@
 
 mod client;
 mod dead_letters;
+mod model;
 mod replay;
 pub mod search;
 mod serve;
@@ -41,6 +42,8 @@ enum Command {
     Search(search::SearchArgs),
     /// See to what a running node could not decode or embed.
     DeadLetters(dead_letters::DeadLettersArgs),
+    /// Change the embedding model of a running index, without a pause.
+    Model(model::ModelArgs),
     /// Keep, list and bring back checkpoints for backups.
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -55,6 +58,7 @@ pub fn run() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
+        Command::Model(arguments) => model::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)

@@ -12,10 +12,11 @@ use std::time::Instant;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::lane::TextChanges;
-use super::publish::Publisher;
+use super::publish::{Newest, Publisher};
 use crate::change::{PartitionId, Tick};
 use crate::checkpoint::{Cut, TableCut};
 use crate::definition::CheckpointSettings;
+use crate::index::snapshot::ShardState;
 
 /// What one worker adds to a cut.
 pub struct Share {
@@ -153,14 +154,26 @@ impl Cutter {
         }
         let shares = self.collected.take().unwrap_or_default();
         self.last = tick;
-        let (positions, shards) = publisher.newest();
+        let Newest {
+            positions,
+            shards,
+            sets,
+            forgotten,
+        } = publisher.newest();
+        let legs = sets.stored_legs();
+        let stored = |shard: Arc<ShardState>| match legs.is_empty() {
+            true => shard,
+            false => Arc::new(shard.with_legs(&legs)),
+        };
         let mut cut = Cut {
             tick,
             positions,
+            forgotten,
             partitions: (self.partitions)(),
             tables: Vec::new(),
             texts: BTreeMap::new(),
-            shards,
+            shards: shards.into_iter().map(stored).collect(),
+            sets,
         };
         shares.into_iter().for_each(|share| add(&mut cut, share));
         // The thread that writes is there until this end is dropped.

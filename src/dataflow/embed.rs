@@ -19,9 +19,10 @@ use timely::dataflow::operators::vec::Filter;
 
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
-use super::publish::Publisher;
+use super::publish::{LaneState, Publisher};
 use crate::change::{DatumRef, Span, TextHash, Tick, Vector};
 use crate::index::Document;
+use crate::index::snapshot::TextCounters;
 
 /// What is known of a document's vector at a tick.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,6 +131,7 @@ fn vectors<'scope>(
             "Vectors",
             move |_capability, _info| {
                 let mut waiting: BTreeMap<Tick, (Capability<Tick>, Arrivals)> = BTreeMap::new();
+                let mut total = TextCounters::default();
                 move |(parts, parts_frontier), (answers, answers_frontier), output| {
                     parts.for_each(|capability, data| {
                         for ((hash, (document, span)), tick, diff) in data.drain(..) {
@@ -158,8 +160,15 @@ fn vectors<'scope>(
                             session.give(((hash, embedding), tick, diff));
                         });
                         publisher.count(tick, |counts| counts.texts += counted);
+                        total += counted;
                     }
-                    publisher.note_backlog((worker, field), lane.backlog());
+                    let state = LaneState {
+                        waiting: lane.backlog(),
+                        known: lane.known(),
+                        embedded: total.embedded,
+                        tokens: total.tokens,
+                    };
+                    publisher.note_lane((worker, field), state);
                 }
             },
         )

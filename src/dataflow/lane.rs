@@ -74,6 +74,8 @@ pub struct Lane {
     cache: Recent<TextHash, TextVector>,
     /// What has changed since the last cut in what is known of texts; `None` where nobody asks.
     changed: Option<TextChanges>,
+    /// Nobody wants its vectors any more: it lets go of all, and takes no others.
+    closed: bool,
 }
 
 /// What is known of texts now; `None`: nothing any more.
@@ -106,7 +108,13 @@ impl Lane {
             awaited: FxHashMap::default(),
             cache: Recent::new(0),
             changed: None,
+            closed: false,
         }
+    }
+
+    /// Lets go of everything at the next call of [`Lane::settle`], and takes nothing in any more.
+    pub fn close(&mut self) {
+        self.closed = true;
     }
 
     /// Has somebody told of each text that is refused for good.
@@ -158,6 +166,11 @@ impl Lane {
         self.awaited.len()
     }
 
+    /// Texts that documents need and the embedder has answered.
+    pub fn known(&self) -> usize {
+        self.answered.len()
+    }
+
     /// Takes in a tick's answers and needs; `emit` gets the differences of the collection of vectors.
     pub fn settle(
         &mut self,
@@ -165,6 +178,10 @@ impl Lane {
         emit: &mut impl FnMut(TextHash, Embedding, isize),
     ) -> TextCounters {
         let mut counted = TextCounters::default();
+        if self.closed {
+            self.let_go(emit);
+            return counted;
+        }
         for answer in arrivals.answers {
             if let Beside::Threads(backlog) = &self.beside {
                 backlog.answered(answer.hash);
@@ -193,6 +210,17 @@ impl Lane {
             self.note(hash, None);
         }
         counted
+    }
+
+    /// Gives back all that it has emitted; its threads end.
+    fn let_go(&mut self, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
+        for (hash, Answered { known, .. }) in std::mem::take(&mut self.answered) {
+            emit(hash, known.into(), -1);
+        }
+        self.beside = Beside::Nothing;
+        self.awaited = FxHashMap::default();
+        self.cache = Recent::new(0);
+        self.changed = None;
     }
 
     /// Notes how many documents need a text now; gives the request for its vector, if that must be computed.

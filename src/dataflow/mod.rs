@@ -14,6 +14,7 @@ pub mod maintain;
 pub mod publish;
 mod tick;
 mod trail;
+pub mod upgrade;
 pub mod view;
 pub mod worker;
 
@@ -33,6 +34,7 @@ use lane::{Answer, Beside, Lane, Refused, SharedLane, Shown, Texts};
 use latest::{Keep, Latest, SharedLatest, restoring};
 use maintain::maintain;
 use publish::{Publisher, Reading};
+use upgrade::{Beginning, Order, SecondFlow};
 use view::view;
 
 use crate::change::{Change, Key, Row, TextHash, Tick};
@@ -104,6 +106,13 @@ pub struct Job {
     states: Vec<SharedLatest>,
     lanes: Vec<Option<SharedLane>>,
     shard: Option<Rc<RefCell<Shard>>>,
+    settings: ShardSettings,
+    /// Sets of vectors that were begun after the flow was built.
+    seconds: Vec<SecondFlow>,
+    /// What closed lanes are called with in the next tick.
+    closing: Vec<Answer>,
+    /// The shard has another leg, or one less: its state is to be registered.
+    legs_changed: bool,
     number: usize,
     publisher: Arc<Publisher>,
 }
@@ -135,6 +144,7 @@ impl Job {
         let mut tables: Vec<_> = states.iter().map(|_| InputHandle::new()).collect();
         let mut answers = InputHandle::new();
         let probe = ProbeHandle::new();
+        let settings = parts.shard.clone();
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = tables.iter_mut().map(|table| scope.input_from(table)).collect();
             let answers = scope.input_from(&mut answers);
@@ -149,6 +159,10 @@ impl Job {
             states,
             lanes,
             shard,
+            settings,
+            seconds: Vec::new(),
+            closing: Vec::new(),
+            legs_changed: false,
             number,
             publisher,
         };
@@ -185,6 +199,7 @@ impl Job {
                 .lanes
                 .iter()
                 .flatten()
+                .chain(self.seconds.iter().map(SecondFlow::lane))
                 .flat_map(|lane| lane.borrow_mut().cut())
                 .collect(),
         }
@@ -199,10 +214,13 @@ impl Job {
         assert!(tick > self.tick, "ticks grow: {tick} after {}", self.tick);
         self.tick = tick;
         self.advance_to(tick);
+        self.seconds.iter_mut().for_each(|second| second.begin(tick));
+        self.answers.send_batch(&mut self.closing);
+        let legs_changed = std::mem::take(&mut self.legs_changed);
         if let Some(shard) = &self.shard {
             let mut shard = shard.borrow_mut();
             // A recovered shard that got no documents at all learns here that there are none.
-            if shard.has_finished_work() || shard.is_recovering() {
+            if shard.has_finished_work() || shard.is_recovering() || legs_changed {
                 if let Err(error) = shard.apply(tick, Vec::new()) {
                     panic!("tick {tick}: {error}");
                 }
@@ -236,7 +254,81 @@ impl Job {
 
     /// Takes what the embedder's threads have computed into the tick.
     pub fn give_answers(&mut self, mut answers: Vec<Answer>) {
+        for second in &mut self.seconds {
+            second.take_answers(&mut answers);
+        }
         self.answers.send_batch(&mut answers);
+    }
+
+    /// Does what is to be done about second sets of vectors. Called between two ticks, by all workers between the same.
+    pub fn obey(&mut self, worker: &mut Worker, order: &Order) {
+        match order {
+            Order::Begin(beginning) => self.begin_second(worker, beginning),
+            Order::Switch => {}
+            Order::Drop => self.drop_second(),
+        }
+    }
+
+    fn begin_second(&mut self, worker: &mut Worker, beginning: &Beginning) {
+        let Beginning {
+            field, set, embed, ..
+        } = beginning;
+        let Some(shard) = &self.shard else { return };
+        let lane = open_lane(set.leg, field, embed, &self.publisher, worker.peers());
+        let Some(lane) = lane else { return };
+        lane.borrow_mut().restore([]);
+        {
+            let mut shard = shard.borrow_mut();
+            shard.add_leg(field, set.dimensions, &self.settings);
+            shard.note_changes(true);
+            self.publisher.note_unfed(self.number, shard.documents().slots());
+        }
+        self.legs_changed = true;
+        let publisher = self.publisher.clone();
+        let second = SecondFlow::build(worker, self.tick, set.leg, lane, shard.clone(), publisher);
+        self.seconds.push(second);
+    }
+
+    fn drop_second(&mut self) {
+        let (Some(shard), Some(second)) = (&self.shard, self.publisher.second()) else {
+            return;
+        };
+        let leg = second.set.leg;
+        let mut shard = shard.borrow_mut();
+        shard.close_leg(leg);
+        self.legs_changed = true;
+        self.seconds.retain(|second| second.leg() != leg);
+        if self.seconds.is_empty() {
+            shard.note_changes(false);
+        }
+        if let Some(lane) = self.lanes.get(usize::from(leg)).and_then(Option::as_ref) {
+            // It is called where there is something for it: here an answer to nothing, which finds its way to this worker.
+            lane.borrow_mut().close();
+            let lane = lane.borrow().texts().lane();
+            let hash = TextHash::new(lane, self.number as u128);
+            self.closing.push(Answer { hash, vector: None });
+        }
+    }
+
+    /// Hands a tick that the flow has done to the second sets, once; whether it did.
+    pub fn follow(&mut self) -> bool {
+        let Some(shard) = &self.shard else { return false };
+        if self.seconds.iter().all(|second| second.is_fed(self.tick)) || self.is_first_undone() {
+            return false;
+        }
+        let mut shard = shard.borrow_mut();
+        let changes = shard.noted();
+        for second in &mut self.seconds {
+            second.feed(self.tick, &changes, &shard);
+        }
+        let left = self.seconds.iter().map(|second| second.left(&shard)).sum();
+        self.publisher.note_unfed(self.number, left);
+        true
+    }
+
+    /// Whether some worker has not done everything in the flow itself up to the last tick begun.
+    fn is_first_undone(&self) -> bool {
+        self.probe.less_than(&Tick(self.tick.0 + 1))
     }
 
     /// Ends the tick: no more is given to it.
@@ -246,13 +338,15 @@ impl Job {
 
     /// Whether all workers have done everything up to the last tick begun.
     pub fn is_done(&self) -> bool {
-        !self.probe.less_than(&Tick(self.tick.0 + 1))
+        !self.is_first_undone() && self.seconds.iter().all(|second| second.is_done(self.tick))
     }
 
+    /// Whether a tick is wanted though no input waits.
     pub fn has_finished_work(&self) -> bool {
-        self.shard
-            .as_ref()
-            .is_some_and(|shard| shard.borrow().has_finished_work())
+        self.shard.as_ref().is_some_and(|shard| {
+            let shard = shard.borrow();
+            shard.has_finished_work() || self.seconds.iter().any(|second| second.left(&shard) > 0)
+        })
     }
 
     fn advance_to(&mut self, tick: Tick) {
@@ -330,24 +424,34 @@ fn open_shard(number: usize, index: &Index, parts: &Parts) -> Shard {
 fn open_lanes(parts: &Parts, workers: usize) -> Vec<Option<SharedLane>> {
     let fields = parts.definition.index.iter().flat_map(|index| &index.vectors);
     let lane = |(number, (field, embed)): (u16, (&VectorField, &Option<Embed>))| {
-        let embed = embed.as_ref()?;
-        let VectorSource::Embed {
-            embedder: settings, ..
-        } = &field.source
-        else {
-            return None;
-        };
-        let texts = Texts::new(field, &*embed.embedder)?;
-        let shown = Shown {
-            published: parts.publisher.published().clone(),
-            field: number,
-        };
-        let lane = Lane::new(embed.embedder.clone(), texts, embed.beside.clone(), shown)
-            .telling(embed.refused.clone())
-            .caching(settings.lane.cache_bytes / workers);
-        Some(lane.shared())
+        open_lane(number, field, embed.as_ref()?, &parts.publisher, workers)
     };
     (0..).zip(fields.zip(&parts.embedding)).map(lane).collect()
+}
+
+/// The lane of a vector field for the leg of this number; `None` where vectors are ready-made.
+fn open_lane(
+    leg: u16,
+    field: &VectorField,
+    embed: &Embed,
+    publisher: &Publisher,
+    workers: usize,
+) -> Option<SharedLane> {
+    let VectorSource::Embed {
+        embedder: settings, ..
+    } = &field.source
+    else {
+        return None;
+    };
+    let texts = Texts::new(field, &*embed.embedder)?;
+    let shown = Shown {
+        published: publisher.published().clone(),
+        field: leg,
+    };
+    let lane = Lane::new(embed.embedder.clone(), texts, embed.beside.clone(), shown)
+        .telling(embed.refused.clone())
+        .caching(settings.lane.cache_bytes / workers);
+    Some(lane.shared())
 }
 
 /// Gives the worker its share of what was stored, and has it note what changes from now on.

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::lane;
 use super::trail::Trail;
+use super::upgrade::Order;
 use crate::change::{Offset, Tick};
 use crate::index::snapshot::{Counters, HeldBack, ShardState, TextCounters};
-use crate::index::{Published, Snapshot};
+use crate::index::{Phase, Progress, Published, SecondSet, Sets, Snapshot};
 use crate::metrics::{Leg, Metrics, Texts};
 
 /// Batches whose vectors are awaited to measure their freshness; of more than these the oldest go unmeasured.
@@ -45,6 +47,27 @@ pub struct Reading {
     pub arrived: Instant,
 }
 
+/// How a lane stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LaneState {
+    /// Texts that wait for the embedder.
+    pub waiting: usize,
+    /// Texts that it has answered.
+    pub known: usize,
+    /// Since the start.
+    pub embedded: u64,
+    pub tokens: u64,
+}
+
+/// What a cut takes of the tick published last.
+pub struct Newest {
+    pub positions: BTreeMap<String, u64>,
+    pub shards: Vec<Arc<ShardState>>,
+    pub sets: Sets,
+    /// Lanes whose texts nobody needs any more, since this was asked last.
+    pub forgotten: Vec<u32>,
+}
+
 #[derive(Default)]
 struct Ledger {
     /// Not yet published.
@@ -53,8 +76,16 @@ struct Ledger {
     texts: TextCounters,
     positions: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
-    /// Texts that wait for an embedder, by worker and vector field.
-    backlogs: BTreeMap<(usize, u16), usize>,
+    /// By worker and leg.
+    lanes: BTreeMap<(usize, u16), LaneState>,
+    sets: Sets,
+    /// Documents that have not gone into the second set yet, by worker.
+    unfed: BTreeMap<usize, usize>,
+    /// The tick at which all had.
+    fed_at: Option<Tick>,
+    /// When the second set was begun, or this node.
+    second_since: Option<Instant>,
+    forgotten: Vec<u32>,
     /// Readings that the keyword leg, and the vector leg, may not show yet.
     awaited: [VecDeque<(Tick, Reading)>; 2],
     trail: Trail,
@@ -98,11 +129,60 @@ impl Publisher {
         });
     }
 
-    /// The positions and shards of the tick published last, before anything of a later one.
-    pub fn newest(&self) -> (BTreeMap<String, u64>, Vec<Arc<ShardState>>) {
-        let ledger = self.ledger();
-        let shards = ledger.shards.values().cloned().collect();
-        ((*ledger.positions).clone(), shards)
+    /// Says which sets of vectors there are, and of which lanes nobody needs the texts any more.
+    pub fn begin_sets(&self, sets: Sets, forgotten: Vec<u32>) {
+        let mut ledger = self.ledger();
+        ledger.sets = sets;
+        ledger.forgotten = forgotten;
+    }
+
+    /// The second set as it was published last.
+    pub fn second(&self) -> Option<SecondSet> {
+        self.ledger().sets.second.clone()
+    }
+
+    /// Does the publisher's part of an order, before its tick is published.
+    pub fn obey(&self, order: &Order) {
+        let mut ledger = self.ledger();
+        let ledger = &mut *ledger;
+        match order {
+            Order::Begin(beginning) => {
+                ledger.fed_at = None;
+                ledger.second_since = None;
+                ledger.sets.second = Some(SecondSet {
+                    field: beginning.number,
+                    set: beginning.set.clone(),
+                    phase: Phase::Building,
+                    progress: Progress::default(),
+                });
+            }
+            Order::Switch => ledger.sets.switch(),
+            Order::Drop => {
+                if let Some(second) = ledger.sets.second.take() {
+                    ledger.lanes.retain(|(_, leg), _| *leg != second.set.leg);
+                    ledger.unfed.clear();
+                    let field = ledger.sets.fields.get(usize::from(second.field));
+                    let lane = field.map(|field| lane::Texts::lane_of(&field.name, &second.set.model));
+                    ledger.forgotten.extend(lane);
+                }
+            }
+        }
+    }
+
+    /// Notes how many documents of a worker have not gone into the second set yet.
+    pub fn note_unfed(&self, worker: usize, documents: usize) {
+        self.ledger().unfed.insert(worker, documents);
+    }
+
+    /// What belongs to the tick published last, before anything of a later one.
+    pub fn newest(&self) -> Newest {
+        let mut ledger = self.ledger();
+        Newest {
+            positions: (*ledger.positions).clone(),
+            shards: ledger.shards.values().cloned().collect(),
+            sets: ledger.sets.clone(),
+            forgotten: std::mem::take(&mut ledger.forgotten),
+        }
     }
 
     pub fn published(&self) -> &Arc<Published> {
@@ -145,9 +225,9 @@ impl Publisher {
         }
     }
 
-    /// Notes how many texts of a lane, by worker and vector field, wait for the embedder.
-    pub fn note_backlog(&self, lane: (usize, u16), texts: usize) {
-        self.ledger().backlogs.insert(lane, texts);
+    /// Notes how a lane, by worker and leg, stands.
+    pub fn note_lane(&self, lane: (usize, u16), state: LaneState) {
+        self.ledger().lanes.insert(lane, state);
     }
 
     /// Publishes everything up to `tick`, which all workers have let go of.
@@ -173,9 +253,12 @@ impl Publisher {
             positions: ledger.positions.clone(),
             counters: ledger.total,
             texts: ledger.texts,
+            sets: Arc::default(),
             held_back: None,
             shards: ledger.shards.values().cloned().collect(),
         };
+        ledger.look_at_second(&snapshot);
+        snapshot.sets = Arc::new(ledger.sets.clone());
         let held_since = snapshot.held_since();
         let shown = ledger.trail.step(tick, snapshot.positions.clone(), held_since);
         snapshot.held_back = held_since.map(|since| HeldBack {
@@ -186,7 +269,8 @@ impl Publisher {
             (Leg::Keyword, held_since),
             (Leg::Vector, snapshot.pending_since()),
         ];
-        self.metrics.set_embed_texts(ledger.backlogs.values().sum());
+        let texts = ledger.lanes.values().map(|lane| lane.waiting).sum();
+        self.metrics.set_embed_texts(texts);
         self.metrics.set_documents(snapshot.documents());
         self.metrics.set_vectors(
             snapshot.vectors(),
@@ -230,6 +314,47 @@ impl Publisher {
     /// The ledger is whole even after a panic elsewhere: each method leaves it so.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    /// Notes how far the second set is. It is complete when it lacks no vector that was awaited when the last document
+    /// had gone in; or no more of them than the set that answers, which changes may keep from ever having all.
+    fn look_at_second(&mut self, snapshot: &Snapshot) {
+        let Some(second) = &mut self.sets.second else {
+            return;
+        };
+        let of_second = self.lanes.iter().filter(|((_, leg), _)| *leg == second.set.leg);
+        let mut progress = Progress {
+            documents_left: self.unfed.values().sum(),
+            millis: self
+                .second_since
+                .get_or_insert_with(Instant::now)
+                .elapsed()
+                .as_millis() as u64,
+            ..Progress::default()
+        };
+        for (_, lane) in of_second {
+            progress.texts_done += lane.known;
+            progress.texts_waiting += lane.waiting;
+            progress.texts_embedded += lane.embedded;
+            progress.tokens += lane.tokens;
+        }
+        second.progress = progress;
+        if second.phase != Phase::Building || progress.documents_left > 0 {
+            return;
+        }
+        let fed_at = *self.fed_at.get_or_insert(snapshot.tick);
+        let answering = self.sets.answering.get(usize::from(second.field));
+        let pending = |leg: u16| -> usize { snapshot.leg(leg.into()).map(|leg| leg.pending).sum() };
+        let since = snapshot
+            .leg(second.set.leg.into())
+            .filter_map(|leg| leg.pending_since);
+        if since.min().is_none_or(|since| since > fed_at)
+            || answering.is_some_and(|answering| pending(second.set.leg) <= pending(answering.leg))
+        {
+            second.phase = Phase::Complete;
+        }
     }
 }
 

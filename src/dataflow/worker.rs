@@ -17,6 +17,7 @@ use timely::worker::Worker;
 use super::cut::{Cuts, Cutter};
 use super::lane::Answer;
 use super::publish::Publisher;
+use super::upgrade::Orders;
 use super::{Job, Parts};
 use crate::change::Tick;
 use crate::definition::CheckpointSettings;
@@ -119,6 +120,8 @@ pub struct Feeds {
     pub metrics: Metrics,
     /// Set when the first state is published: all workers have built the flow, and what was stored is back.
     pub ready: Arc<AtomicBool>,
+    /// What is to be done about second sets of vectors.
+    pub orders: Arc<Orders>,
     /// Where cuts go; `None` where nothing is to be kept.
     pub cuts: Option<(Cuts, CheckpointSettings)>,
 }
@@ -169,6 +172,10 @@ pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
         if pace.failed.load(Ordering::Acquire) {
             return abandon(worker);
         }
+        if job.follow() {
+            // What the second sets do belongs to the same tick.
+            worker.step();
+        }
         if job.has_finished_work() {
             pace.want_tick();
         }
@@ -187,6 +194,9 @@ pub fn run(worker: &mut Worker, parts: Parts, pace: &Pace, feeds: &Feeds) {
         };
         let tick = pace.tick();
         if tick > job.tick() {
+            if let Some(order) = feeds.orders.at(tick) {
+                job.obey(worker, &order);
+            }
             job.begin(tick);
             drain(&mut job, feeds);
             job.end();
@@ -251,7 +261,7 @@ impl Leader {
         if !job.is_done() || job.tick() < pace.tick() {
             return SLEEP_MAX;
         }
-        self.publish(job);
+        self.publish(job, feeds);
         let stopping = pace.stopping.load(Ordering::Acquire);
         if let Some(cutter) = &mut self.cutter
             && !cutter.step(job.tick(), &self.publisher, stopping)
@@ -263,8 +273,10 @@ impl Leader {
             pace.finish();
             return Duration::ZERO;
         }
-        let waiting =
-            !feeds.batches.is_empty() || !feeds.answers.is_empty() || pace.wanted.load(Ordering::Acquire);
+        let waiting = !feeds.batches.is_empty()
+            || !feeds.answers.is_empty()
+            || feeds.orders.is_waiting()
+            || pace.wanted.load(Ordering::Acquire);
         if !waiting {
             return SLEEP_MAX;
         }
@@ -279,11 +291,13 @@ impl Leader {
         let clock = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |now| now.as_millis() as u64);
-        pace.set_tick(Tick(clock.max(job.tick().0 + 1)));
+        let tick = Tick(clock.max(job.tick().0 + 1));
+        feeds.orders.assign(tick);
+        pace.set_tick(tick);
         SLEEP_MAX
     }
 
-    fn publish(&mut self, job: &Job) {
+    fn publish(&mut self, job: &Job, feeds: &Feeds) {
         if self.published == Some(job.tick()) {
             return;
         }
@@ -291,7 +305,11 @@ impl Leader {
         if job.tick() == self.resumed {
             self.publisher.uncount(self.resumed);
         }
+        if let Some(order) = feeds.orders.at(job.tick()) {
+            self.publisher.obey(&order);
+        }
         self.publisher.publish(job.tick());
+        feeds.orders.done(job.tick());
         self.ready.store(true, Ordering::Release);
         self.metrics.tick(self.started.elapsed());
     }

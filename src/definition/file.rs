@@ -15,7 +15,7 @@ mod vectors;
 mod written;
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeTable;
@@ -23,7 +23,7 @@ use toml::de::DeTable;
 use self::embedder::Embedder;
 use self::written::{Entry, Report, Section};
 use super::fault::{Fault, Faults, quoted};
-use super::{CheckpointSettings, Definition, KeptFile, Table};
+use super::{CheckpointSettings, Definition, EmbedderSettings, KeptFile, Table};
 
 /// Far more than a person writes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -81,6 +81,62 @@ pub fn parse(text: &str, origin: &str, base: &Path) -> Result<Definition, Faults
     )
 }
 
+/// Reads what `[embedder]` would say: the lines of that section.
+///
+/// # Errors
+/// All faults at once; `none`, which makes no vectors, is one.
+pub fn parse_embedder(text: &str, base: &Path) -> Result<EmbedderSettings, Faults> {
+    let world = World {
+        base,
+        variable: &|name| std::env::var(name).ok(),
+    };
+    let file = format!("[embedder]\n{text}");
+    let report = Report::new(&file);
+    let parsed = DeTable::parse(&file);
+    let settings = match &parsed {
+        Ok(table) => {
+            let mut section = Section::whole_file(&report, table.get_ref());
+            let entry = section.optional("embedder");
+            let settings = entry.and_then(|entry| match embedder::read(&entry, &world)? {
+                Embedder::Model(settings) => Some(settings),
+                Embedder::ReadyMade { .. } => {
+                    entry.wrong("`none` makes no vectors", "name a model");
+                    None
+                }
+            });
+            section.finish();
+            settings
+        }
+        Err(error) => {
+            report.add(
+                None,
+                format!("not TOML: {}", error.message().replace('\n', ", ")),
+                "",
+            );
+            None
+        }
+    };
+    // Its first line is ours.
+    let faults: Vec<Fault> = report
+        .into_faults()
+        .into_iter()
+        .map(|fault| Fault {
+            line: fault
+                .line
+                .map(|line| line.saturating_sub(1))
+                .filter(|line| *line > 0),
+            ..fault
+        })
+        .collect();
+    match settings {
+        Some(settings) if faults.is_empty() => Ok(settings),
+        _ => Err(Faults {
+            origin: "the embedder".to_owned(),
+            faults,
+        }),
+    }
+}
+
 fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, Faults> {
     let report = Report::new(text);
     let parsed = DeTable::parse(text);
@@ -89,6 +145,7 @@ fn parse_in(text: &str, origin: &str, world: &World<'_>) -> Result<Definition, F
             let definition = definition(Section::whole_file(&report, table.get_ref()), world);
             definition.map(|definition| Definition {
                 kept: kept::without_sources(table.get_ref(), world.base),
+                folder: world.base.to_owned(),
                 ..definition
             })
         }
@@ -158,6 +215,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         checkpoint: checkpoint?,
         dead_letters: dead_letters?,
         kept: KeptFile::default(),
+        folder: PathBuf::new(),
     })
 }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
-pub use file::{load, parse};
+pub use file::{load, parse, parse_embedder};
 pub use model::{Api, LocalModel, Model, ServiceModel};
 pub use needs::Need;
 pub use plan::Plan;
@@ -48,6 +48,8 @@ pub struct Definition {
     pub dead_letters: Option<DeadLetterTopic>,
     /// A dataflow file of the same tables and index, kept with what is stored: it reads what this one has made.
     pub kept: KeptFile,
+    /// Where the file lies: relative paths are relative to it.
+    pub folder: PathBuf,
 }
 
 /// A dataflow file without its sources, which may hold secrets and are not there on another machine.

@@ -1,12 +1,14 @@
 //! The write side of one vector field in a shard: what each document's vector is, and how it stands with it.
 
+use std::sync::Arc;
+
 use super::documents::Slot;
 use super::pieces::{PiecesWriter, Settled};
 use super::snapshot::{LegState, VectorStatus};
-use super::vector::{SharedVector, VectorWriter};
+use super::vector::{SharedVector, VectorSettings, VectorWriter};
 use super::waiting::Waiting;
 use crate::change::{Span, Tick};
-use crate::definition::{VectorField, VectorSource};
+use crate::definition::{Metric, VectorField, VectorSource};
 
 /// What is known of a document's vector.
 #[derive(Clone, Debug)]
@@ -56,7 +58,7 @@ impl From<Vec<(u16, Span, DocumentVector)>> for DocumentVectors {
     }
 }
 
-/// One vector field of a shard.
+/// One set of vectors of a shard.
 pub(super) struct Leg {
     pub writer: VectorWriter,
     /// What is shown, by place, which is the document's slot unless there are pieces; nothing beyond the end.
@@ -69,6 +71,8 @@ pub(super) struct Leg {
     failed: usize,
     /// What the tick does so far. A place occurs once.
     changes: Vec<(Slot, Option<SharedVector>)>,
+    /// It shows nothing, whatever comes.
+    closed: bool,
 }
 
 impl Leg {
@@ -77,20 +81,40 @@ impl Leg {
             VectorSource::Embed { chunk, .. } => *chunk,
             VectorSource::Column { .. } => None,
         };
+        Leg::without_vectors(writer, chunk.map(|_| PiecesWriter::default()))
+    }
+
+    fn without_vectors(writer: VectorWriter, pieces: Option<PiecesWriter>) -> Leg {
         Leg {
             writer,
             shown: Vec::new(),
-            pieces: chunk.map(|_| PiecesWriter::default()),
+            pieces,
             statuses: imbl::Vector::new(),
             pending: Waiting::default(),
             stale: imbl::OrdSet::new(),
             failed: 0,
             changes: Vec::new(),
+            closed: false,
+        }
+    }
+
+    /// In the place of one whose vectors nobody wants any more.
+    pub fn closed() -> Leg {
+        let settings = VectorSettings {
+            graphs: false,
+            ..VectorSettings::new(0, Metric::Cosine)
+        };
+        Leg {
+            closed: true,
+            ..Leg::without_vectors(VectorWriter::new(settings, Arc::new(|| {})), None)
         }
     }
 
     /// Takes in what has become known of a document's vectors in this field.
     pub fn put(&mut self, tick: Tick, slot: Slot, field: u16, vectors: &DocumentVectors) {
+        if self.closed {
+            return;
+        }
         let known = vectors.known.iter().filter(|(of, ..)| *of == field);
         let Some(pieces) = &mut self.pieces else {
             for (_, _, vector) in known {
@@ -161,6 +185,9 @@ impl Leg {
 
     /// The document in a slot is gone.
     pub fn remove(&mut self, slot: Slot) {
+        if self.closed {
+            return;
+        }
         let places = match &mut self.pieces {
             None => vec![slot],
             Some(pieces) => pieces.remove(slot),

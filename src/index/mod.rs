@@ -6,6 +6,7 @@ pub mod leg;
 pub mod keyword;
 pub mod shard;
 pub mod snapshot;
+pub mod sets;
 mod slots;
 mod pieces;
 mod recovery;
@@ -16,5 +17,6 @@ pub mod vector;
 
 pub use documents::{Document, Slot};
 pub use leg::{DocumentVector, DocumentVectors};
+pub use sets::{FieldOfFile, Phase, Progress, SecondSet, Sets, VectorSet};
 pub use shard::Shard;
 pub use snapshot::{LegState, Published, Snapshot, VectorStatus};

@@ -203,8 +203,11 @@ impl Shard {
         let mut are_same = true;
         let mut expected = expected.into_iter();
         for (number, (leg, field)) in (0..).zip(self.legs.iter_mut().zip(fields)) {
-            let expected = expected.next().unwrap_or_default();
-            are_same &= leg.recover((tick, slot), expected, number, vectors, field);
+            match expected.next() {
+                Some(expected) => are_same &= leg.recover((tick, slot), expected, number, vectors, field),
+                // A second set of vectors was not stored while it was being built.
+                None => leg.put(tick, slot, number, vectors),
+            }
         }
         are_same
     }

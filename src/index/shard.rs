@@ -34,7 +34,12 @@ pub struct Shard {
     /// Where rows are shown only with their vectors.
     pub(super) held: Option<Held>,
     pub(super) corrections: u64,
+    /// What ticks have done to documents; `None` where nobody asks.
+    noted: Option<Vec<DocumentChange>>,
 }
+
+/// What a tick has done to a slot: the document that was there, and the one that is.
+pub type DocumentChange = (Slot, Option<Arc<Document>>, Option<Arc<Document>>);
 
 /// How a shard works: as a node does, or repeatably.
 #[derive(Clone)]
@@ -106,6 +111,7 @@ impl Shard {
                 Freshness::Together => Some(Held::default()),
             },
             corrections: 0,
+            noted: None,
         }
     }
 
@@ -139,7 +145,39 @@ impl Shard {
             leg.apply();
         }
         self.free.append(&mut changes.freed);
+        if let Some(noted) = &mut self.noted {
+            noted.append(&mut changes.keyword);
+        }
         Ok(())
+    }
+
+    /// Adds a leg behind the others; it has no vectors, and documents none to wait for.
+    pub fn add_leg(&mut self, field: &VectorField, dimensions: usize, settings: &ShardSettings) {
+        let vectors = settings.vectors(field, dimensions);
+        let writer = VectorWriter::new(vectors, settings.wake.clone());
+        self.legs.push(Leg::new(field, writer));
+    }
+
+    /// Lets go of the vectors of a leg, and takes no others.
+    pub fn close_leg(&mut self, number: u16) {
+        if let Some(leg) = self.legs.get_mut(usize::from(number)) {
+            *leg = Leg::closed();
+        }
+    }
+
+    /// From now on, or no longer, ticks note what they do to documents.
+    pub fn note_changes(&mut self, wanted: bool) {
+        self.noted = wanted.then(Vec::new);
+    }
+
+    /// What was noted since this was asked last.
+    pub fn noted(&mut self) -> Vec<DocumentChange> {
+        self.noted.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The documents as the last `apply` has left them.
+    pub fn documents(&self) -> &Documents {
+        &self.documents
     }
 
     /// Whether background work has finished and waits for a tick, even one without updates.
@@ -217,6 +255,6 @@ impl Shard {
 /// What one tick does beside the vector legs. A slot occurs once.
 #[derive(Default)]
 pub(super) struct Changes {
-    pub keyword: Vec<(Slot, Option<Arc<Document>>, Option<Arc<Document>>)>,
+    pub keyword: Vec<DocumentChange>,
     pub freed: Vec<Slot>,
 }

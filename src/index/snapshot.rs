@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::documents::Documents;
 use super::keyword::KeywordState;
 use super::pieces::Pieces;
+use super::sets::Sets;
 use super::vector::{Effort, VectorHit, VectorState};
 use super::{Document, Slot};
 use crate::change::{Span, Tick};
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub positions: Arc<BTreeMap<String, u64>>,
     pub counters: Counters,
     pub texts: TextCounters,
+    /// Which vectors answer.
+    pub sets: Arc<Sets>,
     /// Where rows wait for their vectors before they are shown.
     pub held_back: Option<HeldBack>,
     pub shards: Vec<Arc<ShardState>>,
@@ -105,7 +108,7 @@ impl AddAssign for TextCounters {
 pub struct ShardState {
     pub documents: Documents,
     pub keyword: Arc<KeywordState>,
-    /// By vector field.
+    /// By vector field, then those of upgrades.
     pub legs: Vec<LegState>,
     pub held: HeldKeys,
 }
@@ -118,7 +121,21 @@ pub struct HeldKeys {
     pub since: Option<Tick>,
 }
 
-/// One vector field of a shard at one tick.
+impl ShardState {
+    /// The same with these of its legs, in this order.
+    pub fn with_legs(&self, legs: &[u16]) -> ShardState {
+        let leg = |number: &u16| self.legs.get(usize::from(*number)).cloned();
+        ShardState {
+            documents: self.documents.clone(),
+            keyword: self.keyword.clone(),
+            legs: legs.iter().filter_map(leg).collect(),
+            held: self.held.clone(),
+        }
+    }
+}
+
+/// One set of vectors of a shard at one tick.
+#[derive(Clone)]
 pub struct LegState {
     pub vectors: Arc<VectorState>,
     /// Documents whose current vector is not searchable yet.
@@ -160,6 +177,15 @@ pub enum VectorStatus {
 }
 
 impl LegState {
+    /// How near a document is to a query, by its best piece.
+    pub fn score_of(&self, slot: Slot, query: &[f32]) -> Option<f32> {
+        let score = |place: &Slot| self.vectors.score_of(*place, query);
+        match &self.pieces {
+            None => score(&slot),
+            Some(pieces) => pieces.of(slot).iter().filter_map(score).max_by(f32::total_cmp),
+        }
+    }
+
     /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many.
     pub fn search(
         &self,
@@ -216,6 +242,7 @@ impl Snapshot {
             positions: Arc::default(),
             counters: Counters::default(),
             texts: TextCounters::default(),
+            sets: Arc::default(),
             held_back: None,
             shards: Vec::new(),
         }
@@ -290,9 +317,16 @@ impl Snapshot {
         self.legs().map(|leg| leg.failed).sum()
     }
 
-    /// Of all shards.
+    /// Those that answer, of all shards.
     fn legs(&self) -> impl Iterator<Item = &LegState> {
-        self.shards.iter().flat_map(|shard| &shard.legs)
+        let legs = self.shards.iter().flat_map(|shard| shard.legs.iter().enumerate());
+        legs.filter(|(number, _)| self.sets.answers(*number))
+            .map(|(_, leg)| leg)
+    }
+
+    /// One leg of all shards.
+    pub fn leg(&self, number: usize) -> impl Iterator<Item = &LegState> {
+        self.shards.iter().filter_map(move |shard| shard.legs.get(number))
     }
 
     /// Whether both legs show what was read up to `tick`.

@@ -97,24 +97,25 @@ pub fn open(
         return Err(contradiction());
     }
 
-    if stored.vectors.len() != index.vectors.len() {
+    // A second set of vectors is one more, and is not stored while it is being built.
+    let (before, now) = (stored.vectors.len(), index.vectors.len());
+    if before.abs_diff(now) > 1 || (before == 0) != (now == 0) {
         return Err(part.damaged("it was stored by an index with other vectors"));
     }
     let mut legs = Vec::new();
-    for (number, (field, (dimensions, stored))) in index
-        .vectors
-        .iter()
-        .zip(dimensions.iter().zip(&stored.vectors))
-        .enumerate()
-    {
-        let writer = VectorWriter::open(
-            settings.vectors(field, *dimensions),
-            settings.wake.clone(),
-            stored,
-            table.next_stamp(number),
-            table.places(number),
-            parts,
-        )?;
+    for (number, (field, dimensions)) in index.vectors.iter().zip(dimensions).enumerate() {
+        let (vectors, wake) = (settings.vectors(field, *dimensions), settings.wake.clone());
+        let writer = match stored.vectors.get(number) {
+            Some(stored) => VectorWriter::open(
+                vectors,
+                wake,
+                stored,
+                table.next_stamp(number),
+                table.places(number),
+                parts,
+            )?,
+            None => VectorWriter::new(vectors, wake),
+        };
         legs.push(Leg::new(field, writer));
     }
 

@@ -18,29 +18,57 @@ const ANSWERS_MAX: usize = 64;
 /// Texts that a fast embedder is given at once.
 const FAST_BATCH: usize = 256;
 
+/// How each vector field is embedded, the answers for all of them, and what starts a further one.
+pub(super) type Started = (
+    Vec<Option<Embed>>,
+    crossbeam_channel::Receiver<Vec<Answer>>,
+    Start,
+);
+
 /// Starts the threads that embed beside the dataflow, for each vector field that embeds texts.
-///
-/// The receiver is of the answers for all of them.
 pub(super) fn start_embedders(
-    definition: &Definition,
+    definition: &Arc<Definition>,
     embedders: &[Option<Arc<dyn Embedder>>],
     dead_letters: &DeadLetters,
     metrics: &Metrics,
     wake: Arc<dyn Fn() + Send + Sync>,
-) -> Result<(Vec<Option<Embed>>, crossbeam_channel::Receiver<Vec<Answer>>), NodeError> {
+) -> Result<Started, NodeError> {
     let (answers, answered) = crossbeam_channel::bounded(ANSWERS_MAX);
-    let mut embedding = Vec::new();
-    for (number, field) in vector_fields(definition).enumerate() {
+    let start = Start {
+        definition: definition.clone(),
+        dead_letters: dead_letters.clone(),
+        metrics: metrics.clone(),
+        answers,
+        wake,
+    };
+    let embedding = vector_fields(definition).enumerate().map(|(number, field)| {
         let embedder = embedders.get(number).cloned().flatten();
-        let (
-            VectorSource::Embed {
-                embedder: settings, ..
-            },
-            Some(embedder),
-        ) = (&field.source, embedder)
+        embedder.map_or(Ok(None), |embedder| start.embedder(field, embedder))
+    });
+    Ok((embedding.collect::<Result<_, _>>()?, answered, start))
+}
+
+/// What it takes to start the threads of a further embedder.
+pub(super) struct Start {
+    definition: Arc<Definition>,
+    dead_letters: DeadLetters,
+    metrics: Metrics,
+    answers: crossbeam_channel::Sender<Vec<Answer>>,
+    wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+impl Start {
+    /// Starts the threads that embed the texts of a vector field; `None` where its vectors are ready-made.
+    pub fn embedder(
+        &self,
+        field: &VectorField,
+        embedder: Arc<dyn Embedder>,
+    ) -> Result<Option<Embed>, NodeError> {
+        let VectorSource::Embed {
+            embedder: settings, ..
+        } = &field.source
         else {
-            embedding.push(None);
-            continue;
+            return Ok(None);
         };
         let batch = if embedder.is_fast() {
             FAST_BATCH
@@ -49,28 +77,26 @@ pub(super) fn start_embedders(
         };
         let (requests, taking) = backlog();
         let Some(texts) = Texts::new(field, &*embedder) else {
-            embedding.push(None);
-            continue;
+            return Ok(None);
         };
-        let refused = refused_texts(definition, texts.clone(), dead_letters, metrics);
+        let refused = refused_texts(&self.definition, texts.clone(), &self.dead_letters, &self.metrics);
         Threads {
             embedder: embedder.clone(),
             texts,
             refused: refused.clone(),
             requests: taking,
             batch,
-            answers: answers.clone(),
-            wake: wake.clone(),
+            answers: self.answers.clone(),
+            wake: self.wake.clone(),
         }
         .start(settings.parallel)
         .map_err(NodeError::Thread)?;
-        embedding.push(Some(Embed {
+        Ok(Some(Embed {
             embedder,
             beside: Beside::Threads(requests),
             refused,
-        }));
+        }))
     }
-    Ok((embedding, answered))
 }
 
 /// Opens the embedder that a definition names.

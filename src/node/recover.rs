@@ -1,15 +1,17 @@
 //! What is stored goes back to whom it belongs, before workers and sources start.
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 
+use super::upgrade::{Resolved, Resolver};
 use super::{Node, NodeError, before};
 use crate::change::{Row, TableId, Tick};
-use crate::checkpoint::{self, Change, Checkpointed, Recovered, Rekey, Shape, Store, TableCut};
+use crate::checkpoint::{self, Change, Checkpointed, Recovered, Rekey, Store, StoredSets, TableCut};
 use crate::dataflow::Resume;
 use crate::dataflow::publish::Publisher;
 use crate::decode::key_of;
 use crate::definition::Table;
-use crate::embed::{self, Embedder};
+use crate::embed::FieldEmbedders;
 use crate::storage::Storage;
 
 /// What the workers and the thread that writes checkpoints go on from.
@@ -18,13 +20,15 @@ pub(super) struct Recovery {
     pub resume: Arc<Resume>,
     /// The tick that is on disk as it will be shown.
     pub stored: Tick,
+    /// The definition as upgrades have it.
+    pub resolved: Resolved,
 }
 
 impl Node {
     /// Opens the data directory, and has the index before a rebuild answer.
     pub(super) fn recover(
         &self,
-        embedders: &[Option<Arc<dyn Embedder>>],
+        embedders: &FieldEmbedders,
         workers: usize,
         storage: &Arc<dyn Storage>,
         publisher: &Publisher,
@@ -35,8 +39,19 @@ impl Node {
             key_of(table, row).ok()
         };
         let rebuild: Option<Rekey<'_>> = if self.options.rebuild { Some(&rekey) } else { None };
-        let shape = Shape::of(definition, &embed::models(embedders), workers);
-        let (mut store, mut recovered) = Store::open(storage.clone(), shape, rebuild)?;
+        let upgrades = Resolver {
+            file: definition,
+            opened: embedders,
+            open: &*self.embedders,
+            last: RefCell::default(),
+            failed: RefCell::default(),
+        };
+        let shape = |stored: &StoredSets| upgrades.shape(stored, workers);
+        let opened = Store::open_with(storage.clone(), &shape, rebuild);
+        if let Some(error) = upgrades.failed.take() {
+            return Err(error.into());
+        }
+        let (mut store, mut recovered) = opened?;
         store.keep_file(definition.kept.clone());
         let stored = match &recovered {
             Some(recovered) if recovered.change == Change::Same => recovered.tick,
@@ -52,11 +67,18 @@ impl Node {
                 positions: Arc::new(recovered.positions.clone()),
             });
         }
+        let (sets, change) = match &recovered {
+            Some(recovered) => (recovered.sets.clone(), recovered.change.clone()),
+            None => (StoredSets::default(), Change::Same),
+        };
+        let resolved = upgrades.resolve(&sets)?.after(&change);
+        publisher.begin_sets(resolved.sets.clone(), resolved.forgotten.clone());
         let resume = self.restore(recovered, publisher, storage.clone());
         Ok(Recovery {
             store,
             resume,
             stored,
+            resolved,
         })
     }
 

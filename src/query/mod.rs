@@ -9,6 +9,8 @@ mod plan;
 mod run;
 mod embedding;
 mod fuse;
+mod compare;
+mod recent;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,12 +20,15 @@ pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
     Stats, VectorState,
 };
+pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
+use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
+use recent::RecentQueries;
 
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
-use crate::embed::{self, FieldEmbedders};
+use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Published, Snapshot};
 use fuse::Fused;
 
@@ -32,11 +37,12 @@ use fuse::Fused;
 pub struct Searcher {
     index: Arc<Index>,
     published: Arc<Published>,
-    /// The vector fields, in the order of the index.
-    fields: Arc<[SearchedField]>,
+    /// By leg: the vector fields in the order of the index, and then the sets of vectors that upgrades have made.
+    legs: Arc<ArcSwap<Vec<Arc<SearchedField>>>>,
+    recent: Arc<RecentQueries>,
 }
 
-/// A vector field as searches see it.
+/// A leg of a vector field as searches see it.
 #[derive(Clone)]
 struct SearchedField {
     name: String,
@@ -100,37 +106,45 @@ impl Searcher {
             .index
             .clone()
             .expect("a definition that is searched has an index");
-        let dimensions = embed::dimensions(&index, &embedders);
-        let fields = index.vectors.iter().zip(dimensions).zip(embedders);
-        let fields = fields.map(|((field, dimensions), embedder)| SearchedField {
-            name: field.name.clone(),
-            dimensions,
-            metric: field.metric,
-            pieces_of: match &field.source {
-                VectorSource::Embed {
-                    template,
-                    chunk: Some(_),
-                    ..
-                } => Some(Arc::new(template.clone())),
-                _ => None,
-            },
-            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
-        });
         Searcher {
-            fields: fields.collect(),
+            legs: Arc::new(ArcSwap::from_pointee(searched(&index, embedders))),
             index: Arc::new(index),
             published,
+            recent: Arc::default(),
         }
+    }
+
+    /// Says which legs there are, by an index that has a vector field for each of them. Before the first search.
+    pub fn set_legs(&self, index: &Index, embedders: FieldEmbedders) {
+        self.legs.store(Arc::new(searched(index, embedders)));
+    }
+
+    /// Adds a leg behind the others, before a snapshot says that it answers.
+    pub fn add_leg(&self, field: &VectorField, embedder: Arc<dyn Embedder>) {
+        let leg = Arc::new(SearchedField::new(field, embedder.dimensions(), Some(embedder)));
+        self.legs.rcu(|legs| {
+            let mut legs = Vec::clone(legs);
+            legs.push(leg.clone());
+            legs
+        });
+    }
+
+    /// How many legs there are.
+    pub fn legs(&self) -> usize {
+        self.legs.load().len()
     }
 
     /// The same, but a search waits for the vector of its query for as long as that takes.
     pub fn patient(self) -> Searcher {
-        let patient = |field: &SearchedField| SearchedField {
-            queries: field.queries.as_ref().map(QueryEmbedder::patient),
-            ..field.clone()
+        let patient = |field: &Arc<SearchedField>| {
+            Arc::new(SearchedField {
+                queries: field.queries.as_ref().map(QueryEmbedder::patient),
+                ..SearchedField::clone(field)
+            })
         };
+        let legs = self.legs.load().iter().map(patient).collect();
         Searcher {
-            fields: self.fields.iter().map(patient).collect(),
+            legs: Arc::new(ArcSwap::from_pointee(legs)),
             ..self
         }
     }
@@ -147,6 +161,11 @@ impl Searcher {
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
         let answer = self.search_in(&self.published.snapshot(), request)?;
+        if let (Some(query), None) = (&request.query, &request.vector)
+            && request.mode != Mode::Keyword
+        {
+            self.recent.note(query);
+        }
         let took_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         Ok(SearchAnswer {
             took_ms: Some(took_ms),
@@ -164,8 +183,8 @@ impl Searcher {
         snapshot: &Snapshot,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, QueryError> {
-        let search = plan::plan(self, request)?;
-        run::run(self, snapshot, &search)
+        let search = plan::plan(self, snapshot, request)?;
+        run::run(snapshot, &search)
     }
 
     /// The document with this key text, all columns of the query.
@@ -194,6 +213,33 @@ impl Searcher {
             Some((field.name.clone(), health.into()))
         };
         self.fields.iter().filter_map(health).collect()
+    }
+}
+
+/// The legs of an index's vector fields.
+fn searched(index: &Index, embedders: FieldEmbedders) -> Vec<Arc<SearchedField>> {
+    let dimensions = embed::dimensions(index, &embedders);
+    let fields = index.vectors.iter().zip(dimensions).zip(embedders);
+    let field = |((field, dimensions), embedder)| Arc::new(SearchedField::new(field, dimensions, embedder));
+    fields.map(field).collect()
+}
+
+impl SearchedField {
+    fn new(field: &VectorField, dimensions: usize, embedder: Option<Arc<dyn Embedder>>) -> SearchedField {
+        SearchedField {
+            name: field.name.clone(),
+            dimensions,
+            metric: field.metric,
+            pieces_of: match &field.source {
+                VectorSource::Embed {
+                    template,
+                    chunk: Some(_),
+                    ..
+                } => Some(Arc::new(template.clone())),
+                _ => None,
+            },
+            queries: embedder.map(|embedder| QueryEmbedder::new(embedder, settings(field).query_timeout)),
+        }
     }
 }
 

@@ -1,9 +1,12 @@
 //! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
 
+use std::sync::Arc;
+
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 use super::{QueryError, SearchedField, Searcher};
-use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorSource, parse_filter};
+use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
+use crate::index::Snapshot;
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
 const HITS_MAX: usize = 10_000;
@@ -19,13 +22,14 @@ const AMOUNT_MAX: f32 = 1e6;
 const FILTER_BYTES_MAX: usize = 64 << 10;
 
 /// A search that can be run. At least one leg is asked.
-#[derive(Debug)]
 pub(super) struct Search<'a> {
     /// What the keyword leg looks for, where it is asked.
     pub words: Option<&'a str>,
-    /// What the vector leg looks for, where it is asked, and the number of the vector field.
+    /// What the vector leg looks for, where it is asked.
     pub nearest: Option<Nearest<'a>>,
-    pub field: usize,
+    /// The number of the leg that answers for the vector field, and what is known of it, where the index has vectors.
+    pub leg: usize,
+    pub field: Option<Arc<SearchedField>>,
     /// Over fields of the index only.
     pub filter: Option<Expression>,
     pub fusion: Fusion,
@@ -72,13 +76,19 @@ impl Search<'_> {
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
-pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Result<Search<'a>, QueryError> {
+pub(super) fn plan<'a>(
+    searcher: &Searcher,
+    snapshot: &Snapshot,
+    request: &'a SearchRequest,
+) -> Result<Search<'a>, QueryError> {
     let index = &*searcher.index;
-    let field = field(searcher, request)?;
-    let (words, nearest) = legs(searcher, field, request)?;
+    let leg = snapshot.sets.leg(field(index, request.using.as_deref())?);
+    let field = searcher.legs.load().get(leg).cloned();
+    let (words, nearest) = legs(searcher, field.as_deref(), request)?;
     Ok(Search {
         words,
         nearest,
+        leg,
         field,
         filter: match &request.filter {
             Some(text) => Some(filter(index, text)?),
@@ -100,11 +110,11 @@ pub(super) fn plan<'a>(searcher: &Searcher, request: &'a SearchRequest) -> Resul
 }
 
 /// The number of the vector field that is searched; the first where there is none.
-fn field(searcher: &Searcher, request: &SearchRequest) -> Result<usize, QueryError> {
-    let Some(name) = &request.using else { return Ok(0) };
-    let named = |field: &SearchedField| field.name == *name;
-    searcher.fields.iter().position(named).ok_or_else(|| {
-        let names: Vec<&str> = searcher.fields.iter().map(|field| field.name.as_str()).collect();
+pub(super) fn field(index: &Index, using: Option<&str>) -> Result<usize, QueryError> {
+    let Some(name) = using else { return Ok(0) };
+    let named = |field: &VectorField| field.name == *name;
+    index.vectors.iter().position(named).ok_or_else(|| {
+        let names: Vec<&str> = index.vectors.iter().map(|field| field.name.as_str()).collect();
         QueryError::new(
             "unknown_vector",
             format!("the index has no vectors named {name:?}"),
@@ -119,11 +129,10 @@ fn field(searcher: &Searcher, request: &SearchRequest) -> Result<usize, QueryErr
 /// Which legs are asked, and for what. `hybrid` asks those that the index has and the request can use.
 fn legs<'a>(
     searcher: &Searcher,
-    field: usize,
+    field: Option<&SearchedField>,
     request: &'a SearchRequest,
 ) -> Result<(Option<&'a str>, Option<Nearest<'a>>), QueryError> {
     let query = request.query.as_deref().map(cut);
-    let field = searcher.fields.get(field);
     let nearest = match &request.vector {
         Some(vector) => Some(Nearest::Vector(checked(field.ok_or_else(no_vectors)?, vector)?)),
         None => query.map(Nearest::Text),
@@ -350,7 +359,7 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Freshness, Plan, Tuning, VectorField, plan::Node};
+    use crate::definition::{Freshness, Plan, Tuning, plan::Node};
 
     fn index(source: Option<VectorSource>) -> Index {
         let field = |source| VectorField {

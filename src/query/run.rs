@@ -10,7 +10,7 @@ use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
 use super::request::VectorsWanted;
-use super::{QueryError, SearchedField, Searcher};
+use super::{QueryError, SearchedField};
 use crate::change::Span;
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
@@ -19,16 +19,12 @@ use crate::index::{LegState, Slot, Snapshot};
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
-pub(super) fn run<'s>(
-    searcher: &Searcher,
-    snapshot: &'s Snapshot,
-    search: &Search,
-) -> Result<SearchAnswer, QueryError> {
+pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
     let allowed = match &search.filter {
         Some(filter) => Some(guard(|| allowed(snapshot, filter)).map_err(filter_failed)?),
         None => None,
     };
-    let (keyword, vector) = ask(searcher, snapshot, search, allowed.as_deref());
+    let (keyword, vector) = ask(snapshot, search, allowed.as_deref());
 
     let mut failed = Vec::new();
     let mut answered = |leg, answer: Option<LegAnswer<'s>>| match answer? {
@@ -46,9 +42,9 @@ pub(super) fn run<'s>(
     };
 
     let hit = |hit: &Fused<'_>| {
-        let vector_state = VectorState::of(snapshot, search.field, &hit.document.key.text());
+        let vector_state = VectorState::of(snapshot, search.leg, &hit.document.key.text());
         let is_of_another_text = vector_state == Some(VectorState::Stale);
-        let field = searcher.fields.get(search.field).filter(|_| !is_of_another_text);
+        let field = search.field.as_deref().filter(|_| !is_of_another_text);
         Hit {
             piece: field.and_then(|field| field.piece(hit)),
             ..Hit::new(hit, vector_state, &search.columns)
@@ -78,13 +74,12 @@ fn allowed(snapshot: &Snapshot, filter: &Expression) -> Result<Vec<RoaringBitmap
 ///
 /// A thread costs about 60 us: on 2 cores, two legs of 300 us take 400 us together, against 600 in turn.
 fn ask<'s>(
-    searcher: &Searcher,
     snapshot: &'s Snapshot,
     search: &Search,
     allowed: Option<&[RoaringBitmap]>,
 ) -> (Option<LegAnswer<'s>>, Option<LegAnswer<'s>>) {
     let by_words = |words| guard(|| keyword_leg(snapshot, words, allowed, search.depth()));
-    let by_vector = |nearest| guard(|| vector_leg(searcher, snapshot, nearest, allowed, search));
+    let by_vector = |nearest| guard(|| vector_leg(snapshot, nearest, allowed, search));
     match (search.words, search.nearest) {
         (Some(words), Some(nearest)) => thread::scope(|scope| {
             let thread = thread::Builder::new().name("vector-leg".to_owned());
@@ -117,16 +112,12 @@ fn keyword_leg<'s>(
 }
 
 fn vector_leg<'s>(
-    searcher: &Searcher,
     snapshot: &'s Snapshot,
     nearest: Nearest,
     allowed: Option<&[RoaringBitmap]>,
     search: &Search,
 ) -> LegAnswer<'s> {
-    let field = searcher
-        .fields
-        .get(search.field)
-        .ok_or("the index has no vectors")?;
+    let field = search.field.as_deref().ok_or("the index has no vectors")?;
     let embedded;
     let query = match nearest {
         Nearest::Vector(vector) => vector,
@@ -143,7 +134,7 @@ fn vector_leg<'s>(
     }
     let mut hits = Vec::new();
     for (number, shard) in snapshot.shards.iter().enumerate() {
-        let Some(leg) = shard.legs.get(search.field) else {
+        let Some(leg) = shard.legs.get(search.leg) else {
             continue;
         };
         let allowed = allowed.map(|allowed| &allowed[number]);
@@ -176,7 +167,7 @@ fn without_stale(leg: &LegState, allowed: Option<&RoaringBitmap>, slots: usize) 
 }
 
 /// The vector of a query's text.
-fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
+pub(super) fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
     let Some(queries) = &field.queries else {
         return Err(
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),

@@ -14,6 +14,7 @@ mod dead_letters;
 mod health;
 mod rebuild;
 mod snapshots;
+mod upgrade;
 mod openapi;
 mod console;
 
@@ -35,6 +36,7 @@ pub use error::{ErrorBody, ErrorDetail};
 pub use health::{Readiness, ReadyState, SourceHealth};
 pub use rebuild::{Before, Rebuilding};
 pub use snapshots::SnapshotList;
+pub use upgrade::{SecondStatus, UpgradeError, UpgradePhase, UpgradeStatus, Upgrades};
 
 use crate::checkpoint::Durable;
 use crate::checkpoint::snapshots::Snapshots;
@@ -70,6 +72,8 @@ pub struct App {
     /// How far everything survives a crash.
     pub durable: Arc<Durable>,
     pub snapshots: Snapshots,
+    /// Changes models while the node runs; set when it does.
+    pub upgrades: OnceLock<Box<dyn Upgrades>>,
     /// The index that answers until the one of `searcher` is complete; `None` where that one does from the start.
     pub before: ArcSwapOption<Before>,
 }
@@ -112,6 +116,8 @@ struct Server {
     searches: Lane,
     pushes: Lane,
     snapshots: Lane,
+    /// One change of models at a time.
+    upgrading: tokio::sync::Mutex<()>,
     bodies: Bodies,
 }
 
@@ -121,12 +127,22 @@ fn router(app: Arc<App>) -> Router {
         searches: Lane::for_searches(),
         pushes: Lane::for_pushes(),
         snapshots: Lane::for_snapshots(),
+        upgrading: tokio::sync::Mutex::default(),
         bodies: Bodies::default(),
     };
     Router::new()
         .route("/v1/indexes/{index}/search", post(search::search))
         .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
         .route("/v1/indexes/{index}/stats", get(search::stats))
+        .route(
+            "/v1/indexes/{index}/upgrade",
+            get(upgrade::status)
+                .post(upgrade::begin)
+                .delete(upgrade::drop_second),
+        )
+        .route("/v1/indexes/{index}/upgrade/switch", post(upgrade::switch))
+        .route("/v1/indexes/{index}/upgrade/rollback", post(upgrade::rollback))
+        .route("/v1/indexes/{index}/upgrade/compare", post(upgrade::compare))
         .route("/v1/tables/{table}/changes", post(changes::push))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/replay", post(dead_letters::replay))

@@ -154,7 +154,7 @@ pub async fn stats(
 
 impl Server {
     /// The searcher of an index, once it has recovered: before, an answer would show a state that never was.
-    fn searcher(&self, index: &str) -> Result<Searcher, ApiError> {
+    pub(super) fn searcher(&self, index: &str) -> Result<Searcher, ApiError> {
         let name = &self.app.definition.name;
         let unknown = || ApiError::not_found("unknown_index", format!("there is no index {index}"));
         let Some(searcher) = &self.app.searcher else {

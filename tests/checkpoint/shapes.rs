@@ -158,6 +158,8 @@ fn stored() -> Memory {
             tables: vec![table(vec![(id(1), row(1, "o"))]), table(products)],
             texts: [(millpond::change::TextHash(1), Some(TextVector::Failed))].into(),
             shards: Vec::new(),
+            sets: Default::default(),
+            forgotten: Vec::new(),
         })
         .unwrap();
     memory
@@ -238,6 +240,8 @@ fn a_rebuild_is_refused_with_its_reason_unless_it_is_asked_for() {
             tables: vec![TableCut::default(), products],
             texts: Default::default(),
             shards: Vec::new(),
+            sets: Default::default(),
+            forgotten: Vec::new(),
         })
         .unwrap();
     let (_, recovered) = open(None).unwrap();
@@ -263,6 +267,8 @@ fn a_rebuild_has_the_index_before_with_its_file_its_rows_and_its_vectors() {
             tables: vec![TableCut::default(), TableCut::default()],
             texts: Default::default(),
             shards: Vec::new(),
+            sets: Default::default(),
+            forgotten: Vec::new(),
         })
         .unwrap();
 

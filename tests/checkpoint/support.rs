@@ -103,6 +103,8 @@ impl Model {
             tables,
             texts,
             shards: Vec::new(),
+            sets: Default::default(),
+            forgotten: Vec::new(),
         }
     }
 

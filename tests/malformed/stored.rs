@@ -336,6 +336,8 @@ fn cut(tick: u64, keys: std::ops::Range<usize>, shard: &Shard) -> Cut {
         }],
         texts: texts.collect(),
         shards: vec![shard.state()],
+        sets: Default::default(),
+        forgotten: Vec::new(),
     }
 }
 

@@ -129,6 +129,7 @@ impl Behind {
             caught_up: AtomicBool::new(false),
             intake: intake.clone(),
             durable: Arc::default(),
+            upgrades: Default::default(),
             snapshots: Snapshots::new(Arc::new(Disk::new(folder.path()))),
             before: Default::default(),
             definition: definition.clone(),
@@ -139,6 +140,7 @@ impl Behind {
             answers: answered,
             ready: app.ready.clone(),
             metrics: metrics.clone(),
+            orders: Arc::default(),
             cuts: None,
         };
         let publisher = Arc::new(Publisher::new(published, metrics));

@@ -23,12 +23,20 @@ impl Texts {
         let VectorSource::Embed { template, chunk, .. } = &field.source else {
             return None;
         };
-        let lane = format!("{}\0{}", field.name, embedder.model());
         Some(Texts {
             template: Arc::new(template.clone()),
             chunk: *chunk,
-            seed: xxh3_64(lane.as_bytes()),
+            seed: Texts::seed(&field.name, embedder.model()),
         })
+    }
+
+    fn seed(field: &str, model: &str) -> u64 {
+        xxh3_64(format!("{field}\0{model}").as_bytes())
+    }
+
+    /// What all hashes of the texts of a field and model have in common.
+    pub fn lane_of(field: &str, model: &str) -> u32 {
+        Texts::seed(field, model) as u32
     }
 
     /// What all hashes of these texts have in common.

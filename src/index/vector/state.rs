@@ -92,6 +92,13 @@ impl VectorState {
         self.table.get(slot).map(|entry| (entry.stamp, &entry.vector))
     }
 
+    /// The score of a slot's vector, of which [`VectorState::search`] gives the best.
+    pub fn score_of(&self, slot: Slot, query: &[f32]) -> Option<f32> {
+        let (_, vector) = self.get(slot)?;
+        let fits = self.settings.fits(query);
+        fits.then(|| Query::new(query, self.settings.metric).score(vector))
+    }
+
     /// Searchable vectors that are not in the graph yet and due to be. A few thousand young ones never are.
     pub fn unbuilt(&self) -> usize {
         self.unbuilt
