@@ -208,11 +208,11 @@ impl Searcher {
 
     /// How the services behind embedders are doing, by vector field.
     pub fn embedders(&self) -> BTreeMap<String, EmbedderHealth> {
-        let health = |field: &SearchedField| {
+        let health = |field: &Arc<SearchedField>| {
             let health = field.queries.as_ref()?.health()?;
             Some((field.name.clone(), health.into()))
         };
-        self.fields.iter().filter_map(health).collect()
+        self.legs.load().iter().filter_map(health).collect()
     }
 }
 
