@@ -304,7 +304,7 @@ fn prices() {
 
 fn saturated() {
     let words = Words::new(20_000);
-    let mut p99 = |service: Option<&Arc<Service>>, name: &str| {
+    let p99 = |service: Option<&Arc<Service>>, name: &str| {
         let mut node = Running::start(service, "batch = 16\nparallel = 2");
         node.load(ROWS);
         node.until(|snapshot| snapshot.documents() == ROWS);

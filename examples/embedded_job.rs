@@ -55,6 +55,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let settings = ShardSettings {
             repeatable: false,
             wake: Arc::new(|| {}),
+            folder: None,
         };
         let shard = Rc::new(RefCell::new(Shard::new(
             index,

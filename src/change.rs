@@ -6,18 +6,18 @@
 mod datum_ref;
 mod packed;
 mod row;
+mod vector;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
-use std::ops::Deref;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 pub use datum_ref::{DatumRef, write_json_object};
 pub use row::{Columns, Projection, Row};
+pub use vector::Vector;
 
 /// One value of a row.
 ///
@@ -43,21 +43,6 @@ pub enum Datum {
 /// An `f64` with a total order (`f64::total_cmp`).
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Float(pub f64);
-
-/// A vector of finite components, compared by their bits.
-///
-/// A handle of one word.
-#[derive(Clone, Debug)]
-pub struct Vector(Arc<Floats>);
-
-#[derive(Debug)]
-enum Floats {
-    /// In an allocation of their own, as long as they are: beside a count of references, 256 of them would take the room
-    /// of 320.
-    Owned(Box<[f32]>),
-    /// As they lie in a mapped file.
-    Stored(Box<Bytes>),
-}
 
 impl Datum {
     pub fn text(text: &str) -> Datum {
@@ -93,75 +78,6 @@ impl Ord for Float {
 impl std::hash::Hash for Float {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.0.to_bits().hash(state);
-    }
-}
-
-impl Deref for Vector {
-    type Target = [f32];
-
-    fn deref(&self) -> &[f32] {
-        match &*self.0 {
-            Floats::Owned(floats) => floats,
-            Floats::Stored(bytes) => bytemuck::cast_slice(bytes),
-        }
-    }
-}
-impl<F: Into<Box<[f32]>>> From<F> for Vector {
-    fn from(floats: F) -> Vector {
-        Vector(Arc::new(Floats::Owned(floats.into())))
-    }
-}
-impl FromIterator<f32> for Vector {
-    fn from_iter<F: IntoIterator<Item = f32>>(floats: F) -> Vector {
-        Vector::from(Box::from_iter(floats))
-    }
-}
-impl Serialize for Vector {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (**self).serialize(serializer)
-    }
-}
-impl<'de> Deserialize<'de> for Vector {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Vector, D::Error> {
-        Box::<[f32]>::deserialize(deserializer).map(Vector::from)
-    }
-}
-impl Vector {
-    /// Floats in little-endian order; copied only where they cannot be used as they lie.
-    pub fn stored(bytes: Bytes) -> Vector {
-        if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(&bytes).is_ok() {
-            return Vector(Arc::new(Floats::Stored(Box::new(bytes))));
-        }
-        let (floats, _) = bytes.as_chunks();
-        floats.iter().map(|float| f32::from_le_bytes(*float)).collect()
-    }
-
-    fn bits(&self) -> impl Iterator<Item = u32> {
-        self.iter().map(|value| value.to_bits())
-    }
-}
-impl PartialEq for Vector {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-impl Eq for Vector {}
-impl PartialOrd for Vector {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Vector {
-    fn cmp(&self, other: &Self) -> Ordering {
-        if Arc::ptr_eq(&self.0, &other.0) {
-            return Ordering::Equal;
-        }
-        self.bits().cmp(other.bits())
-    }
-}
-impl std::hash::Hash for Vector {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.bits().for_each(|bits| bits.hash(state));
     }
 }
 

@@ -58,6 +58,11 @@ struct OfTable {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfVector {
+    vector: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfPartition {
     table: String,
     partition: String,
@@ -104,6 +109,7 @@ struct Table {
     texts_withdrawn: Counter,
     embedding: Seconds,
     embedding_tokens: Counter,
+    embedder_breaker: Family<OfVector, Gauge>,
     tick: Histogram,
     freshness: Histograms<OfLeg>,
     searchable: Histograms<OfLeg>,
@@ -174,6 +180,7 @@ impl Default for Metrics {
             texts_withdrawn: book.plain("texts_withdrawn", "Texts that no document had any more when their turn came"),
             embedding: book.seconds("embedding", "Time spent in the embedder, by all threads together", Seconds::default()),
             embedding_tokens: book.plain("embedding_tokens", "Tokens of the texts embedded, estimated as a quarter of their bytes"),
+            embedder_breaker: book.family("embedder_breaker", "Whether the embedding service is asked: 0 it is, 1 one request finds out whether it is back, 2 it is left alone"),
             tick: book.seconds("tick", "From the start of a tick to its publication", tick_buckets()),
             freshness: book.histograms("freshness", "From the commit at the source, or the arrival where the message has none, to searchable", fresh_buckets),
             searchable: book.histograms("searchable", "From the arrival at the node to searchable", fresh_buckets),
@@ -434,6 +441,18 @@ impl Metrics {
         table.embedding.inc_by(texts.time.as_secs_f64());
     }
 
+    /// The state of the breaker of a vector field's embedder, by its name.
+    pub fn set_embedder(&self, vector: &str, breaker: &str) {
+        let vector = vector.to_owned();
+        let state = match breaker {
+            "open" => 2,
+            "half-open" => 1,
+            _ => 0,
+        };
+        let gauge = self.0.embedder_breaker.get_or_create_owned(&OfVector { vector });
+        gauge.set(state);
+    }
+
     /// A tick was published, so long after it started.
     pub fn tick(&self, duration: Duration) {
         self.0.tick.observe(duration.as_secs_f64());
@@ -537,6 +556,7 @@ mod tests {
             tokens: 15,
             time: Duration::from_millis(2500),
         });
+        metrics.set_embedder("default", "half-open");
         metrics.tick(Duration::from_micros(1500));
         metrics.fresh(Leg::Vector, -0.5);
         metrics.fresh(Leg::Vector, 0.003);
@@ -577,6 +597,7 @@ mod tests {
             "millpond_texts_withdrawn_total 5",
             "millpond_embedding_seconds_total 2.5",
             "millpond_embedding_tokens_total 15",
+            "millpond_embedder_breaker{vector=\"default\"} 1",
             "millpond_tick_seconds_bucket{le=\"0.001\"} 0",
             "millpond_tick_seconds_bucket{le=\"0.002\"} 1",
             "millpond_freshness_seconds_bucket{le=\"0.001\",leg=\"vector\"} 1",

@@ -259,12 +259,14 @@ impl Node {
             orders,
             cuts: Some((cuts, definition.checkpoint)),
         };
+        let folder = self.options.data_dir.clone();
         let build = move || Parts {
             definition: built.clone(),
             embedding: embedding.clone(),
             shard: ShardSettings {
                 repeatable: false,
                 wake: wake.clone(),
+                folder: Some(folder.clone()),
             },
             publisher: publisher.clone(),
             resume: Some(resume.clone()),
@@ -401,6 +403,9 @@ impl Node {
                     Some((partition.strip_prefix(&prefix)?.to_owned(), *offset))
                 });
                 running.commit(&positions.collect());
+            }
+            for (vector, health) in self.app.searcher.iter().flat_map(|searcher| searcher.embedders()) {
+                self.app.metrics.set_embedder(&vector, &health.breaker);
             }
             for (table, status) in &self.app.sources {
                 let state = status.state();

@@ -78,6 +78,7 @@ impl Replay {
             shard: ShardSettings {
                 repeatable: true,
                 wake: Arc::new(|| {}),
+                folder: None,
             },
             publisher: publisher.clone(),
             resume: None,

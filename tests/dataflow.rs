@@ -526,6 +526,7 @@ impl Workers {
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
+                        folder: None,
                     },
                     publisher: publisher.clone(),
                     resume: None,

@@ -639,16 +639,16 @@ fn a_row_whose_embedding_fails_for_good_is_searchable_by_its_words_flagged_and_l
     };
     let hit = |key: &str, state: Value| (key.to_owned(), state);
     let expected = [
-        hit("1", Value::Null),
+        hit("1", json!("current")),
         hit("2", json!("failed")),
-        hit("3", Value::Null),
+        hit("3", json!("current")),
         hit("4", json!("failed")),
     ];
     assert_eq!(search(&replay, Mode::Keyword), expected);
     assert_eq!(search(&replay, Mode::Hybrid), expected);
     assert_eq!(
         search(&replay, Mode::Vector),
-        [hit("1", Value::Null), hit("3", Value::Null)]
+        [hit("1", json!("current")), hit("3", json!("current"))]
     );
 
     let page = letters.page(Some("shelf"), None, 10).unwrap().unwrap();
@@ -686,7 +686,7 @@ fn a_row_whose_embedding_fails_for_good_is_searchable_by_its_words_flagged_and_l
         ],
     );
     replay.tick();
-    assert_eq!(search(&replay, Mode::Keyword)[1], hit("2", Value::Null));
+    assert_eq!(search(&replay, Mode::Keyword)[1], hit("2", json!("current")));
     assert_eq!(search(&replay, Mode::Keyword)[4], hit("5", json!("failed")));
     let total = || letters.page(None, None, 10).unwrap().unwrap().total;
     assert_eq!(total(), 2);

@@ -91,7 +91,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -603,6 +603,10 @@ fn stats_are_those_of_the_newest_snapshot() {
           "documents": 0,
           "vectors": 0,
           "vectors_pending": 0,
+          "vectors_stale": 0,
+          "vectors_missing": 0,
+          "vectors_failed": 0,
+          "rows_held": 0,
           "vectors_unbuilt": 0,
           "tick": 9,
           "positions": {

@@ -8,9 +8,11 @@ use crate::binary::repository;
 /// Who may use whom: a module and the modules that it may name, in the order of `src/lib.rs`, in which data moves.
 ///
 /// Arrows point at the vocabulary and at earlier stages. A new arrow is a decision: it enters here with its reason.
-const MAY_USE: [(&str, &[&str]); 17] = [
+const MAY_USE: [(&str, &[&str]); 18] = [
+    // Where vectors lie.
+    ("floats", &[]),
     // The vocabulary.
-    ("change", &[]),
+    ("change", &["floats"]),
     ("definition", &["change"]),
     ("metrics", &[]),
     ("priority", &[]),
@@ -20,7 +22,10 @@ const MAY_USE: [(&str, &[&str]); 17] = [
     ("decode", &["change", "definition"]),
     // A local model runs behind everything else.
     ("embed", &["change", "definition", "priority"]),
-    ("index", &["change", "definition", "priority", "storage"]),
+    (
+        "index",
+        &["floats", "change", "definition", "priority", "storage"],
+    ),
     (
         "checkpoint",
         &["change", "definition", "metrics", "priority", "storage", "index"],

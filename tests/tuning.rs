@@ -219,8 +219,12 @@ fn a_graph_that_is_tuned_otherwise_keeps_its_answers_and_is_built_anew_only_if_i
             true,
         ),
         ("reduce = { truncate = 48 }", false),
+        ("reduce = { truncate = 48 }\nquantization = 'f16'", false),
         ("reduce = { truncate = 40 }", false),
         ("", false),
+        ("quantization = 'f16'", false),
+        ("quantization = 'f16'\noriginals = 'disk'", true),
+        ("quantization = 'f16'\noriginals = 'disk'", true),
     ] {
         let node = Served::start_in(&data, &dataflow(&folder, DIMENSIONS, graph));
         let is_first = of_the_last.is_none();

@@ -18,7 +18,7 @@ import time
 import venv
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "target" / "peers"
-PACKAGES = ["numpy", "onnxruntime==1.31.1", "onnx", "safetensors", "tokenizers", "sympy"]
+PACKAGES = ["numpy", "scipy", "onnxruntime==1.31.1", "onnx", "safetensors", "tokenizers", "sympy"]
 SECONDS = 4.0
 
 
@@ -27,7 +27,7 @@ def install():
     python = FOLDER / "bin" / "python"
     if not python.exists():
         venv.create(FOLDER, with_pip=True, clear=True)
-    wanted = "import numpy, onnxruntime, onnx, safetensors, tokenizers, sympy"
+    wanted = "import numpy, scipy, onnxruntime, onnx, safetensors, tokenizers, sympy"
     if subprocess.run([python, "-c", wanted], capture_output=True).returncode != 0:
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
     sys.exit(subprocess.run([python, __file__, *sys.argv[1:], "--installed"]).returncode)
@@ -49,6 +49,7 @@ class Reference:
 
     def embed(self, ids):
         import numpy
+        from scipy.special import erf
 
         weights, config = self.weights, self.config
         heads, hidden = config["num_attention_heads"], config["hidden_size"]
@@ -65,7 +66,6 @@ class Reference:
         def split(x):
             return x.reshape(len(ids), heads, hidden // heads).transpose(1, 0, 2)
 
-        erf = numpy.vectorize(math.erf)
         x = weights["embeddings.word_embeddings.weight"][ids]
         x = x + weights["embeddings.position_embeddings.weight"][: len(ids)]
         x = normal(x + weights["embeddings.token_type_embeddings.weight"][0], "embeddings.LayerNorm")

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
-use millpond::definition::Metric;
+use millpond::definition::{Metric, Quantization};
 use millpond::index::Slot;
 use millpond::index::vector::{Effort, SharedVector, VectorSettings, VectorState, VectorWriter};
 use roaring::RoaringBitmap;
@@ -16,6 +16,15 @@ pub struct Leg {
     woken: Receiver<()>,
 }
 
+/// What a leg keeps of its vectors, and where.
+#[derive(Clone, Copy, Default)]
+pub struct Kept {
+    /// Rows of the graph are of f16, not int8.
+    pub halves: bool,
+    /// The vectors themselves are on disk, not in memory.
+    pub on_disk: bool,
+}
+
 /// What a reader sees: one state, which does not change.
 #[derive(Clone)]
 pub struct View(Arc<VectorState>);
@@ -23,12 +32,25 @@ pub struct View(Arc<VectorState>);
 impl Leg {
     /// A leg with the settings that a dataflow file has by default.
     pub fn new(dimensions: usize) -> Leg {
+        Leg::kept(dimensions, Kept::default())
+    }
+
+    /// The same, but for what it keeps of its vectors, and where.
+    pub fn kept(dimensions: usize, kept: Kept) -> Leg {
         let (wake, woken) = channel();
         let wake = Arc::new(move || {
             // The part of the bench may be over.
             let _ = wake.send(());
         });
-        let settings = VectorSettings::new(dimensions, Metric::Cosine);
+        let settings = VectorSettings {
+            quantization: if kept.halves {
+                Quantization::F16
+            } else {
+                Quantization::Int8
+            },
+            on_disk: kept.on_disk.then(std::env::temp_dir),
+            ..VectorSettings::new(dimensions, Metric::Cosine)
+        };
         Leg {
             writer: VectorWriter::new(settings, wake),
             woken,

@@ -1,7 +1,7 @@
 //! The vector leg: speed at equal recall, building, churn, filters, memory and growth, beside other projects' indexes.
 //!
 //! ```sh
-//! cargo bench --bench vector                        # all parts, about 40 minutes on two quiet cores
+//! cargo bench --bench vector                        # all parts, about 25 minutes on two quiet cores
 //! cargo bench --bench vector -- static churn        # some of them
 //! cargo bench --bench vector -- static picture      # and the curves as benches/vector.svg
 //! cargo bench --bench vector -- quick               # an eighth of the vectors: to see that all of it works
@@ -75,7 +75,7 @@ pub struct Size {
 const FULL: Size = Size {
     rows: 50_000,
     queries: 1_000,
-    churn: Duration::from_secs(20),
+    churn: Duration::from_secs(6),
     grown: [50_000, 100_000, 200_000, 400_000, 800_000],
 };
 
@@ -97,10 +97,10 @@ fn main() {
         .skip(1)
         .filter(|word| word != "--bench")
         .collect();
-    if let [word, path, dimensions] = words.as_slice()
+    if let [word, folder, kind] = words.as_slice()
         && word == memory::CHILD
     {
-        return memory::child(Path::new(path), dimensions.parse().expect("a number"));
+        return memory::child(Path::new(folder), kind);
     }
     let is_runbook = |word: &str| word.ends_with(".yaml");
     if let Some(unknown) = words.iter().find(|word| {

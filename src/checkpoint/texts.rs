@@ -111,7 +111,9 @@ impl Value<'_> {
         match self {
             Value::Stored(_, floats) => out.write_all(floats),
             Value::Fresh(vector) => {
-                let bytes: Vec<u8> = vector.iter().flat_map(|float| float.to_le_bytes()).collect();
+                let mut room = Vec::new();
+                let floats = vector.read(&mut room).iter();
+                let bytes: Vec<u8> = floats.flat_map(|float| float.to_le_bytes()).collect();
                 out.write_all(&bytes)
             }
             Value::Failed | Value::Gone => Ok(()),

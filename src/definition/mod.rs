@@ -30,7 +30,7 @@ pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
 pub use template::Template;
-pub use tuning::{Builder, Effort, Quantization, Reduce, Tuning};
+pub use tuning::{Builder, Effort, Originals, Quantization, Reduce, Tuning};
 pub use types::ColumnType;
 
 use crate::change::TableId;

@@ -5,8 +5,8 @@
 use super::plan::Node;
 use super::{
     Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
-    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Quantization, Reduce, SourceSettings, Table,
-    Tuning, VectorField, VectorSource,
+    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
+    Table, Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -269,6 +269,11 @@ fn tuning(tuning: &Tuning) -> String {
     }
     match tuning.quantization {
         Quantization::Int8 => {}
+        Quantization::F16 => said.push("rows of f16".to_owned()),
+    }
+    match tuning.originals {
+        Originals::Memory => {}
+        Originals::Disk => said.push("vectors on disk".to_owned()),
     }
     match tuning.reduce {
         None => {}

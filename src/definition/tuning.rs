@@ -13,6 +13,7 @@ pub struct Tuning {
     pub effort: Effort,
     pub builder: Builder,
     pub quantization: Quantization,
+    pub originals: Originals,
     /// `None`: rows of the graph have all dimensions of their vectors.
     pub reduce: Option<Reduce>,
 }
@@ -25,6 +26,7 @@ impl Default for Tuning {
             effort: Effort::default(),
             builder: Builder::default(),
             quantization: Quantization::default(),
+            originals: Originals::default(),
             reduce: None,
         }
     }
@@ -66,8 +68,20 @@ pub enum Builder {
 /// What a row of the graph keeps of each component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantization {
+    /// A signed byte: what is found is scored again by the vectors themselves, a few more than are asked for.
     #[default]
     Int8,
+    /// A float of 16 bits: next to exact, in twice the memory.
+    F16,
+}
+
+/// Where the vectors themselves are, by which hits are scored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Originals {
+    #[default]
+    Memory,
+    /// In a file, from which a search reads the few that it scores.
+    Disk,
 }
 
 /// How rows of the graph have fewer dimensions than their vectors, by which hits are still scored.

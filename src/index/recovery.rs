@@ -226,9 +226,10 @@ impl Leg {
     ) -> bool {
         let status = stored.status;
         let was_waiting = matches!(status, VectorStatus::Stale | VectorStatus::Pending);
+        let mut room = Vec::new();
         let of_field = vectors.known.iter().filter(|(of, ..)| *of == number);
         let by_hash = of_field.filter_map(|(.., vector)| match vector {
-            DocumentVector::Known(vector) => Some((vector_hash(vector), vector)),
+            DocumentVector::Known(vector) => Some((vector_hash(vector.read(&mut room)), vector)),
             _ => None,
         });
         let is_same = self.put_back(slot, stored, &by_hash.collect(), field);

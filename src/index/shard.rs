@@ -1,5 +1,6 @@
 //! The write side of one shard: a tick's documents go into both legs, and one state comes out.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::documents::{Document, Documents, Slot};
@@ -10,7 +11,7 @@ use super::recovery::Recovery;
 use super::snapshot::ShardState;
 use super::vector::{GraphSettings, VectorSettings, VectorWriter};
 use crate::change::{Key, Tick};
-use crate::definition::{Freshness, Index, VectorField};
+use crate::definition::{Freshness, Index, Originals, VectorField};
 
 /// What a tick does to one key. A key's text occurs once in a tick.
 #[derive(Clone, Debug)]
@@ -47,6 +48,8 @@ pub struct ShardSettings {
     pub repeatable: bool,
     /// Called from another thread when finished background work waits for a tick.
     pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Where files without a name may lie; `None`: where the system has its temporary ones.
+    pub folder: Option<PathBuf>,
 }
 
 impl ShardSettings {
@@ -68,6 +71,11 @@ impl ShardSettings {
             },
             builder: tuning.builder,
             effort: tuning.effort,
+            quantization: tuning.quantization,
+            on_disk: match tuning.originals {
+                Originals::Memory => None,
+                Originals::Disk => Some(self.folder.clone().unwrap_or_else(std::env::temp_dir)),
+            },
             reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, field.metric)
         }

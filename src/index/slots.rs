@@ -68,6 +68,7 @@ impl SlotTable {
     pub fn of(state: &ShardState, alive: AliveWords) -> SlotTable {
         let mut slots = Vec::new();
         slots.resize_with(state.documents.slots(), || None);
+        let mut room = Vec::new();
         for (slot, document) in state.documents.iter() {
             if let Some(place) = slots.get_mut(slot.0 as usize) {
                 let key: Arc<str> = document.key.text().into();
@@ -75,7 +76,9 @@ impl SlotTable {
                 let legs = state.legs.iter();
                 *place = Some(StoredDocument {
                     row: row_hash(&document.row),
-                    vectors: legs.map(|leg| StoredVector::of(leg, slot, is_former)).collect(),
+                    vectors: legs
+                        .map(|leg| StoredVector::of(leg, slot, is_former, &mut room))
+                        .collect(),
                     former: is_former.then(|| document.row.clone()),
                     key,
                 });
@@ -145,14 +148,16 @@ impl SlotTable {
 }
 
 impl StoredVector {
-    fn of(leg: &LegState, slot: Slot, is_former: bool) -> StoredVector {
+    /// `room` is used to read vectors.
+    fn of(leg: &LegState, slot: Slot, is_former: bool, room: &mut Vec<f32>) -> StoredVector {
         let status = leg.status(slot);
-        let shown = |place| {
+        let mut shown = |place| {
             let (stamp, vector) = leg.vectors.get(place)?;
+            let floats = vector.read(room);
             Some(ShownVector {
                 stamp,
-                hash: vector_hash(vector),
-                values: (is_former || status != VectorStatus::Current).then(|| vector.to_vec()),
+                hash: vector_hash(floats),
+                values: (is_former || status != VectorStatus::Current).then(|| floats.to_vec()),
             })
         };
         let Some(pieces) = &leg.pieces else {

@@ -1,5 +1,6 @@
 //! The index before, brought back as it was stored, to answer while `--rebuild` makes the new one.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(super) fn open(
     stored: checkpoint::Before,
     embedders: &Embedders,
     storage: Arc<dyn Storage>,
+    folder: &Path,
 ) -> Result<Option<server::Before>, BeforeError> {
     let definition = Arc::new(stored.file.parse()?);
     if definition.index.is_none() {
@@ -69,6 +71,7 @@ pub(super) fn open(
         shards: stored.shards,
         storage,
     });
+    let folder = folder.to_owned();
     // Nobody takes from it: nothing is embedded.
     let (requests, _) = backlog();
     let embed = |embedder: &Arc<dyn Embedder>| Embed {
@@ -87,6 +90,7 @@ pub(super) fn open(
         shard: ShardSettings {
             repeatable: false,
             wake: Arc::new(|| {}),
+            folder: Some(folder.clone()),
         },
         publisher: publishing.clone(),
         resume: Some(resume.clone()),

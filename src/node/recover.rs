@@ -87,7 +87,7 @@ impl Node {
         if self.app.searcher.is_none() {
             return;
         }
-        match before::open(before, &*self.embedders, storage.clone()) {
+        match before::open(before, &*self.embedders, storage.clone(), &self.options.data_dir) {
             Ok(None) => {}
             Ok(Some(before)) => {
                 let documents = before.searcher.stats().documents;

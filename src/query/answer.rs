@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::fuse::Fused;
 use crate::change::{Row, Span, Tick, write_json_object};
+use crate::embed::Health;
 use crate::index::snapshot::{ShardState, VectorStatus};
 use crate::index::{Document, Snapshot};
 
@@ -271,6 +272,9 @@ pub struct Stats {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embedding_money_saved: Option<f64>,
     pub dead_letters: u64,
+    /// How the services behind embedders are doing at this moment, by vector field; absent where there are none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub embedders: BTreeMap<String, EmbedderHealth>,
 }
 
 impl Stats {
@@ -306,6 +310,30 @@ impl Stats {
             embedding_tokens: texts.tokens,
             embedding_money_saved: price_per_million_tokens.map(money_saved),
             dead_letters: counters.dead_letters,
+            embedders: BTreeMap::new(),
+        }
+    }
+}
+
+/// How the service behind an embedder is doing.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EmbedderHealth {
+    /// `closed`: it is asked. `open`: it failed again and again, and is left alone. `half-open`: one request finds out
+    /// whether it is back.
+    pub breaker: String,
+    /// Requests that it may be asked at once now; fewer after it has answered 429.
+    pub requests_max: usize,
+    /// Why the last request failed; absent since one has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<Health> for EmbedderHealth {
+    fn from(health: Health) -> EmbedderHealth {
+        EmbedderHealth {
+            breaker: health.breaker.name().to_owned(),
+            requests_max: health.requests_max,
+            reason: health.reason,
         }
     }
 }

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::run::PANICKED;
-use crate::embed::{Embedder, Recent};
+use crate::embed::{Embedder, Health, Recent};
 
 /// For vectors of recent queries: some ten thousand of 384 dimensions.
 const RECENT_BYTES_MAX: usize = 16 << 20;
@@ -66,6 +66,11 @@ impl QueryEmbedder {
             }),
             answered: Condvar::new(),
         }))
+    }
+
+    /// How the service behind the embedder is doing, where there is one.
+    pub fn health(&self) -> Option<Health> {
+        self.0.embedder.health()
     }
 
     /// The vector of a query's text, or why there is none.

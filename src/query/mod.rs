@@ -12,11 +12,13 @@ mod fuse;
 mod compare;
 mod recent;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
+    Stats, VectorState,
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
@@ -198,7 +200,19 @@ impl Searcher {
         let price = prices
             .filter_map(|field| settings(field).price_per_million_tokens)
             .next();
-        Stats::new(&self.published.snapshot(), price)
+        Stats {
+            embedders: self.embedders(),
+            ..Stats::new(&self.published.snapshot(), price)
+        }
+    }
+
+    /// How the services behind embedders are doing, by vector field.
+    pub fn embedders(&self) -> BTreeMap<String, EmbedderHealth> {
+        let health = |field: &Arc<SearchedField>| {
+            let health = field.queries.as_ref()?.health()?;
+            Some((field.name.clone(), health.into()))
+        };
+        self.legs.load().iter().filter_map(health).collect()
     }
 }
 

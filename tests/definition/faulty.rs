@@ -454,7 +454,7 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
         "key = 'id'\nvector = 'price'\n[embedder]\nmodel = 'none'\ndimensions = 8\n[index.graph]";
     check_index(
         &format!(
-            "{ready_made}\nm = 65\nef_construction = 4097\nef = 0\nbuilder = 'hnsw'\nquantization = 'int4'\n\
+            "{ready_made}\nm = 65\nef_construction = 4097\nef = 0\nbuilder = 'hnsw'\nquantization = 'int4'\noriginals = 'ssd'\n\
              reduce = {{ pca = 8 }}\nefconstruction = 3"
         ),
         expect![[r#"
@@ -468,11 +468,13 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
                 did you mean `hnsw_rs`?
             x.toml:20: unknown quantization `int4`
                 did you mean `int8`?
-            x.toml:21: `index.graph.reduce.pca` is out of range
+            x.toml:21: unknown place of the originals `ssd`
+                one of `memory`, `disk`
+            x.toml:22: `index.graph.reduce.pca` is out of range
                 it must be dimensions to keep, from 2, fewer than the 8 of the vectors
-            x.toml:22: unknown key `efconstruction` in `index.graph`
+            x.toml:23: unknown key `efconstruction` in `index.graph`
                 did you mean `ef_construction`?
-            7 faults"#]],
+            8 faults"#]],
     );
     check_index(
         &format!("{ready_made}\nm = 32\nef_construction = 31\nef = 100\naccuracy = 1"),

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
     Analyzer, Api, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, Index, KafkaStart,
-    LocalModel, Metric, Model, OnGap, Quantization, Reduce, ServiceModel, SourceSettings, Tuning,
+    LocalModel, Metric, Model, OnGap, Originals, Quantization, Reduce, ServiceModel, SourceSettings, Tuning,
     VectorColumn, VectorSource, load,
 };
 
@@ -305,7 +305,7 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
     );
     let (all, picture) = tuning(
         384,
-        "m = 64\nef_construction = 64\naccuracy = 0.99\nbuilder = 'hnsw_rs'\nquantization = 'int8'\nreduce = { pca = 383 }",
+        "m = 64\nef_construction = 64\naccuracy = 0.99\nbuilder = 'hnsw_rs'\nquantization = 'int8'\noriginals = 'memory'\nreduce = { pca = 383 }",
     );
     let expected = Tuning {
         links: 64,
@@ -313,6 +313,7 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
         effort: Effort::Accuracy(0.99),
         builder: Builder::HnswRs,
         quantization: Quantization::Int8,
+        originals: Originals::Memory,
         reduce: Some(Reduce::Pca(383)),
     };
     assert_eq!(all, expected);
@@ -321,15 +322,23 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
             .ends_with(", m 64, ef_construction 64, accuracy 0.99, reduced to 383 by pca, built by hnsw_rs"),
         "{picture}"
     );
-    let (some, picture) = tuning(4096, "m = 2\nef = 10000\nreduce = { truncate = 2 }");
+    let (some, picture) = tuning(
+        4096,
+        "m = 2\nef = 10000\nquantization = 'f16'\noriginals = 'disk'\nreduce = { truncate = 2 }",
+    );
     let expected = Tuning {
         links: 2,
         effort: Effort::Width(10_000),
+        quantization: Quantization::F16,
+        originals: Originals::Disk,
         reduce: Some(Reduce::Truncate(2)),
         ..usual
     };
     assert_eq!(some, expected);
-    assert!(picture.ends_with(", m 2, ef 10000, cut to 2"), "{picture}");
+    assert!(
+        picture.ends_with(", m 2, ef 10000, rows of f16, vectors on disk, cut to 2"),
+        "{picture}"
+    );
 }
 
 #[test]

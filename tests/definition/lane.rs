@@ -52,6 +52,15 @@ fn faults_name_their_lines_and_what_would_be_right() {
     };
     check(
         "freshness = 'togehter'\n[embedder]\ncache = 'much'\nquery_timeout = 2\nprice_per_million_tokens = -1",
-        expect![[""]],
+        expect![[r#"
+            x.toml:12: unknown freshness `togehter`
+                did you mean `together`?
+            x.toml:14: `much` is no size for `embedder.cache`
+                it must be a size with its unit, such as `"64KiB"`, `"256MiB"` or `"1GiB"`, from 1KiB
+            x.toml:15: `embedder.query_timeout` is an integer
+                it must be a time with its unit, such as `"500ms"`, `"5s"` or `"1m"`, from 10ms to 24h
+            x.toml:16: `embedder.price_per_million_tokens` is out of range
+                it must be a price from 0 to 1000000
+            4 faults"#]],
     );
 }

@@ -1,6 +1,7 @@
 //! An embedding service of the test's own, and a node that uses it.
 
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use millpond::definition::{EmbedderSettings, parse};
@@ -177,8 +178,9 @@ interval = "20ms"
             node: Node::start_with(definition, &options, Arc::new(embedders)).unwrap(),
             service: service.clone(),
         };
-        running.until("the node takes pushes", |_| {
-            running.try_push("").is_some().then_some(())
+        running.until("the node has recovered and takes pushes", |_| {
+            let is_ready = running.node.app().ready.load(Ordering::Acquire);
+            (is_ready && running.try_push("").is_some()).then_some(())
         });
         running
     }

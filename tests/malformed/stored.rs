@@ -243,6 +243,7 @@ fn settings(repeatable: bool) -> ShardSettings {
     ShardSettings {
         repeatable,
         wake: Arc::new(|| ()),
+        folder: None,
     }
 }
 

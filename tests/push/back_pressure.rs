@@ -157,6 +157,7 @@ impl Behind {
                     shard: ShardSettings {
                         repeatable: false,
                         wake: wake.clone(),
+                        folder: None,
                     },
                     publisher: publisher.clone(),
                     resume: None,

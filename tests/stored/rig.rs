@@ -110,6 +110,7 @@ pub fn settings() -> ShardSettings {
     ShardSettings {
         repeatable: false,
         wake: Arc::new(|| ()),
+        folder: None,
     }
 }
 
@@ -141,6 +142,7 @@ impl Rig {
     pub fn new() -> Rig {
         let (wake, woken) = channel();
         let settings = ShardSettings {
+            folder: None,
             repeatable: false,
             wake: Arc::new(move || {
                 // The test may be over.

@@ -6,7 +6,7 @@ use millpond::definition::{Builder, Metric, Reduce};
 use millpond::index::vector::{Effort, SharedVector, VectorSettings};
 use roaring::RoaringBitmap;
 
-use super::{Leg, METRICS, Random, halves};
+use super::{Leg, METRICS, QUANTIZATIONS, Random, halves};
 use crate::shared::public_data;
 
 fn leg(metric: Metric, dimensions: usize, reduce: Reduce) -> Leg {
@@ -94,17 +94,20 @@ fn hnsw_rs_builds_reduced_graphs_too() {
     let mut random = Random(6);
     let directions = directions(&mut random);
     let mut next = || vector(&mut random, &directions);
-    let mut leg = Leg::with(VectorSettings {
-        reduce: Some(Reduce::Pca(10)),
-        builder: Builder::HnswRs,
-        ..VectorSettings::new(32, Metric::Cosine)
-    });
-    for first in [0, 1_100] {
-        leg.apply((first..first + 1_100).map(|slot| (slot, Some(next()))));
-        leg.settle();
+    for quantization in QUANTIZATIONS {
+        let mut leg = Leg::with(VectorSettings {
+            reduce: Some(Reduce::Pca(10)),
+            builder: Builder::HnswRs,
+            quantization,
+            ..VectorSettings::new(32, Metric::Cosine)
+        });
+        for first in [0, 1_100] {
+            leg.apply((first..first + 1_100).map(|slot| (slot, Some(next()))));
+            leg.settle();
+        }
+        let queries: Vec<SharedVector> = (0..40).map(|_| next()).collect();
+        check(&leg, &queries, 0.97, &format!("hnsw_rs, {quantization:?}"));
     }
-    let queries: Vec<SharedVector> = (0..40).map(|_| next()).collect();
-    check(&leg, &queries, 0.97, "hnsw_rs");
 }
 
 #[test]

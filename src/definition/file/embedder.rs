@@ -82,7 +82,7 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Embedder> {
     };
     let dimensions = Dimensions {
         entry: dimensions,
-        given: given?,
+        given: given.flatten(),
     };
     let model = match &model {
         Some(model) if model.is_section() => {
@@ -95,7 +95,7 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Embedder> {
                 dimensions: dimensions.given.unwrap_or(DIMENSIONS),
             },
             "none" => {
-                if dimensions.given.is_none() {
+                if given?.is_none() {
                     entry.wrong(
                         "`model = \"none\"` lacks `dimensions`",
                         "it must be the length of the ready-made vectors: `dimensions = 384`",
@@ -112,6 +112,8 @@ pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Embedder> {
             }
         },
     };
+    // Its fault is told with those of the model.
+    given?;
     let (usual_batch, usual_parallel) = usual(&model);
     Some(Embedder::Model(EmbedderSettings {
         model,

@@ -1,7 +1,7 @@
 //! `[index.graph]` -> [`Tuning`].
 
 use super::written::Entry;
-use crate::definition::{Builder, Effort, Quantization, Reduce, Tuning};
+use crate::definition::{Builder, Effort, Originals, Quantization, Reduce, Tuning};
 
 /// Reads the section, of an index whose vectors have so many dimensions, where that is known.
 pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tuning> {
@@ -24,7 +24,17 @@ pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tunin
     };
     let quantization = match section.optional("quantization") {
         None => Some(default.quantization),
-        Some(entry) => entry.choice("quantization", &[("int8", Quantization::Int8)]),
+        Some(entry) => entry.choice(
+            "quantization",
+            &[("int8", Quantization::Int8), ("f16", Quantization::F16)],
+        ),
+    };
+    let originals = match section.optional("originals") {
+        None => Some(default.originals),
+        Some(entry) => entry.choice(
+            "place of the originals",
+            &[("memory", Originals::Memory), ("disk", Originals::Disk)],
+        ),
     };
     let reduce = match section.optional("reduce") {
         None => Some(None),
@@ -37,6 +47,7 @@ pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tunin
         effort: effort?,
         builder: builder?,
         quantization: quantization?,
+        originals: originals?,
         reduce: reduce?,
     })
 }

@@ -217,7 +217,7 @@ mod tests {
         };
         assert_eq!(sizes(100, 1000), [8]);
         assert_eq!(sizes(3, 1000), [3, 3, 2]);
-        assert_eq!(sizes(100, 34), [4, 2, 1, 1]);
+        assert_eq!(sizes(100, 34), [4, 3, 1]);
         assert_eq!(sizes(100, 1), [1; 8]);
         assert_eq!(batches(&[], 3, 3).count(), 0);
     }

@@ -68,7 +68,10 @@ impl Background {
                     if stopped.load(Ordering::Relaxed) || done.send(outcome).is_err() {
                         return;
                     }
-                    wake();
+                    // The next change takes the graph in, even if nobody was woken.
+                    if catch_unwind(AssertUnwindSafe(|| wake())).is_err() {
+                        tracing::error!("the worker was not woken for a graph");
+                    }
                 }
             })?;
         Ok(Background { jobs, outcomes, stop })
@@ -127,7 +130,7 @@ fn run(job: &Job, settings: &VectorSettings, stop: &AtomicBool) -> Outcome {
             if !layers.insert(&gathered.rows, &gathered.fresh, threads, stop) {
                 return None;
             }
-            Graph::freeze(gathered.rows, &layers.layers, last.map(|last| &*last.graph))
+            Graph::freeze(gathered.rows, &layers.layers, last.map(|last| &*last.graph), stop)?
         }
     };
     let graph = graph.with_reduction(reduced.map(|reduced| reduced.reduction));

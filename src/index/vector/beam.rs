@@ -2,9 +2,12 @@
 //!
 //! HNSW's `SEARCH-LAYER` (Malkov and Yashunin, 2016), with one sorted pool in the place of its two heaps.
 
+use crossbeam_channel::{Receiver, Sender, bounded};
+
 use super::codes::{QueryCode, Rows, Scores};
 use super::links::Links;
 use super::nearest::Scored;
+use super::way::Bits;
 
 /// How much a search looks at, and how much of that it returns.
 #[derive(Clone, Copy)]
@@ -27,8 +30,36 @@ impl From<usize> for Breadth {
 pub struct Beam {
     seen: Seen,
     pool: Pool,
+    /// Rows to be scored.
     fresh: Vec<u32>,
+    /// Rows to be stepped over.
+    near: Vec<u32>,
     scores: Scores,
+}
+
+/// Beams of searches that have ended, for those to come: a thread that asks may be a new one each time.
+pub struct Beams {
+    put: Sender<Beam>,
+    take: Receiver<Beam>,
+}
+
+/// Beams that are kept: of so many searches at a time.
+const BEAMS_MAX: usize = 64;
+
+impl Beams {
+    pub fn new() -> Beams {
+        let (put, take) = bounded(BEAMS_MAX);
+        Beams { put, take }
+    }
+
+    /// Lends a beam to a search.
+    pub fn lend<T>(&self, search: impl FnOnce(&mut Beam) -> T) -> T {
+        let mut beam = self.take.try_recv().unwrap_or_default();
+        let found = search(&mut beam);
+        // One too many is dropped.
+        let _ = self.put.try_send(beam);
+        found
+    }
 }
 
 impl Beam {
@@ -41,19 +72,20 @@ impl Beam {
         start: &[u32],
         breadth: Breadth,
     ) -> Vec<Scored> {
-        self.begin(rows, query, start, breadth);
+        self.begin(rows, links, query, start, breadth);
         while let Some(row) = self.pool.next() {
             self.seen.insert_all(links.of(row), &mut self.fresh);
-            self.take_fresh(rows, query);
+            // Mostly none of those found now is better.
             if let Some(row) = self.pool.peek() {
                 links.prefetch(row);
             }
+            self.take_fresh(rows, links, query);
         }
         self.pool.found()
     }
 
-    /// The same among the rows that `passes` lets pass, where so few do that links between them are rare: a neighbour
-    /// that does not pass is stepped over to its own neighbours (ACORN: Patel et al., 2024).
+    /// The same among the rows that are eligible, where so few are that links between them are rare: a neighbour
+    /// that is not is stepped over to its own neighbours (ACORN: Patel et al., 2024).
     pub fn search_among(
         &mut self,
         rows: &Rows,
@@ -61,23 +93,21 @@ impl Beam {
         query: &QueryCode,
         start: &[u32],
         breadth: Breadth,
-        passes: impl Fn(u32) -> bool,
+        eligible: &Bits,
     ) -> Vec<Scored> {
-        self.begin(rows, query, start, breadth);
+        self.begin(rows, links, query, start, breadth);
         while let Some(row) = self.pool.next() {
-            for &neighbour in links.of(row) {
-                if !self.seen.insert(neighbour) {
-                    continue;
-                }
-                if passes(neighbour) {
-                    self.fresh.push(neighbour);
-                    continue;
-                }
-                let beyond = links.of(neighbour).iter().copied();
-                self.fresh
-                    .extend(beyond.filter(|&row| passes(row) && self.seen.insert(row)));
+            self.near.clear();
+            self.seen.insert_all(links.of(row), &mut self.near);
+            let passes = |row: &u32| eligible.contains(*row);
+            self.fresh.extend(self.near.iter().copied().filter(passes));
+            self.near.retain(|row| !passes(row));
+            self.near.iter().for_each(|&row| links.look_up(row));
+            self.near.iter().for_each(|&row| links.prefetch(row));
+            for &row in &self.near {
+                self.seen.insert_among(links.of(row), eligible, &mut self.fresh);
             }
-            self.take_fresh(rows, query);
+            self.take_fresh(rows, links, query);
         }
         self.pool.found()
     }
@@ -99,21 +129,22 @@ impl Beam {
         }
     }
 
-    fn begin(&mut self, rows: &Rows, query: &QueryCode, start: &[u32], breadth: Breadth) {
+    fn begin(&mut self, rows: &Rows, links: &impl Links, query: &QueryCode, start: &[u32], breadth: Breadth) {
         self.seen.reset(rows.len());
         self.pool.reset(breadth);
         self.fresh.clear();
         self.fresh
             .extend(start.iter().copied().filter(|&row| self.seen.insert(row)));
-        self.take_fresh(rows, query);
+        self.take_fresh(rows, links, query);
     }
 
-    fn take_fresh(&mut self, rows: &Rows, query: &QueryCode) {
+    fn take_fresh(&mut self, rows: &Rows, links: &impl Links, query: &QueryCode) {
         rows.scores_at(query, &self.fresh, &mut self.scores);
         let mut worst = self.pool.worst();
         for (&row, &score) in self.fresh.iter().zip(&self.scores.values) {
             if score > worst {
                 self.pool.insert(score, row);
+                links.look_up(row);
                 worst = self.pool.worst();
             }
         }
@@ -128,72 +159,83 @@ struct Pool {
     width: usize,
     /// So many are kept.
     kept: usize,
-    places: Vec<Place>,
+    /// As many as are kept and up to a stride more; behind those of the rows, scores that any other is better than.
+    scores: Vec<f32>,
+    /// Of each score; [`DONE`] is added to those that have been looked at.
+    rows: Vec<u32>,
     /// All before have been looked at.
     next: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Place {
-    score: f32,
-    row: u32,
-    is_done: bool,
-}
+/// No graph has so many rows: a terabyte would not hold their codes and links.
+const DONE: u32 = 1 << 31;
+
+/// Scores that are compared side by side. The steps of a binary search wait for each other.
+const STRIDE: usize = 32;
 
 impl Pool {
     fn reset(&mut self, breadth: Breadth) {
         self.width = breadth.width.max(1);
         self.kept = breadth.kept.max(self.width);
-        self.places.clear();
+        self.scores.clear();
+        self.scores
+            .resize(self.kept.next_multiple_of(STRIDE), f32::NEG_INFINITY);
+        self.rows.clear();
         self.next = 0;
     }
 
     /// What a score must exceed to be taken.
     fn worst(&self) -> f32 {
-        let worst = self.places.get(self.kept - 1);
-        worst.map_or(f32::NEG_INFINITY, |worst| worst.score)
+        self.scores[self.kept - 1]
     }
 
     fn insert(&mut self, score: f32, row: u32) {
-        self.places.truncate(self.kept - 1);
-        let place = self.places.partition_point(|better| better.score >= score);
-        self.places.insert(
-            place,
-            Place {
-                score,
-                row,
-                is_done: false,
-            },
-        );
+        let place = self.place(score);
+        self.rows.truncate(self.kept - 1);
+        self.scores.copy_within(place..self.rows.len(), place + 1);
+        self.scores[place] = score;
+        self.rows.insert(place, row);
         self.next = self.next.min(place);
+    }
+
+    /// How many scores are as good.
+    fn place(&self, score: f32) -> usize {
+        let (strides, _) = self.scores.as_chunks::<STRIDE>();
+        let passed = strides.partition_point(|stride| stride[STRIDE - 1] >= score);
+        let better = strides.get(passed).map_or(0, |stride| {
+            stride.iter().map(|&better| u32::from(better >= score)).sum()
+        });
+        passed * STRIDE + better as usize
     }
 
     /// The best row that has not been looked at; it has been now.
     fn next(&mut self) -> Option<u32> {
-        while self.next < self.width
-            && let Some(place) = self.places.get_mut(self.next)
-        {
-            self.next += 1;
-            if !place.is_done {
-                place.is_done = true;
-                return Some(place.row);
-            }
-        }
-        None
+        let end = self.width.min(self.rows.len());
+        let left = self.rows.get_mut(self.next..end)?;
+        let Some(passed) = left.iter().position(|row| row & DONE == 0) else {
+            self.next = end;
+            return None;
+        };
+        let row = left[passed];
+        left[passed] |= DONE;
+        self.next += passed + 1;
+        Some(row)
     }
 
     /// The best row that has not been looked at.
     fn peek(&self) -> Option<u32> {
-        let end = self.width.min(self.places.len());
-        let left = self.places.get(self.next..end)?;
-        left.iter().find(|place| !place.is_done).map(|place| place.row)
+        let end = self.width.min(self.rows.len());
+        let left = self.rows.get(self.next..end)?;
+        left.iter().copied().find(|row| row & DONE == 0)
     }
 
     fn found(&self) -> Vec<Scored> {
-        let places = self.places.iter();
-        places
-            .map(|&Place { score, row, .. }| Scored { score, id: row })
-            .collect()
+        let rows = self.scores.iter().zip(&self.rows);
+        rows.map(|(&score, row)| Scored {
+            score,
+            id: row & !DONE,
+        })
+        .collect()
     }
 }
 
@@ -218,18 +260,37 @@ impl Seen {
     /// Inserts rows, and appends those that are new.
     fn insert_all(&mut self, rows: &[u32], new: &mut Vec<u32>) {
         // Written without branches, which could not be foreseen.
-        let mut len = new.len();
+        let (mut len, mut touched) = (new.len(), self.touched.len());
         new.resize(len + rows.len(), 0);
+        self.touched.resize(touched + rows.len(), 0);
         for &row in rows {
             let (word, bit) = (&mut self.words[row as usize / 64], 1_u64 << (row % 64));
-            if *word == 0 {
-                self.touched.push(row / 64);
-            }
+            self.touched[touched] = row / 64;
+            touched += usize::from(*word == 0);
             new[len] = row;
             len += usize::from(*word & bit == 0);
             *word |= bit;
         }
         new.truncate(len);
+        self.touched.truncate(touched);
+    }
+
+    /// Inserts the eligible ones of some rows, and appends those that are new.
+    fn insert_among(&mut self, rows: &[u32], eligible: &Bits, new: &mut Vec<u32>) {
+        let (mut len, mut touched) = (new.len(), self.touched.len());
+        new.resize(len + rows.len(), 0);
+        self.touched.resize(touched + rows.len(), 0);
+        for &row in rows {
+            let word = &mut self.words[row as usize / 64];
+            let bit = u64::from(eligible.contains(row)) << (row % 64);
+            self.touched[touched] = row / 64;
+            touched += usize::from((*word == 0) & (bit != 0));
+            new[len] = row;
+            len += usize::from(bit & !*word != 0);
+            *word |= bit;
+        }
+        new.truncate(len);
+        self.touched.truncate(touched);
     }
 
     /// Whether the row is new.

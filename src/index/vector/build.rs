@@ -78,6 +78,7 @@ impl Layers {
     ///
     /// Whether it came to the end, rather than being told to stop.
     pub fn insert(&mut self, rows: &Rows, mut fresh: &[u32], threads: usize, stop: &AtomicBool) -> bool {
+        let before: Vec<Vec<u8>> = self.layers.iter().map(|layer| layer.lens().to_vec()).collect();
         let (mut inserted, mut done) = (rows.len() - fresh.len(), 0);
         let gap = (0..).zip(fresh).find(|(row, fresh)| row != *fresh);
         let mut entry = match gap {
@@ -107,7 +108,7 @@ impl Layers {
             inserted += batch.len();
             done += batch.len();
         }
-        self.shorten(rows, threads);
+        self.shorten(rows, &before, threads);
         true
     }
 
@@ -167,12 +168,17 @@ impl Layers {
         );
     }
 
-    /// Cuts lists that have more links than a search should follow.
-    fn shorten(&mut self, rows: &Rows, threads: usize) {
-        for (layer, links) in self.layers.iter_mut().enumerate() {
+    /// Cuts lists that have come to more links than a search should follow. One as long as before is the same: what it
+    /// has too many leads to islands.
+    fn shorten(&mut self, rows: &Rows, before: &[Vec<u8>], threads: usize) {
+        for (layer, (links, before)) in self.layers.iter_mut().zip(before).enumerate() {
             let most = self.settings.links_max(layer);
-            let lists = (0..).zip(links.lists_mut());
-            let long = lists.filter(|(_, list)| list.rows().len() > most).collect();
+            let lists = (0..).zip(links.lists_mut()).zip(before);
+            let long = lists.filter_map(|((row, list), &before)| {
+                let len = list.rows().len();
+                (len > most && len != usize::from(before)).then_some((row, list))
+            });
+            let long = long.collect();
             threads::for_each(long, threads, Memory::default, |memory, (row, mut list)| {
                 let all = list.rows().to_vec();
                 list.set(memory.best(rows, row, all, most));

@@ -47,7 +47,7 @@ impl Calibration {
                 let other = (row + rows.len() / 2 + n) % rows.len();
                 let pair = rows.vector(row).zip(rows.vector(other));
                 let query: Vec<f32> = pair.map(|(a, b)| (1.0 - BENT) * a + BENT * b).collect();
-                let query = QueryCode::new(&query);
+                let query = QueryCode::new(&query, rows.quantization());
                 rows.scores(&query, &mut scores);
                 let mut nearest = Nearest::new(NEAREST);
                 let scored = (0..).zip(&scores.values);
@@ -85,10 +85,22 @@ impl Calibration {
 
     /// The width at which about this share of the `limit` nearest is found; `None` if no width measured is enough.
     pub fn width(&self, accuracy: f32, limit: usize) -> Option<usize> {
-        let misses_max = (1.0 - accuracy) / SAFETY;
-        let enough = self.points.iter().find(|[_, share]| 1.0 - share <= misses_max)?;
+        let enough = self
+            .points
+            .iter()
+            .find(|[_, share]| is_enough(*share, accuracy))?;
         Some((enough[0] as usize).saturating_mul(limit.div_ceil(NEAREST)))
     }
+
+    /// The width at which about this share of the ten nearest is found, or the widest measured.
+    pub fn width_about(&self, accuracy: f32) -> usize {
+        let widest = self.points.last().map_or(0, |point| point[0] as usize);
+        self.width(accuracy, NEAREST).unwrap_or(widest)
+    }
+}
+
+fn is_enough(share: f32, accuracy: f32) -> bool {
+    1.0 - share <= (1.0 - accuracy) / SAFETY
 }
 
 #[cfg(test)]
@@ -106,6 +118,8 @@ mod tests {
         assert_eq!(calibration.width(0.5, 1), Some(10));
         assert_eq!(calibration.width(0.99, 10), Some(64));
         assert_eq!(calibration.width(0.999, 10), None);
+        assert_eq!(calibration.width_about(0.95), 32);
+        assert_eq!(calibration.width_about(0.999), 64, "the widest there is");
         assert!(calibration.holds(2_000) && !calibration.holds(2_001) && !calibration.holds(499));
     }
 }

@@ -2,6 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Quantization;
 use super::background::Job;
 use super::build::Layers;
 use super::codes::Rows;
@@ -80,9 +81,11 @@ pub fn gather(job: &Job, keep_links: bool) -> Gathered {
     }
     order.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
 
-    let dimensions = blocks.first().map_or(0, |rows| rows.dimensions());
+    let (dimensions, quantization) = blocks.first().map_or((0, Quantization::default()), |rows| {
+        (rows.dimensions(), rows.quantization())
+    });
     let mut gathered = Gathered {
-        rows: Rows::with_capacity(dimensions, order.len()),
+        rows: Rows::with_capacity(dimensions, quantization, order.len()),
         layers: Vec::new(),
         fresh: Vec::new(),
         dead: Vec::new(),

@@ -3,18 +3,20 @@
 //! A graph never changes; which of its rows are dead is kept beside it, in [`Marks`](super::marks::Marks).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::Slot;
-use super::beam::{Beam, Breadth};
+use super::beam::{Beam, Beams, Breadth};
 use super::calibrate::Calibration;
 use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
 use super::nearest::Scored;
 use super::reduce::Reduction;
 use super::twins::Twins;
+use super::way::Bits;
 
 /// A navigable graph over rows, of which there is at least one.
 pub struct Graph {
@@ -25,6 +27,7 @@ pub struct Graph {
     /// By slot: its newest row, or [`NO_ROW`].
     row_of: Vec<u32>,
     twins: Twins,
+    beams: Beams,
     calibration: Calibration,
     /// How its rows were made of longer vectors, if they were.
     reduction: Option<Arc<Reduction>>,
@@ -34,10 +37,12 @@ const NO_ROW: u32 = u32::MAX;
 
 impl Graph {
     /// Freezes what a builder has linked: `layers` from the lowest up. What was measured on the `last` graph is
-    /// believed as long as it can be.
-    pub fn freeze(rows: Rows, layers: &[Open], last: Option<&Graph>) -> Graph {
+    /// believed as long as it can be. `None` if it was told to stop.
+    pub fn freeze(rows: Rows, layers: &[Open], last: Option<&Graph>, stop: &AtomicBool) -> Option<Graph> {
         let mut layers: Vec<Frozen> = layers.iter().map(|layer| Frozen::new(layer.lists())).collect();
-        link_islands(&rows, &mut layers);
+        if !link_islands(&rows, &mut layers, stop) {
+            return None;
+        }
         let known = last
             .map(|last| &last.calibration)
             .filter(|known| known.holds(rows.len()));
@@ -45,7 +50,7 @@ impl Graph {
         if known.is_none() {
             graph.calibration = Calibration::of(&graph);
         }
-        graph
+        Some(graph)
     }
 
     /// A graph that was read, of an index with so many slots; `None` if a search could go astray in it.
@@ -78,6 +83,7 @@ impl Graph {
         }
         Graph {
             twins: Twins::new(&rows),
+            beams: Beams::new(),
             rows,
             layers,
             row_of,
@@ -112,6 +118,11 @@ impl Graph {
         self.layers[0].neighbours.len()
     }
 
+    /// What searches of this graph work with.
+    pub fn beams(&self) -> &Beams {
+        &self.beams
+    }
+
     pub fn calibration(&self) -> &Calibration {
         &self.calibration
     }
@@ -132,16 +143,27 @@ impl Graph {
         beam.search(&self.rows, &self.layers[0], query, &[start.id], breadth)
     }
 
-    /// The same among rows that pass, from some of those on.
+    /// The same among eligible rows, from some of those on.
     pub fn search_among(
         &self,
         query: &QueryCode,
         seeds: &[u32],
         breadth: Breadth,
-        passes: impl Fn(u32) -> bool,
+        eligible: &Bits,
         beam: &mut Beam,
     ) -> Vec<Scored> {
-        beam.search_among(&self.rows, &self.layers[0], query, seeds, breadth, passes)
+        beam.search_among(&self.rows, &self.layers[0], query, seeds, breadth, eligible)
+    }
+
+    /// Whether so many eligible rows are, around a row, at least a quarter as frequent as everywhere.
+    pub fn is_amidst(&self, row: u32, eligible: &Bits, count: usize) -> bool {
+        let lowest = &self.layers[0];
+        let around = || lowest.of(row).iter().flat_map(|&row| lowest.of(row));
+        let (met, of) = (
+            around().filter(|&&row| eligible.contains(row)).count(),
+            around().count(),
+        );
+        met * 4 * self.rows.len() >= of * count
     }
 
     /// Rows with the very code of the query: a vector that is in the index finds itself.
@@ -159,10 +181,11 @@ impl Graph {
 
 /// Adds links until every row can be reached from the first.
 ///
-/// Builders cut long lists to the nearest neighbours, and so drop the only way to some row now and then.
-fn link_islands(rows: &Rows, layers: &mut [Frozen]) {
+/// Builders cut long lists to the nearest neighbours, and so drop the only way to some row now and then. Whether it came
+/// to the end, rather than being told to stop.
+fn link_islands(rows: &Rows, layers: &mut [Frozen], stop: &AtomicBool) -> bool {
     let Some((lowest, _)) = layers.split_first_mut() else {
-        return;
+        return true;
     };
     let mut is_reached = vec![false; rows.len()];
     let mut extra: FxHashMap<u32, Vec<u32>> = FxHashMap::default();
@@ -182,14 +205,23 @@ fn link_islands(rows: &Rows, layers: &mut [Frozen]) {
             break;
         };
         next = island;
+        if stop.load(Ordering::Relaxed) {
+            return false;
+        }
         // A search sees reached rows only, and ends near the island.
         let query = rows.as_query(island);
         let shore = beam.search(rows, lowest, &query, &[0], SHORE_WIDTH.into());
-        let from = shore
+        let links_of = |row: &u32| extra.get(row).map_or(0, Vec::len);
+        let mut from = shore
             .into_iter()
             .map(|found| found.id)
-            .min_by_key(|row| extra.get(row).map_or(0, Vec::len));
-        extra.entry(from.unwrap_or(0)).or_default().push(island as u32);
+            .min_by_key(links_of)
+            .unwrap_or(0);
+        // Islands of a crowd of equal rows all have one shore: from there on they are linked as a tree.
+        while let Some(full) = extra.get(&from).filter(|links| links.len() == ISLANDS_MAX) {
+            from = full[island % ISLANDS_MAX];
+        }
+        extra.entry(from).or_default().push(island as u32);
         is_reached[island] = true;
         ahead.push(island as u32);
     }
@@ -199,7 +231,36 @@ fn link_islands(rows: &Rows, layers: &mut [Frozen]) {
             .collect();
         *lowest = Frozen::new(lists.iter().map(Vec::as_slice));
     }
+    true
 }
 
 /// Rows near an island among which the one is chosen that leads there.
 const SHORE_WIDTH: usize = 16;
+
+/// Islands that one row leads to. With them its list is no longer than a builder has room for, and stays whole in the
+/// next graph.
+const ISLANDS_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Metric, Quantization};
+    use super::*;
+
+    #[test]
+    fn a_crowd_of_islands_hangs_on_no_single_row() {
+        const ROWS: u32 = 300;
+        let mut rows = Rows::with_capacity(2, Quantization::Int8, ROWS as usize);
+        for row in 0..ROWS {
+            rows.push(&[1.0, 2.0], Metric::Cosine, Slot(row), row.into());
+        }
+        let open = [Open::new(ROWS as usize, 4)];
+        let told_to_stop = Graph::freeze(rows.clone(), &open, None, &AtomicBool::new(true));
+        assert!(told_to_stop.is_none());
+        let graph = Graph::freeze(rows, &open, None, &AtomicBool::new(false)).unwrap();
+        let lists = || (0..ROWS).map(|row| graph.layers[0].of(row));
+        assert!(lists().all(|list| list.len() <= ISLANDS_MAX));
+        let mut reached: Vec<u32> = lists().flatten().copied().collect();
+        reached.sort_unstable();
+        assert!(reached.into_iter().eq(1..ROWS), "each by one way, from the first");
+    }
+}

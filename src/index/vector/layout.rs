@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytemuck::Pod;
 use bytes::Bytes;
 
+use super::Quantization;
 use super::calibrate::Calibration;
 use super::codes::Rows;
 use super::column::Column;
@@ -26,6 +27,9 @@ const ALIGNMENT: usize = 64;
 /// Bytes of the first counts.
 const HEADER: usize = 8 * 8;
 
+/// In the count of dimensions: from this bit on, what rows keep of a component.
+const QUANTIZATION_BIT: u32 = 32;
+
 /// Each layer has a sixteenth of the rows below: more would be no graph of ours.
 const LAYERS_MAX: u64 = 64;
 
@@ -33,8 +37,12 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let rows = graph.rows();
     let calibration = graph.calibration();
     let reduction = graph.reduction();
+    let quantization: u64 = match rows.quantization() {
+        Quantization::Int8 => 0,
+        Quantization::F16 => 1,
+    };
     let mut counts = vec![
-        rows.dimensions() as u64,
+        rows.dimensions() as u64 | quantization << QUANTIZATION_BIT,
         rows.len() as u64,
         calibration.rows as u64,
         calibration.points.len() as u64,
@@ -74,6 +82,11 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     if layers > LAYERS_MAX {
         return None;
     }
+    let (quantization, dimensions) = match dimensions >> QUANTIZATION_BIT {
+        0 => (Quantization::Int8, dimensions),
+        1 => (Quantization::F16, dimensions & u64::from(u32::MAX)),
+        _ => return None,
+    };
     let mut from = Reader { bytes, read: HEADER };
     let counts: Column<u64> = from.next_values(2 * layers)?;
     let calibration = Calibration {
@@ -91,7 +104,11 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     };
     let rows = Rows {
         dimensions: dimensions_kept,
-        codes: from.array(rows.checked_mul(dimensions)?)?,
+        quantization,
+        codes: from.array(
+            rows.checked_mul(dimensions)?
+                .checked_mul(quantization.bytes() as u64)?,
+        )?,
         terms: from.array(rows)?,
         slots: from.array(rows)?,
         stamps: from.array(rows)?,
@@ -149,6 +166,8 @@ impl Reader<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::super::beam::Beam;
     use super::super::codes::QueryCode;
     use super::super::links::Open;
@@ -158,9 +177,9 @@ mod tests {
     const ROWS: u32 = 20;
 
     /// Points on a line, in steps of 13, each linked with its neighbours.
-    fn graph() -> Graph {
+    fn graph(quantization: Quantization) -> Graph {
         let at = |row: u32| row * 13 % ROWS;
-        let mut rows = Rows::with_capacity(3, ROWS as usize);
+        let mut rows = Rows::with_capacity(3, quantization, ROWS as usize);
         for row in 0..ROWS {
             let vector = [at(row) as f32, 1.0, -2.0];
             rows.push(&vector, Metric::L2, Slot(row), u64::from(row) + 7);
@@ -174,14 +193,18 @@ mod tests {
             }
             open
         });
-        Graph::freeze(rows, &layers, None)
+        Graph::freeze(rows, &layers, None, &AtomicBool::new(false)).unwrap()
     }
 
     /// The same with rows that were made of vectors of five numbers.
     fn reduced() -> Graph {
         let axes: Vec<f32> = (0..15).map(|n| (n * n % 11) as f32 / 7.0).collect();
         let reduction = Reduction::from_parts(3, 5, 9, axes.into()).unwrap();
-        graph().with_reduction(Some(Arc::new(reduction)))
+        graph(Quantization::Int8).with_reduction(Some(Arc::new(reduction)))
+    }
+
+    fn graphs() -> [Graph; 3] {
+        [graph(Quantization::Int8), graph(Quantization::F16), reduced()]
     }
 
     fn bytes(graph: &Graph) -> Vec<u8> {
@@ -195,9 +218,10 @@ mod tests {
     }
 
     fn search(graph: &Graph, width: usize) -> Vec<(u32, f32)> {
+        let quantization = graph.rows().quantization();
         let query = match graph.reduction() {
-            Some(reduction) => QueryCode::new(&[12.0, 0.0, -1.0, 3.0, 1.0]).reduced(reduction),
-            None => QueryCode::new(&vec![12.0; graph.rows().dimensions()]),
+            Some(reduction) => QueryCode::new(&[12.0, 0.0, -1.0, 3.0, 1.0], quantization).reduced(reduction),
+            None => QueryCode::new(&vec![12.0; graph.rows().dimensions()], quantization),
         };
         let found = graph.search(&query, width.into(), &mut Beam::default());
         found.iter().map(|found| (found.id, found.score)).collect()
@@ -205,20 +229,21 @@ mod tests {
 
     #[test]
     fn a_graph_that_was_read_back_answers_as_before() {
-        for graph in [graph(), reduced()] {
+        for graph in graphs() {
             let again = read_slice(&bytes(&graph)).unwrap();
             assert_eq!(search(&again, 5).len(), 5);
             assert_eq!(search(&again, 5), search(&graph, 5));
             assert_eq!(bytes(&again), bytes(&graph));
             assert_eq!(again.name(), graph.name());
+            assert_eq!(again.rows().quantization(), graph.rows().quantization());
             assert_eq!(again.reduction().is_some(), graph.reduction().is_some());
         }
     }
 
     #[test]
     fn no_bit_that_is_wrong_leads_a_search_astray() {
-        for whole in [bytes(&graph()), bytes(&reduced())] {
-            check_every_bit(&whole);
+        for graph in graphs() {
+            check_every_bit(&bytes(&graph));
         }
     }
 

@@ -7,6 +7,9 @@ use super::kernel;
 pub trait Links {
     fn of(&self, row: u32) -> &[u32];
 
+    /// Asks the memory where a list is.
+    fn look_up(&self, _row: u32) {}
+
     /// Asks the memory for a list that is going to be read.
     fn prefetch(&self, row: u32) {
         kernel::prefetch(self.of(row));
@@ -22,17 +25,16 @@ pub struct Frozen {
 }
 
 impl Frozen {
-    pub fn new<'a>(lists: impl ExactSizeIterator<Item = &'a [u32]>) -> Frozen {
+    pub fn new<'a>(lists: impl ExactSizeIterator<Item = &'a [u32]> + Clone) -> Frozen {
         let mut ends = Vec::with_capacity(lists.len());
-        let mut neighbours = Vec::new();
+        let mut neighbours = Column::with_capacity(lists.clone().map(<[u32]>::len).sum());
         for list in lists {
-            neighbours.extend_from_slice(list);
+            neighbours.to_mut().extend_from_slice(list);
             ends.push(neighbours.len() as u32);
         }
-        neighbours.shrink_to_fit();
         Frozen {
             ends: ends.into(),
-            neighbours: neighbours.into(),
+            neighbours,
         }
     }
 
@@ -50,6 +52,10 @@ impl Frozen {
 }
 
 impl Links for Frozen {
+    fn look_up(&self, row: u32) {
+        kernel::prefetch(&self.ends[row as usize..][..1]);
+    }
+
     fn of(&self, row: u32) -> &[u32] {
         let row = row as usize;
         let start = if row == 0 { 0 } else { self.ends[row - 1] };
@@ -79,7 +85,12 @@ impl Open {
         self.lens.len()
     }
 
-    pub fn lists(&self) -> impl ExactSizeIterator<Item = &[u32]> {
+    /// The number of links of each row.
+    pub fn lens(&self) -> &[u8] {
+        &self.lens
+    }
+
+    pub fn lists(&self) -> impl ExactSizeIterator<Item = &[u32]> + Clone {
         (0..self.rows() as u32).map(|row| self.of(row))
     }
 

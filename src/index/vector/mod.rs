@@ -3,7 +3,7 @@
 //! [`VectorWriter`] takes in a tick's vectors, [`VectorState`] is what a reader sees of them. In reading order:
 //!
 //! - `table`: which vector each slot has now; what is exact comes from here alone
-//! - `codes`, `kernel`: int8 codes of the vectors, which choose candidates
+//! - `encode`, `codes`, `kernel`: codes of the vectors, int8 or f16, which choose candidates
 //! - `marks`: which rows of codes are dead, at which moment
 //! - `young`: the rows that are in no graph yet
 //! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
@@ -15,12 +15,14 @@
 //! - `reference`: hnsw_rs in its place
 //! - `stored`, `layout`: the graph on disk
 //!
-//! A vector's floats are shared with whoever made them and never copied.
+//! A vector's floats are shared with whoever made them and never copied; where there are many (`crate::floats`), they may
+//! lie on disk, and are read from there without becoming resident.
 
 mod table;
 mod column;
 mod kernel;
 mod nearest;
+mod encode;
 mod codes;
 mod score;
 mod marks;
@@ -50,8 +52,10 @@ pub use stored::StoredVectors;
 pub(super) use stored::store;
 pub use writer::VectorWriter;
 
+use std::path::PathBuf;
+
 use super::Slot;
-use crate::definition::{Builder, Metric, Reduce};
+use crate::definition::{Builder, Metric, Quantization, Reduce};
 
 pub use crate::definition::Effort;
 
@@ -68,6 +72,10 @@ pub struct VectorSettings {
     pub builder: Builder,
     /// Of searches that do not say.
     pub effort: Effort,
+    /// What rows keep of each component.
+    pub quantization: Quantization,
+    /// The folder on whose disk vectors are, rather than in memory.
+    pub on_disk: Option<PathBuf>,
     /// How rows of the graph have fewer dimensions, at least 2, than the vectors.
     pub reduce: Option<Reduce>,
 }
@@ -81,6 +89,8 @@ impl VectorSettings {
             graph: GraphSettings::default(),
             builder: Builder::default(),
             effort: Effort::default(),
+            quantization: Quantization::default(),
+            on_disk: None,
             reduce: None,
         }
     }

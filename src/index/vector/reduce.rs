@@ -52,12 +52,12 @@ impl Reduction {
         let learned = all.min(SAMPLE_ROWS).min(SAMPLE_NUMBERS / whole);
         let codes = rows
             .iter()
-            .flat_map(|rows| (0..rows.len()).map(|row| rows.code(row)));
+            .flat_map(|rows| (0..rows.len()).map(move |row| (rows, row)));
         // Evenly from all over the rows.
         let sample = codes
             .enumerate()
             .filter(|(n, _)| (n + 1) * learned / all > n * learned / all)
-            .map(|(_, code)| kernel::values(code).map(f64::from).collect());
+            .map(|(_, (rows, row))| rows.values(row).into_iter().map(f64::from).collect());
         let axes = principal_axes(sample, whole, count);
         Reduction {
             how,
@@ -99,18 +99,17 @@ impl Reduction {
         matches!(self.how, Reduce::Truncate(_)) || self.learned >= enough || rows / 2 < self.learned
     }
 
-    /// What is kept of the vector that a row's code stands for, as long as the code.
-    pub fn apply(&self, code: &[u8]) -> Vec<f32> {
-        let whole: Vec<f32> = kernel::values(code).map(f32::from).collect();
+    /// What is kept of the vector that these components of a code stand for, as long as the code.
+    pub fn apply(&self, whole: &[f32]) -> Vec<f32> {
         let mut reduced: Vec<f32> = match self.how {
             Reduce::Truncate(dimensions) => whole[..dimensions].to_vec(),
             Reduce::Pca(_) => {
                 let axes = self.axes.chunks_exact(self.whole);
-                axes.map(|axis| kernel::dot_and_square(axis, &whole).0).collect()
+                axes.map(|axis| kernel::dot_and_square(axis, whole).0).collect()
             }
         };
         let length = |values: &[f32]| kernel::dot_and_square(values, values).1.sqrt();
-        let stretch = length(&whole) / length(&reduced);
+        let stretch = length(whole) / length(&reduced);
         if stretch.is_finite() {
             reduced.iter_mut().for_each(|value| *value *= stretch);
         }
@@ -118,7 +117,7 @@ impl Reduction {
     }
 
     fn rows(&self, whole: &Rows, metric: Metric) -> Rows {
-        let mut reduced = Rows::with_capacity(self.how.dimensions(), whole.len());
+        let mut reduced = Rows::with_capacity(self.how.dimensions(), whole.quantization(), whole.len());
         (0..whole.len()).for_each(|row| reduced.push_reduced(whole, row, self, metric));
         reduced
     }
@@ -171,11 +170,12 @@ pub fn holds(graph: &Graph, rows: usize) -> bool {
 
 /// The living rows of a job's graph, not reduced.
 fn whole_rows(job: &Job, graph: &Graph, settings: &VectorSettings) -> Rows {
-    let mut whole = Rows::with_capacity(settings.dimensions, graph.rows().len());
+    let mut whole = Rows::with_capacity(settings.dimensions, settings.quantization, graph.rows().len());
+    let mut room = Vec::new();
     for row in 0..graph.rows().len() {
         let (slot, stamp) = (graph.rows().slot(row), graph.rows().stamp(row));
         if let Some(entry) = job.table.get(slot).filter(|entry| entry.stamp == stamp) {
-            whole.push(&entry.vector, settings.metric, slot, stamp);
+            whole.push(entry.vector.read(&mut room), settings.metric, slot, stamp);
         }
     }
     whole

@@ -43,7 +43,7 @@ pub fn build(rows: Rows, settings: &VectorSettings, stop: &AtomicBool) -> Option
     }
     lists.sort_by_key(|(row, level, _)| (Reverse(*level), Some(*row) != entry, *row));
 
-    let mut ordered = Rows::with_capacity(rows.dimensions(), rows.len());
+    let mut ordered = Rows::with_capacity(rows.dimensions(), rows.quantization(), rows.len());
     let mut place_of = vec![0; rows.len()];
     for (place, (row, ..)) in (0..).zip(&lists) {
         place_of[*row] = place;
@@ -63,7 +63,7 @@ pub fn build(rows: Rows, settings: &VectorSettings, stop: &AtomicBool) -> Option
         })
         .collect();
     drop(hnsw);
-    Some(Graph::freeze(ordered, &layers, None))
+    Graph::freeze(ordered, &layers, None, stop)
 }
 
 /// The distance of two rows: never negative, and smaller where the metric's score is greater.

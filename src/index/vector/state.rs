@@ -1,6 +1,5 @@
 //! The read side: one shard's vectors at one tick.
 
-use std::cell::RefCell;
 use std::sync::Arc;
 
 use roaring::RoaringBitmap;
@@ -15,7 +14,7 @@ use super::score::Query;
 use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
-use super::{Effort, SharedVector, Slot, VectorSettings};
+use super::{Effort, SharedVector, Slot, VectorSettings, way};
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -54,25 +53,19 @@ const WIDTH_MIN: usize = 100;
 /// And what it finds of the ten nearest, as measured on the index's own vectors.
 const ACCURACY: f32 = 0.995;
 
-/// Candidates are scored in full precision until so many in a row are not among the best: codes are off by a
-/// percent or so, and what belongs among the best is not far behind them.
-const PATIENCE: usize = 5;
+/// Candidates that codes can tell from the best are scored in full precision until more than so many in a row are not
+/// among the best. Each costs as much as twenty scores by codes; none would do, but for vectors with a few large
+/// components, whose codes are worse than others.
+const PATIENCE: usize = 1;
 
-/// Times as much patience where rows are reduced: their codes are off by more.
-const PATIENCE_REDUCED: usize = 4;
+/// The same where rows are reduced, and half as many more as hits are asked for: their codes are off by more.
+const PATIENCE_REDUCED: usize = 20;
 
 /// Rows with the code of the query that are looked at: where rows are reduced, they may have many vectors.
 const TWINS: usize = 128;
 
-/// Candidates whose vectors the memory is asked for in advance.
-const AHEAD: usize = 3;
-
 /// Rows of which a scan computes the products at once.
-const BATCH_ROWS: usize = 64;
-
-thread_local! {
-    static BEAM: RefCell<Beam> = RefCell::default();
-}
+const BATCH_ROWS: usize = 256;
 
 impl Linked {
     /// Marks the row of a slot as dead from a moment on, if its vector is that of the stamp.
@@ -129,11 +122,7 @@ impl VectorState {
         let query = Query::new(query, self.settings.metric);
         if let Some(width) = self.width(effort, limit) {
             let candidates = self.candidates(&query, limit, width, filter, eligible);
-            let hits = self.score(&query, limit, &candidates);
-            // Fewer hits than eligible slots: some of those may have no vector, or the search missed something.
-            if hits.len() == limit {
-                return hits;
-            }
+            return self.score(&query, limit, &candidates);
         }
         self.scan(&query, limit, filter)
     }
@@ -153,7 +142,7 @@ impl VectorState {
             (Effort::Accuracy(accuracy), Some(linked)) => linked.graph.calibration().width(accuracy, limit),
             (Effort::Usual | Effort::Accuracy(_), linked) => {
                 let known = linked.as_ref().map(|linked| linked.graph.calibration());
-                let wide = known.and_then(|known| known.width(ACCURACY, 10)).unwrap_or(0);
+                let wide = known.map_or(0, |known| known.width_about(ACCURACY));
                 Some(wide.max(WIDTH_MIN).max(2 * limit))
             }
         }
@@ -161,10 +150,10 @@ impl VectorState {
 
     /// Scores every eligible vector.
     fn scan(&self, query: &Query, limit: usize, filter: Option<&RoaringBitmap>) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let mut push = |slot: Slot, entry: &Entry| {
             nearest.push(Scored {
-                score: query.score(&entry.vector),
+                score: query.score(entry.vector.read(&mut room)),
                 id: slot.0,
             });
         };
@@ -180,7 +169,8 @@ impl VectorState {
         hits(nearest)
     }
 
-    /// Slots chosen by their codes, best first; only current and eligible ones.
+    /// Slots chosen by their codes, best first; only current and eligible ones, and at least as many as exist up to
+    /// the limit: young rows are all scanned, and the graph's too if a search finds too few.
     fn candidates(
         &self,
         query: &Query,
@@ -189,7 +179,7 @@ impl VectorState {
         filter: Option<&RoaringBitmap>,
         eligible: usize,
     ) -> Vec<Scored> {
-        let code = QueryCode::new(query.vector());
+        let code = QueryCode::new(query.vector(), self.settings.quantization);
         let asked = Asked {
             code: &code,
             limit,
@@ -205,7 +195,10 @@ impl VectorState {
                     code: reduced.as_ref().unwrap_or(&code),
                     ..asked
                 };
-                BEAM.with_borrow_mut(|beam| linked.search(&asked, self.moment, beam))
+                linked
+                    .graph
+                    .beams()
+                    .lend(|beam| linked.search(&asked, self.moment, beam))
             }
             None => Vec::new(),
         };
@@ -236,47 +229,44 @@ impl VectorState {
     /// How many candidates in a row may be no better before the others are believed to be none.
     fn patience(&self, limit: usize) -> usize {
         let reduced = self.graph.as_ref().and_then(|linked| linked.graph.reduction());
-        let times = if reduced.is_some() { PATIENCE_REDUCED } else { 1 };
-        (PATIENCE + limit / 8) * times
-    }
-
-    /// The part of a score by which two codes' is off: three standard deviations of the rounding of components that are
-    /// spread like a normal distribution.
-    fn code_error(&self) -> f32 {
-        0.05 / (self.settings.dimensions as f32).sqrt()
+        match reduced {
+            Some(_) => PATIENCE_REDUCED + limit / 2,
+            None => PATIENCE,
+        }
     }
 
     /// Scores candidates, best first, by their vectors.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
-        let mut nearest = Nearest::new(limit);
+        let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let patience = self.patience(limit);
         let last = candidates.get(limit - 1).or(candidates.last());
-        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * self.code_error());
+        let error = self.settings.quantization.error(self.settings.dimensions);
+        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * error);
         let mut waited = 0;
-        let entry = |place: usize| self.table.get(Slot(candidates.get(place)?.id));
-        (0..AHEAD)
-            .filter_map(entry)
-            .for_each(|entry| kernel::prefetch(&entry.vector));
-        for (place, &Scored { id, score: by_code }) in candidates.iter().enumerate() {
-            if let Some(later) = entry(place + AHEAD) {
-                kernel::prefetch(&later.vector);
+        // Each step of the way to a vector waits for memory: a few candidates take it together.
+        'all: for chunk in candidates.chunks(limit + patience) {
+            let entries: Vec<(Scored, &Entry)> = chunk
+                .iter()
+                .filter_map(|&candidate| Some((candidate, self.table.get(Slot(candidate.id))?)))
+                .collect();
+            let vectors = || entries.iter().map(|(_, entry)| &*entry.vector);
+            vectors().for_each(|vector| kernel::prefetch(&vector[..vector.len().min(1)]));
+            vectors().for_each(kernel::prefetch);
+            for (Scored { id, score: by_code }, entry) in entries {
+                let scored = Scored {
+                    score: query.score(entry.vector.read(&mut room)),
+                    id,
+                };
+                // Those that codes cannot tell from the best are all looked at.
+                waited = match nearest.takes(scored) {
+                    true => 0,
+                    false => waited + usize::from(by_code < tied),
+                };
+                if waited > patience {
+                    break 'all;
+                }
+                nearest.push(scored);
             }
-            let Some(entry) = entry(place) else {
-                continue;
-            };
-            let scored = Scored {
-                score: query.score(&entry.vector),
-                id,
-            };
-            // Those that codes cannot tell from the best are all looked at.
-            waited = match nearest.takes(scored) {
-                true => 0,
-                false => waited + usize::from(by_code < tied),
-            };
-            if waited > patience {
-                break;
-            }
-            nearest.push(scored);
         }
         hits(nearest)
     }
@@ -296,6 +286,13 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    fn breadth(&self, width: usize) -> Breadth {
+        Breadth {
+            width,
+            kept: self.kept.max(width),
+        }
+    }
+
     fn allows(&self, slot: u32) -> bool {
         self.filter.is_none_or(|filter| filter.contains(slot))
     }
@@ -309,39 +306,28 @@ impl Linked {
         let is_alive = self.marks.at(moment);
         let slot = |row: u32| rows.slot(row as usize).0;
         let allowed = |near: &Scored| is_alive(near.id) && asked.allows(slot(near.id));
-        let breadth = |width: usize| Breadth {
-            width,
-            kept: asked.kept.max(width),
-        };
-        let mut near = match (
-            Way::choose(asked.eligible, rows.len(), self.graph.links(), width),
-            asked.filter,
-        ) {
+        let (eligible, limit) = (asked.eligible, asked.limit);
+        let way = Way::choose(eligible, rows.len(), self.graph.links(), width, limit);
+        let mut near = match (way, asked.filter) {
             (Way::Scan, _) => return self.scan(asked, moment),
-            (Way::Among, Some(filter)) => {
-                let allowed = Bits::new(filter);
-                let passes = |row: u32| is_alive(row) && allowed.contains(slot(row));
-                let mut seeds: Vec<u32> = self.spread(filter).filter(|&row| passes(row)).collect();
-                seeds.push(self.graph.descend(code, beam).id);
-                self.graph
-                    .search_among(code, &seeds, breadth(width), passes, beam)
-            }
-            // As many rows more as do not pass.
+            (Way::Among, Some(filter)) => match self.among(filter, asked, moment, beam) {
+                Some(near) => near,
+                None => return self.scan(asked, moment),
+            },
             _ => {
-                let wide = (width * rows.len()).div_ceil(asked.eligible.max(1));
-                let wide = wide.clamp(width, width.max(rows.len()));
-                self.graph.search(code, breadth(wide), beam)
+                let wide = way::wide(eligible, rows.len(), width, limit);
+                self.graph.search(code, asked.breadth(wide), beam)
             }
         };
         near.retain(allowed);
         // A search along links may pass by a row, and must not if its very vector is asked for.
         let twins = self.graph.twins(code).map(|row| rows.score(code, row));
-        for twin in twins.filter(allowed).take(asked.limit.max(TWINS)) {
+        for twin in twins.filter(allowed).take(limit.max(TWINS)) {
             if near.iter().all(|near| near.id != twin.id) {
                 near.insert(0, twin);
             }
         }
-        if near.len() < asked.limit.min(asked.eligible) {
+        if near.len() < limit.max(width / 4).min(eligible) {
             // Most that are near the query do not pass: those that do are elsewhere.
             return self.scan(asked, moment);
         }
@@ -352,21 +338,20 @@ impl Linked {
     /// Scores the codes of all living rows that are allowed.
     fn scan(&self, asked: &Asked<'_>, moment: u64) -> Vec<Scored> {
         match asked.filter {
-            Some(filter) => self.scan_rows(
-                asked,
-                moment,
-                filter.iter().filter_map(|slot| self.graph.row_of(Slot(slot))),
-            ),
-            None => self.scan_rows(asked, moment, 0..self.graph.rows().len() as u32),
+            Some(filter) => self.scan_rows(asked, self.rows_of(filter, moment)),
+            None => {
+                let is_alive = self.marks.at(moment);
+                let rows = 0..self.graph.rows().len() as u32;
+                self.scan_rows(asked, rows.filter(|&row| is_alive(row)))
+            }
         }
     }
 
-    fn scan_rows(&self, asked: &Asked<'_>, moment: u64, eligible: impl Iterator<Item = u32>) -> Vec<Scored> {
+    fn scan_rows(&self, asked: &Asked<'_>, mut eligible: impl Iterator<Item = u32>) -> Vec<Scored> {
         let rows = self.graph.rows();
-        let is_alive = self.marks.at(moment);
-        let mut eligible = eligible.filter(|&row| is_alive(row));
         let mut nearest = Nearest::new(asked.kept);
         let (mut batch, mut scores) = (Vec::with_capacity(BATCH_ROWS), Scores::default());
+        let mut worst = f32::NEG_INFINITY;
         loop {
             batch.clear();
             batch.extend(eligible.by_ref().take(BATCH_ROWS));
@@ -375,21 +360,54 @@ impl Linked {
             }
             rows.scores_at(asked.code, &batch, &mut scores);
             for (&row, &score) in batch.iter().zip(&scores.values) {
-                let id = rows.slot(row as usize).0;
-                nearest.push(Scored { score, id });
+                // Hardly any is among the best.
+                if score >= worst {
+                    let id = rows.slot(row as usize).0;
+                    nearest.push(Scored { score, id });
+                    worst = nearest.worst().map_or(f32::NEG_INFINITY, |worst| worst.score);
+                }
             }
         }
     }
 
-    /// A few rows of a filter's slots, from all over it.
-    fn spread(&self, filter: &RoaringBitmap) -> impl Iterator<Item = u32> {
-        const ROWS: u64 = 16;
-        let places = (0..ROWS).map(|n| n * filter.len() / ROWS);
-        places
-            .filter_map(|place| filter.select(u32::try_from(place).ok()?))
-            .filter_map(|slot| self.graph.row_of(Slot(slot)))
+    /// A search among the living rows of a filter's slots, from a few that are spread over it and from the row nearest
+    /// to the query. `None` where they are all far from the query, and so about as far as each other: no link leads on.
+    fn among(
+        &self,
+        filter: &RoaringBitmap,
+        asked: &Asked<'_>,
+        moment: u64,
+        beam: &mut Beam,
+    ) -> Option<Vec<Scored>> {
+        let mut eligible = Bits::none(self.graph.rows().len());
+        let mut seeds = Vec::with_capacity(SEEDS + 2);
+        let between_seeds = filter.len() as usize / SEEDS + 1;
+        for (place, row) in self.rows_of(filter, moment).enumerate() {
+            eligible.insert(row);
+            if place % between_seeds == 0 {
+                seeds.push(row);
+            }
+        }
+        let nearest = self.graph.descend(asked.code, beam).id;
+        if !self.graph.is_amidst(nearest, &eligible, asked.eligible) {
+            return None;
+        }
+        seeds.push(nearest);
+        let breadth = asked.breadth(asked.width);
+        let graph = &self.graph;
+        Some(graph.search_among(asked.code, &seeds, breadth, &eligible, beam))
+    }
+
+    /// The living rows of a filter's slots.
+    fn rows_of(&self, filter: &RoaringBitmap, moment: u64) -> impl Iterator<Item = u32> {
+        let is_alive = self.marks.at(moment);
+        let rows = filter.iter().filter_map(|slot| self.graph.row_of(Slot(slot)));
+        rows.filter(move |&row| is_alive(row))
     }
 }
+
+/// Rows of a filter from which a search among it begins.
+const SEEDS: usize = 16;
 
 impl VectorSettings {
     /// Whether a vector can be compared with those of the index.

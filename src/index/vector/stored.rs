@@ -72,12 +72,13 @@ pub(super) fn open(
     if graph.name() != *name {
         return Err(part.damaged("it is another graph"));
     }
-    // Rows that are reduced otherwise cannot take in new ones: the graph is built anew from the vectors.
-    let is_current = reduction.map(|reduction| reduction.how) == settings.reduce;
+    // Rows that are made otherwise cannot take in new ones: the graph is built anew from the vectors.
+    let is_current = reduction.map(|reduction| reduction.how) == settings.reduce
+        && graph.rows().quantization() == settings.quantization;
     if !is_current {
         tracing::info!(
             part = part.name,
-            "its rows are reduced otherwise than wanted: the graph is built anew"
+            "its rows are reduced or quantised otherwise than wanted: the graph is built anew"
         );
     }
     Ok(is_current.then(|| Arc::new(graph)))

@@ -10,6 +10,7 @@ use super::stored::{self, StoredVectors};
 use super::table::{Entry, Table};
 use super::young::Young;
 use super::{SharedVector, Slot, VectorSettings};
+use crate::floats::Spool;
 use crate::storage::{Damaged, PartReader};
 
 /// The write side of one shard; lives on its worker.
@@ -22,6 +23,10 @@ pub struct VectorWriter {
     background: Option<Background>,
     /// The graph that is being built.
     building: Option<Building>,
+    /// Where a vector is read to.
+    room: Vec<f32>,
+    /// As long as it is there, vectors go to disk.
+    _spool: Option<Spool>,
 }
 
 #[derive(Default)]
@@ -43,6 +48,14 @@ impl VectorWriter {
                     .inspect_err(|error| tracing::error!(%error, "no thread for graphs: vectors are scanned"))
                     .ok()
             });
+        let spool = settings.on_disk.as_ref().and_then(|folder| {
+            let begun = Spool::begin(settings.dimensions, folder);
+            begun
+                .inspect_err(|error| {
+                    tracing::warn!(%error, folder = %folder.display(), "no file for vectors: they stay in memory");
+                })
+                .ok()
+        });
         let next = VectorState {
             settings,
             moment: 0,
@@ -59,6 +72,8 @@ impl VectorWriter {
             census: Census::default(),
             background,
             building: None,
+            room: Vec::new(),
+            _spool: spool,
         }
     }
 
@@ -111,7 +126,8 @@ impl VectorWriter {
         });
         match row {
             Some((linked, row))
-                if linked.graph.rows().stamp(row) == stamp && self.next.settings.fits(vector) =>
+                if linked.graph.rows().stamp(row) == stamp
+                    && self.next.settings.fits(vector.read(&mut self.room)) =>
             {
                 linked.marks.revive(row);
                 self.census.restore(stamp);
@@ -152,7 +168,7 @@ impl VectorWriter {
 
     fn set(&mut self, slot: Slot, vector: Option<&SharedVector>) {
         let vector = vector.filter(|vector| {
-            let fits = self.next.settings.fits(vector);
+            let fits = self.next.settings.fits(vector.read(&mut self.room));
             if !fits {
                 tracing::error!(
                     slot = slot.0,
@@ -176,7 +192,13 @@ impl VectorWriter {
             && settings.graphs
         {
             let closed = self.building.as_ref().map_or(0, |building| building.blocks);
-            young.push(vector, settings.metric, (slot, *stamp), *moment, closed);
+            young.push(
+                vector.read(&mut self.room),
+                settings,
+                (slot, *stamp),
+                *moment,
+                closed,
+            );
         }
         if let Some(stamp) = self.next.table.set(slot, entry) {
             self.kill(slot, stamp);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::codes::Rows;
 use super::marks::Marks;
-use super::{Metric, Slot};
+use super::{Slot, VectorSettings};
 
 /// Rows of a full block. The last block is copied in each tick that adds to it.
 const BLOCK_ROWS: usize = 256;
@@ -46,7 +46,7 @@ impl Young {
     pub fn push(
         &mut self,
         vector: &[f32],
-        metric: Metric,
+        settings: &VectorSettings,
         (slot, stamp): (Slot, u64),
         moment: u64,
         closed: usize,
@@ -55,12 +55,12 @@ impl Young {
         match self.blocks.back_mut() {
             Some(block) if is_open && block.rows.len() < BLOCK_ROWS => {
                 let block = Arc::make_mut(block);
-                block.rows.push(vector, metric, slot, stamp);
+                block.rows.push(vector, settings.metric, slot, stamp);
                 block.marks.push();
             }
             _ => {
-                let mut rows = Rows::with_capacity(vector.len(), BLOCK_ROWS);
-                rows.push(vector, metric, slot, stamp);
+                let mut rows = Rows::with_capacity(vector.len(), settings.quantization, BLOCK_ROWS);
+                rows.push(vector, settings.metric, slot, stamp);
                 let marks = Marks::alive(1, moment);
                 self.blocks.push_back(Arc::new(Block { rows, marks }));
             }

@@ -12,7 +12,7 @@ use super::{Factors, code_of};
 const WIDTH: usize = 64;
 
 /// How many rows ahead the memory is asked for a row: it answers in about the time that so many take.
-const AHEAD: usize = 8;
+const AHEAD: usize = 16;
 
 /// The instructions, which this machine has.
 #[derive(Clone, Copy)]
