@@ -209,3 +209,45 @@ fn pieces_come_back_after_a_restart() {
         "6, 300 and 301"
     );
 }
+
+#[test]
+fn a_stored_graph_is_used_again_after_its_last_pieces_are_gone() {
+    let (folder, data) = (tempfile::tempdir().unwrap(), new_data_dir());
+    let path = dataflow(folder.path());
+    let node = Served::start_in(&data, &path);
+    let row = |n: usize| {
+        let subjects: Vec<String> = SUBJECTS
+            .iter()
+            .map(|subject| format!("{subject} ({n})"))
+            .collect();
+        let subjects: Vec<&str> = subjects.iter().map(String::as_str).collect();
+        json!({"id": n, "title": "t", "text": book(&subjects), "price": n})
+    };
+    push(&node, &(0..400).map(row).collect::<Vec<_>>());
+    node.until("/v1/indexes/books/stats", "the graph is built", |(_, stats)| {
+        stats["vectors"].as_u64() > Some(1_100) && stats["vectors_unbuilt"] == 0
+    });
+    let last: String = (380..400)
+        .map(|n| format!("{}\n", json!({"id": n, "_op": "delete"})))
+        .collect();
+    let (status, _) = node.post("/v1/tables/books/changes?wait=visible", last);
+    assert_eq!(status, 200);
+    let answers = |node: &Served| {
+        SUBJECTS
+            .map(|query| hits(node, query, Some("price < 300")))
+            .to_vec()
+    };
+    let before = answers(&node);
+    node.stop(Signal::TERM);
+    for round in 0..3 {
+        let node = Served::start_in(&data, &path);
+        assert!(!node.log().contains("made anew"), "round {round}: {}", node.log());
+        assert_eq!(answers(&node), before, "round {round}");
+        // So that there is something to store.
+        push(
+            &node,
+            &[json!({"id": 1_000, "title": "t", "text": "a note", "price": 1_000 + round})],
+        );
+        node.stop(Signal::TERM);
+    }
+}

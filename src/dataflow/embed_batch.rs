@@ -73,10 +73,7 @@ impl Work {
     /// # Errors
     /// The embedder asks to try again later what has no answer yet: the requests after those that were answered.
     pub fn embed(&self, batch: &[Request], answers: &mut Vec<Answer>) -> Result<(), EmbedError> {
-        let texts: Vec<String> = batch
-            .iter()
-            .map(|request| self.texts.part(&request.row, request.span).unwrap_or_default())
-            .collect();
+        let texts = self.texts.of(batch);
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         match self.vectors(&texts) {
             Ok(vectors) => {

@@ -304,6 +304,10 @@ impl Lane {
             Some(_) => counted.embedded += 1,
             None => counted.failed += 1,
         }
+        if self.answered.contains_key(&answer.hash) {
+            // It was withdrawn while a thread had it, and wanted again before that was done.
+            return;
+        }
         let known = answer.vector.map_or(TextVector::Failed, TextVector::Known);
         self.note(answer.hash, Some(known.clone()));
         match self.awaited.remove(&answer.hash) {

@@ -183,6 +183,13 @@ impl Leg {
         self.set_status(slot, status);
     }
 
+    /// The document in a slot is another one, of which all is to come.
+    pub fn forget(&mut self, slot: Slot) {
+        if let Some(pieces) = &mut self.pieces {
+            pieces.forget(slot);
+        }
+    }
+
     /// The document in a slot is gone.
     pub fn remove(&mut self, slot: Slot) {
         if self.closed {

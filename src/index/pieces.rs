@@ -104,6 +104,8 @@ impl PiecesWriter {
         // The last one is given out first.
         self.free.reverse();
         self.places = places;
+        // A stored graph may have dead rows of every one of them.
+        self.shown.at = std::iter::repeat_n(None, places as usize).collect();
     }
 
     /// Puts back the pieces that were shown of a document.
@@ -183,6 +185,11 @@ impl PiecesWriter {
             (true, false) => VectorStatus::Absent,
         };
         Some(Settled { status, changes })
+    }
+
+    /// The document at this slot is another one, whose pieces all come.
+    pub fn forget(&mut self, document: Slot) {
+        self.known.remove(&document);
     }
 
     /// The document is gone: the places that are to be empty.

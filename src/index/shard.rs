@@ -214,6 +214,10 @@ impl Shard {
             Some((slot, old)) => (slot, Some(old)),
             None => (self.new_slot(), None),
         };
+        // Keys of two types can have one text: the document is another one then, and none of its pieces are left.
+        if old.as_ref().is_some_and(|old| old.key != document.key) {
+            self.legs.iter_mut().for_each(|leg| leg.forget(slot));
+        }
         let row_changed = old.as_ref().is_none_or(|old| old.row != document.row);
         if row_changed {
             changes.keyword.push((slot, old, Some(document.clone())));
@@ -236,6 +240,10 @@ impl Shard {
         else {
             return;
         };
+        // Of two keys with one text, the other one is shown.
+        if old.key != *key {
+            return;
+        }
         self.documents.remove(slot);
         changes.keyword.push((slot, Some(old), None));
         for leg in &mut self.legs {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::{xxh3_64, xxh3_128_with_seed};
 
+use super::Request;
 use crate::change::{Row, Span, TextHash};
 use crate::definition::{Chunk, Template, VectorField, VectorSource};
 use crate::embed::{Embedder, pieces};
@@ -47,6 +48,20 @@ impl Texts {
     /// What the document is embedded by, if anything.
     pub fn render(&self, row: &Row) -> Option<String> {
         self.template.render(row)
+    }
+
+    /// The texts of requests. Those of one document follow each other, and it is rendered once for all of them.
+    pub fn of(&self, requests: &[Request]) -> Vec<String> {
+        let mut rendered: Option<(&Row, String)> = None;
+        let mut texts = Vec::with_capacity(requests.len());
+        for Request { row, span, .. } in requests {
+            if rendered.as_ref().is_none_or(|(of, _)| *of != row) {
+                rendered = Some((row, self.render(row).unwrap_or_default()));
+            }
+            let part = rendered.as_ref().and_then(|(_, text)| span.of(text));
+            texts.push(part.unwrap_or_default().to_owned());
+        }
+        texts
     }
 
     /// The part of the document's text.
