@@ -85,6 +85,14 @@ pub struct NewComparison {
     queries: Vec<String>,
 }
 
+/// How to switch. The body may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewSwitch {
+    /// Also to a set that lacks documents which the answering one has, since its model refused their texts.
+    force: bool,
+}
+
 /// Which models answer, and how far the second set of vectors is.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpgradeStatus {
@@ -104,6 +112,8 @@ pub enum UpgradePhase {
     None,
     /// Documents lack a vector in the second set.
     Building,
+    /// Nothing is awaited any more, and its model has refused more documents than the one that answers.
+    Refused,
     /// The second set can answer.
     Complete,
     /// The second set has answered before a switch, and can do so again.
@@ -120,6 +130,8 @@ pub struct SecondStatus {
     pub documents: usize,
     /// Documents that wait for a vector.
     pub documents_waiting: usize,
+    /// Documents that will have no vector, since the model has refused their texts: dead letters say why.
+    pub documents_failed: usize,
     pub texts_done: usize,
     /// Different texts, as far as is known: a document that was not looked at yet counts as one.
     pub texts_needed: usize,
@@ -205,11 +217,14 @@ pub async fn begin(
 }
 
 /// Has the second set answer, at one tick. The set before stays, kept up to date, until it is dropped.
+///
+/// A set whose model has refused more documents than the other one's is switched to only with `force`.
 #[utoipa::path(
     post,
     path = "/v1/indexes/{index}/upgrade/switch",
     tag = "indexes",
     params(("index" = String, Path, description = "The name of the dataflow")),
+    request_body = NewSwitch,
     responses(
         (status = 200, body = UpgradeStatus, description = "It answers, also after a crash"),
         (status = 404, body = ErrorBody, description = "There is no such index"),
@@ -220,10 +235,16 @@ pub async fn begin(
 pub async fn switch(
     State(server): State<Arc<Server>>,
     path: Result<Path<String>, PathRejection>,
+    request: Request,
 ) -> Result<Json<UpgradeStatus>, ApiError> {
     server.upgrades(&path?)?;
+    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let NewSwitch { force } = match &*body {
+        [] => NewSwitch::default(),
+        body => read(body, r#"such as {"force": true}, or nothing"#)?,
+    };
     let status = server.change(
-        |upgrades, snapshot| match &snapshot.sets.second {
+        move |upgrades, snapshot| match &snapshot.sets.second {
             Some(SecondSet {
                 phase: Phase::Complete,
                 ..
@@ -234,6 +255,10 @@ pub async fn switch(
                 ApiError::conflict("switched", "the index has been switched already")
                     .hint("`rollback` goes back, `drop` makes an end of it"),
             ),
+            Some(second) if second.progress.is_through => match force {
+                true => Ok(upgrades.switch()?),
+                false => Err(refused(snapshot, second)),
+            },
             Some(second) => Err(not_complete(second)),
             None => Err(no_second()),
         },
@@ -264,7 +289,7 @@ pub async fn rollback(
         |upgrades, snapshot| match phase(snapshot) {
             UpgradePhase::Switched => Ok(upgrades.switch()?),
             UpgradePhase::None => Err(no_second()),
-            UpgradePhase::Building | UpgradePhase::Complete => {
+            UpgradePhase::Building | UpgradePhase::Refused | UpgradePhase::Complete => {
                 let message = "the index has not been switched: there is nothing to go back from";
                 Err(ApiError::conflict("not_switched", message).hint("`drop` ends an upgrade"))
             }
@@ -455,6 +480,7 @@ impl Server {
             model: second.set.model.to_string(),
             documents: snapshot.documents(),
             documents_waiting: pending + progress.documents_left,
+            documents_failed: failed_documents(snapshot, second),
             texts_done: progress.texts_done,
             texts_needed: progress.texts_done + left,
             texts_per_second: rate,
@@ -487,11 +513,13 @@ impl Server {
 }
 
 fn phase(snapshot: &Snapshot) -> UpgradePhase {
-    match snapshot.sets.second.as_ref().map(|second| second.phase) {
+    let second = snapshot.sets.second.as_ref();
+    match second.map(|second| (second.phase, second.progress.is_through)) {
         None => UpgradePhase::None,
-        Some(Phase::Building) => UpgradePhase::Building,
-        Some(Phase::Complete) => UpgradePhase::Complete,
-        Some(Phase::Former) => UpgradePhase::Switched,
+        Some((Phase::Building, false)) => UpgradePhase::Building,
+        Some((Phase::Building, true)) => UpgradePhase::Refused,
+        Some((Phase::Complete, _)) => UpgradePhase::Complete,
+        Some((Phase::Former, _)) => UpgradePhase::Switched,
     }
 }
 
@@ -509,6 +537,21 @@ fn failed(error: tokio::task::JoinError) -> ApiError {
 fn no_second() -> ApiError {
     ApiError::conflict("no_upgrade", "the index has no second set of vectors")
         .hint("POST /v1/indexes/INDEX/upgrade, or `millpond model upgrade INDEX --model NAME`, begins one")
+}
+
+fn failed_documents(snapshot: &Snapshot, second: &SecondSet) -> usize {
+    snapshot.leg(second.set.leg.into()).map(|leg| leg.failed).sum()
+}
+
+/// There is nothing to wait for, and the set lacks more than the one that answers.
+fn refused(snapshot: &Snapshot, second: &SecondSet) -> ApiError {
+    let message = format!(
+        "{} has refused the texts of {} documents: they would not be found by their vectors",
+        second.set.model,
+        failed_documents(snapshot, second)
+    );
+    ApiError::conflict("documents_failed", message)
+        .hint("dead letters say why; `drop` ends the upgrade; `force`, or `switch --force`, switches nevertheless")
 }
 
 fn not_complete(second: &SecondSet) -> ApiError {
