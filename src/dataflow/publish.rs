@@ -352,7 +352,8 @@ impl Ledger {
             .leg(second.set.leg.into())
             .filter_map(|leg| leg.pending_since);
         let failed = |leg: u16| -> usize { snapshot.leg(leg.into()).map(|leg| leg.failed).sum() };
-        let of_answering = |count: &dyn Fn(u16) -> usize| answering.map_or(0, |answering| count(answering.leg));
+        let of_answering =
+            |count: &dyn Fn(u16) -> usize| answering.map_or(0, |answering| count(answering.leg));
         second.progress.is_through = since.min().is_none_or(|since| since > fed_at)
             || pending(second.set.leg) <= of_answering(&pending);
         if second.progress.is_through && failed(second.set.leg) <= of_answering(&failed) {

@@ -9,12 +9,14 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::Server;
+use super::body::TakenBody;
 use super::error::{ApiError, ErrorBody};
 use crate::change::Tick;
 use crate::definition::{VectorSource, parse_embedder};
@@ -58,6 +60,10 @@ pub enum UpgradeError {
     Settings(String),
     #[error("{0}")]
     Model(String),
+    #[error("the dataflow file names no model on the host of {0}")]
+    Host(String),
+    #[error("the dataflow file does not name the variable {variable} for a model on the host of {url}")]
+    Key { variable: String, url: String },
     #[error("the vectors are of model {0} already")]
     SameModel(String),
 }
@@ -180,7 +186,9 @@ pub async fn status(
     responses(
         (status = 202, body = UpgradeStatus, description = "It is begun, and goes on after a restart"),
         (status = 400, body = ErrorBody, description = "There are no such vectors, or the model cannot be opened"),
+        (status = 403, body = ErrorBody, description = "The model is a service that the node was not told to trust"),
         (status = 404, body = ErrorBody, description = "There is no such index"),
+        (status = 415, body = ErrorBody, description = "The body is not said to be JSON"),
         (status = 409, body = ErrorBody, description = "There is a second set already, or the model is the same"),
         (status = 503, body = ErrorBody, description = "The node is starting"),
     )
@@ -191,7 +199,7 @@ pub async fn begin(
     request: Request,
 ) -> Result<(StatusCode, Json<UpgradeStatus>), ApiError> {
     server.upgrades(&path?)?;
-    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let body = server.json_body(request).await?;
     let example = r#"such as {"model": "default"}, or {"embedder": "model = \"default\"\nparallel = 2"}"#;
     let NewUpgrade {
         model,
@@ -238,7 +246,7 @@ pub async fn switch(
     request: Request,
 ) -> Result<Json<UpgradeStatus>, ApiError> {
     server.upgrades(&path?)?;
-    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let body = server.json_body(request).await?;
     let NewSwitch { force } = match &*body {
         [] => NewSwitch::default(),
         body => read(body, r#"such as {"force": true}, or nothing"#)?,
@@ -348,7 +356,7 @@ pub async fn compare(
 ) -> Result<Json<Comparison>, ApiError> {
     let Path(index) = path?;
     server.upgrades(&index)?;
-    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let body = server.json_body(request).await?;
     let NewComparison { queries } = match &*body {
         [] => NewComparison::default(),
         body => read(
@@ -371,6 +379,19 @@ pub async fn compare(
 }
 
 impl Server {
+    /// A body of JSON, or none. What a web page may send to another host unasked is not taken for it.
+    async fn json_body(&self, request: Request) -> Result<TakenBody, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+        let is_json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let body = self.bodies.read(request, BODY_BYTES_MAX).await?;
+        match is_json || body.is_empty() {
+            true => Ok(body),
+            false => Err(ApiError::unsupported_type("the body is not said to be JSON")
+                .hint("send it with `Content-Type: application/json`")),
+        }
+    }
+
     /// What changes the models of an index, where it can be changed now.
     fn upgrades(&self, index: &str) -> Result<&dyn Upgrades, ApiError> {
         self.searcher(index)?;
@@ -550,8 +571,9 @@ fn refused(snapshot: &Snapshot, second: &SecondSet) -> ApiError {
         second.set.model,
         failed_documents(snapshot, second)
     );
-    ApiError::conflict("documents_failed", message)
-        .hint("dead letters say why; `drop` ends the upgrade; `force`, or `switch --force`, switches nevertheless")
+    ApiError::conflict("documents_failed", message).hint(
+        "dead letters say why; `drop` ends the upgrade; `force`, or `switch --force`, switches nevertheless",
+    )
 }
 
 fn not_complete(second: &SecondSet) -> ApiError {
@@ -581,6 +603,9 @@ impl From<UpgradeError> for ApiError {
             ),
             UpgradeError::Settings(_) => ApiError::bad_request("bad_embedder", message)
                 .hint("`embedder` has the lines that [embedder] would have in a dataflow file"),
+            UpgradeError::Host(_) | UpgradeError::Key { .. } => ApiError::forbidden("model_not_allowed", message).hint(
+                "texts and keys go to services alone that the dataflow file names, or `millpond serve --model-hosts https://HOST=KEY_ENV`",
+            ),
             UpgradeError::Model(_) => ApiError::bad_request("model_not_opened", message)
                 .hint("nothing was begun: the vectors that answer are as they were"),
             UpgradeError::SameModel(_) => {
