@@ -344,6 +344,9 @@ fn what_an_upgrade_has_left_answers_while_a_third_model_is_built() {
     assert_eq!(status, 200, "{answer}");
     assert_eq!(answer["hits"].as_array().unwrap().len(), notes.0.len());
     rig.release();
+    rig.until_status("the index before is let go of", |status| {
+        status["phase"] == "none"
+    });
     rig.shows(&notes, 12);
     rig.stop();
 }
