@@ -4,6 +4,7 @@ mod before;
 mod embedding;
 mod error;
 mod letters;
+mod model_hosts;
 mod pushes;
 mod recover;
 mod signals;
@@ -23,6 +24,7 @@ pub use embedding::{Embedders, open_embedders};
 use embedding::{open_embedders_by, start_embedders};
 pub use error::NodeError;
 use letters::{open_dead_letters, produce_dead_letters};
+pub use model_hosts::ModelHost;
 use pushes::{PushTables, cut_logs, push_tables};
 use recover::Recovery;
 use signals::{end_at_the_next_signal, told_to_stop};
@@ -64,6 +66,8 @@ pub struct ServeOptions {
     pub dead_letters: Option<PathBuf>,
     /// Makes the index anew where what is stored does not fit the definition; the one before answers meanwhile.
     pub rebuild: bool,
+    /// Hosts of embedding services that upgrades may name besides those of the dataflow file.
+    pub model_hosts: Vec<ModelHost>,
 }
 
 /// Runs a node until it is told to stop by Ctrl-C or SIGTERM.
@@ -246,6 +250,7 @@ impl Node {
                 published: app.published.clone(),
                 orders: orders.clone(),
                 open: self.embedders.clone(),
+                model_hosts: self.options.model_hosts.clone(),
                 start,
                 wake: wake.clone(),
             }));

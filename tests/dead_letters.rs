@@ -240,6 +240,7 @@ impl Running {
             dead_letters: None,
             // The key of a table is corrected in one of them.
             rebuild: true,
+            model_hosts: Vec::new(),
         };
         let node = Arc::new(Node::start(parsed(definition), &options).unwrap());
         let runtime = tokio::runtime::Runtime::new().unwrap();

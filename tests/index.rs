@@ -176,6 +176,7 @@ fn no_document_is_ever_in_one_leg_only_while_a_node_is_written_to() {
             workers: Some(workers),
             dead_letters: None,
             rebuild: false,
+            model_hosts: Vec::new(),
         };
         let node = Node::start(Arc::unwrap_or_clone(define()), &options).unwrap();
         let app = node.app().clone();

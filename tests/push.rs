@@ -659,6 +659,7 @@ text = { text = {} }
         workers: None,
         dead_letters: None,
         rebuild: false,
+        model_hosts: Vec::new(),
     };
     let start = || {
         let definition = definition::parse(dataflow, "notes", Path::new(".")).unwrap();

@@ -100,6 +100,7 @@ impl Running {
             workers: Some(workers),
             dead_letters: None,
             rebuild,
+            model_hosts: Vec::new(),
         };
         let gate = Gate::default();
         let gated = gate.clone();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::binary::{Served, eventually, millpond, new_data_dir, sample};
 use crate::shared::Random;
-use rig::{NEW, Notes, OLD, Rig, dataflow, vector};
+use rig::{How, NEW, Notes, OLD, Rig, dataflow, vector};
 
 #[test]
 fn an_index_changes_its_model_and_back_while_it_is_written_and_searched() {
@@ -316,6 +316,127 @@ fn what_cannot_be_is_refused_with_what_would_be_right() {
     // A vector of the former model does not fit any more.
     let asked = json!({"vector": vector("a", 8)});
     assert_eq!(refused("/search", asked), (400, "wrong_dimensions".into()));
+    rig.stop();
+}
+
+#[test]
+fn what_an_upgrade_has_left_answers_while_a_third_model_is_built() {
+    let data = tempfile::tempdir().unwrap();
+    let mut notes = Notes::default();
+    let rig = Rig::start(OLD, data.path(), 2);
+    rig.release();
+    rig.push(&notes.fill(40));
+    rig.begin(NEW);
+    rig.complete();
+    rig.upgrade("switch");
+    rig.push(&notes.change(&mut Random::new(9), 20));
+    rig.shows(&notes, 16);
+    rig.stop();
+    let how = How {
+        rebuild: true,
+        ..How::default()
+    };
+    let third = "model = \"hash\"\ndimensions = 12";
+    let rig = Rig::start_where(third, data.path(), 2, how).unwrap();
+    let asked =
+        json!({"vector": vector("note number7", 16), "mode": "vector", "limit": 5_000, "exact": true});
+    let (status, answer) = rig.post("/search", &asked);
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["hits"].as_array().unwrap().len(), notes.0.len());
+    rig.release();
+    rig.until_status("the index before is let go of", |status| {
+        status["phase"] == "none"
+    });
+    rig.shows(&notes, 12);
+    rig.stop();
+}
+
+#[test]
+fn a_model_that_refuses_what_the_other_took_answers_only_when_it_is_forced_to() {
+    let data = tempfile::tempdir().unwrap();
+    let mut notes = Notes::default();
+    let how = How {
+        refuses: Some("note"),
+        ..How::default()
+    };
+    let rig = Rig::start_where(OLD, data.path(), 2, how).unwrap();
+    rig.release();
+    rig.push(&notes.fill(30));
+    rig.shows(&notes, 8);
+    rig.begin(NEW);
+    let status = rig.until_status("each text was refused", |status| status["phase"] == "refused");
+    assert_eq!(status["second"]["documents_failed"], 30, "{status}");
+    let (status, refused) = rig.post("/upgrade/switch", &json!({}));
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("documents_failed"))
+    );
+    rig.shows(&notes, 8);
+    let (status, switched) = rig.post("/upgrade/switch", &json!({"force": true}));
+    assert_eq!((status, &switched["phase"]), (200, &json!("switched")));
+    assert_eq!(rig.snapshot().vectors(), 0);
+    rig.upgrade("rollback");
+    rig.shows(&notes, 8);
+    rig.stop();
+}
+
+#[test]
+fn a_node_starts_without_a_second_set_whose_model_is_gone_and_not_without_one_that_answers() {
+    let data = tempfile::tempdir().unwrap();
+    let mut notes = Notes::default();
+    let missing = How {
+        missing: Some(16),
+        ..How::default()
+    };
+    for is_complete in [false, true] {
+        let rig = Rig::start(OLD, data.path(), 2);
+        rig.push(&notes.fill(600));
+        rig.shows(&notes, 8);
+        rig.begin(NEW);
+        if is_complete {
+            rig.release();
+            rig.complete();
+        }
+        rig.stop();
+        let rig = Rig::start_where(OLD, data.path(), 2, missing).unwrap();
+        rig.nothing_corrected();
+        assert_eq!(rig.status()["phase"], "none");
+        rig.push(&notes.change(&mut Random::new(7), 20));
+        rig.shows(&notes, 8);
+        rig.stop();
+    }
+    let rig = Rig::start(OLD, data.path(), 2);
+    rig.release();
+    rig.begin(NEW);
+    rig.complete();
+    rig.upgrade("switch");
+    rig.stop();
+    let refused = Rig::start_where(OLD, data.path(), 2, missing)
+        .err()
+        .unwrap_or_default();
+    assert!(
+        refused.contains("it is not there") && refused.contains("rollback"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_a_web_page_can_send_begins_nothing_and_texts_go_to_no_unknown_host() {
+    let data = tempfile::tempdir().unwrap();
+    let rig = Rig::start(OLD, data.path(), 1);
+    let (status, refused) = rig.post_text("/upgrade", r#"{"model": "default"}"#);
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (415, &json!("unsupported_type"))
+    );
+    let model = r#"model = { url = "http://127.0.0.1:9/v1", api = "openai", name = "a", dimensions = 8, key_env = "HOME" }"#;
+    let (status, refused) = rig.post("/upgrade", &json!({ "embedder": model }));
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (403, &json!("model_not_allowed"))
+    );
+    assert!(refused["error"]["hint"].is_string(), "{refused}");
+    assert_eq!(rig.status()["phase"], "none");
     rig.stop();
 }
 

@@ -157,6 +157,7 @@ pub fn options(directory: &tempfile::TempDir) -> ServeOptions {
         workers: None,
         dead_letters: None,
         rebuild: false,
+        model_hosts: Vec::new(),
     }
 }
 

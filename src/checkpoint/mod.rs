@@ -119,6 +119,8 @@ pub struct Before {
     pub tick: Tick,
     pub positions: BTreeMap<String, u64>,
     pub file: KeptFile,
+    /// Which models answered instead of those of the file.
+    pub sets: StoredSets,
     pub shape: Shape,
     /// By name of the table.
     pub tables: BTreeMap<String, TableCut>,

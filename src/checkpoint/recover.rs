@@ -244,6 +244,7 @@ impl Before {
                 tick: manifest.tick,
                 positions: manifest.positions.clone(),
                 file,
+                sets: manifest.sets.clone(),
                 shape: manifest.shape.clone(),
                 tables: tables.clone(),
                 texts,

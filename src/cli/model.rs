@@ -54,7 +54,13 @@ enum Action {
         queries: Option<PathBuf>,
     },
     /// Have the second set answer, at one tick
-    Switch(Of),
+    Switch {
+        #[command(flatten)]
+        of: Of,
+        /// Also where its model has refused documents that the other set has
+        #[arg(long)]
+        force: bool,
+    },
     /// Have the set before the switch answer again, at one tick
     Rollback(Of),
     /// Drop the set that does not answer: an upgrade before its switch, or the former set after it
@@ -108,7 +114,10 @@ pub fn run(args: &ModelArgs) -> Result<ExitCode, Failure> {
             };
             asked.compare(of, &queries)?;
         }
-        Action::Switch(of) => asked.show(&asked.node.post(&of.route("/switch"), &json!({}))?)?,
+        Action::Switch { of, force } => {
+            let body = json!({ "force": force });
+            asked.show(&asked.node.post(&of.route("/switch"), &body)?)?;
+        }
         Action::Rollback(of) => asked.show(&asked.node.post(&of.route("/rollback"), &json!({}))?)?,
         Action::Drop(of) => asked.show(&asked.node.delete(&of.route(""))?)?,
     }
@@ -150,13 +159,14 @@ impl Asked {
                 compared => compared?,
             }
         }
-        if args.switch && status.phase == UpgradePhase::Complete {
+        if args.switch && matches!(status.phase, UpgradePhase::Complete | UpgradePhase::Refused) {
+            // Where documents were refused the node says so, and what can be done.
             return self.show(&self.node.post(&args.of.route("/switch"), &json!({}))?);
         }
         self.show(&self.node.get(&args.of.route(""))?)
     }
 
-    /// Says how far the upgrade is until it is no longer being built.
+    /// Says how far the upgrade is until nothing of it is awaited any more.
     fn follow(&self, of: &Of) -> Result<UpgradeStatus, Failure> {
         let mut missed = 0;
         let rewrites = io::stderr().is_terminal();
@@ -235,6 +245,11 @@ impl Asked {
         if let Some(second) = &status.second {
             let (field, model) = (&second.using, &second.model);
             match status.phase {
+                UpgradePhase::Refused => writeln!(
+                    out,
+                    "{field}: {model} has refused {} documents: dead letters say why; `switch --force` has it answer nevertheless, `drop` lets go of it",
+                    second.documents_failed
+                )?,
                 UpgradePhase::Building | UpgradePhase::None => {
                     writeln!(out, "{field}: {model} is being built: {}", progress(second))?;
                 }

@@ -9,7 +9,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::Failure;
-use crate::node::{self, ServeOptions};
+use crate::node::{self, ModelHost, ServeOptions};
 
 #[derive(Args)]
 pub struct ServeArgs {
@@ -30,6 +30,10 @@ pub struct ServeArgs {
     /// Make the index anew where what is stored does not fit the dataflow file any more; the one before answers meanwhile
     #[arg(long)]
     rebuild: bool,
+    /// Hosts of embedding services that `millpond model upgrade` may name, besides those in the dataflow file; each with the
+    /// environment variable of its key, if it has one
+    #[arg(long, value_name = "URL[=KEY_ENV]", value_delimiter = ',')]
+    model_hosts: Vec<ModelHost>,
 }
 
 pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
@@ -47,6 +51,7 @@ pub fn run(arguments: &ServeArgs) -> Result<ExitCode, Failure> {
         workers: arguments.workers.map(usize::from),
         dead_letters: arguments.dead_letters.clone(),
         rebuild: arguments.rebuild,
+        model_hosts: arguments.model_hosts.clone(),
     };
     node::serve(definition, &options)?;
     Ok(ExitCode::SUCCESS)

@@ -112,9 +112,14 @@ impl Lane {
         }
     }
 
-    /// Lets go of everything at the next call of [`Lane::settle`], and takes nothing in any more.
+    /// Ends the embedder's threads, lets go of everything at the next call of [`Lane::settle`], and takes nothing in any
+    /// more.
     pub fn close(&mut self) {
         self.closed = true;
+        if let Beside::Threads(backlog) = &self.beside {
+            // It may be held elsewhere too, such as by who builds workers.
+            backlog.close();
+        }
     }
 
     /// Has somebody told of each text that is refused for good.
@@ -212,7 +217,7 @@ impl Lane {
         counted
     }
 
-    /// Gives back all that it has emitted; its threads end.
+    /// Gives back all that it has emitted.
     fn let_go(&mut self, emit: &mut impl FnMut(TextHash, Embedding, isize)) {
         for (hash, Answered { known, .. }) in std::mem::take(&mut self.answered) {
             emit(hash, known.into(), -1);

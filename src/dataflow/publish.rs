@@ -319,7 +319,8 @@ impl Publisher {
 
 impl Ledger {
     /// Notes how far the second set is. It is complete when it lacks no vector that was awaited when the last document
-    /// had gone in; or no more of them than the set that answers, which changes may keep from ever having all.
+    /// had gone in; or no more of them than the set that answers, which changes may keep from ever having all. A set
+    /// whose model has refused more documents than the other one never is by itself.
     fn look_at_second(&mut self, snapshot: &Snapshot) {
         let Some(second) = &mut self.sets.second else {
             return;
@@ -350,9 +351,12 @@ impl Ledger {
         let since = snapshot
             .leg(second.set.leg.into())
             .filter_map(|leg| leg.pending_since);
-        if since.min().is_none_or(|since| since > fed_at)
-            || answering.is_some_and(|answering| pending(second.set.leg) <= pending(answering.leg))
-        {
+        let failed = |leg: u16| -> usize { snapshot.leg(leg.into()).map(|leg| leg.failed).sum() };
+        let of_answering =
+            |count: &dyn Fn(u16) -> usize| answering.map_or(0, |answering| count(answering.leg));
+        second.progress.is_through = since.min().is_none_or(|since| since > fed_at)
+            || pending(second.set.leg) <= of_answering(&pending);
+        if second.progress.is_through && failed(second.set.leg) <= of_answering(&failed) {
             second.phase = Phase::Complete;
         }
     }

@@ -62,6 +62,9 @@ pub enum Phase {
 pub struct Progress {
     /// Documents whose text has not been looked at yet.
     pub documents_left: usize,
+    /// Whether no text is awaited any more that would have to be there before the set can answer: what it lacks then
+    /// was refused.
+    pub is_through: bool,
     /// Different texts that have a vector, or never will.
     pub texts_done: usize,
     /// Different texts that wait for the embedder.

@@ -1,12 +1,14 @@
 //! The index before, brought back as it was stored, to answer while `--rebuild` makes the new one.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::Embedders;
 use super::embedding::open_embedders_by;
-use crate::checkpoint::{self, Change, Shape};
+use super::upgrade::{Resolved, Resolver};
+use crate::checkpoint::{self, Change, Shape, StoredSets};
 use crate::dataflow::lane::{Beside, Refused, backlog};
 use crate::dataflow::publish::Publisher;
 use crate::dataflow::{Embed, Job, Parts, Resume, worker};
@@ -45,11 +47,27 @@ pub(super) fn open(
     storage: Arc<dyn Storage>,
     folder: &Path,
 ) -> Result<Option<server::Before>, BeforeError> {
-    let definition = Arc::new(stored.file.parse()?);
-    if definition.index.is_none() {
+    let file = Arc::new(stored.file.parse()?);
+    if file.index.is_none() {
         return Ok(None);
     }
-    let embedders = open_embedders_by(&definition, embedders)?;
+    let upgrades = Resolver {
+        file: &file,
+        opened: &open_embedders_by(&file, embedders)?,
+        open: embedders,
+        last: RefCell::default(),
+        failed: RefCell::default(),
+    };
+    let Resolved {
+        answering: definition,
+        embedders,
+        sets,
+        ..
+    } = upgrades.resolve(&StoredSets {
+        // It answers nobody.
+        second: None,
+        ..stored.sets
+    })?;
     let workers = stored.shape.shards;
     match stored
         .shape
@@ -61,6 +79,7 @@ pub(super) fn open(
     let (published, tick) = (Arc::new(Published::new(Snapshot::empty())), stored.tick);
     let publisher = Arc::new(Publisher::new(published.clone(), Metrics::default()));
     publisher.restore(stored.positions);
+    publisher.begin_sets(sets, Vec::new());
     let mut tables = stored.tables;
     let rows = definition.tables.iter();
     let rows = rows.map(|table| tables.remove(&table.name).unwrap_or_default());

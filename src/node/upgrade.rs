@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Embedders;
 use super::embedding::Start;
+use super::model_hosts::{ModelHost, admit};
 use crate::checkpoint::{Change, Shape, StoredSecond, StoredSets};
 use crate::dataflow::lane::Texts;
 use crate::dataflow::upgrade::{Beginning, Order, Orders};
@@ -98,7 +99,14 @@ impl Resolver<'_> {
                 // The file names the new model by now, or a third one.
                 continue;
             }
-            let (settings, embedder) = self.open(&other.settings)?;
+            let (settings, embedder) = self.open(&other.settings).map_err(|error| EmbedError {
+                reason: format!(
+                    "{}; an upgrade has this model answer for `{}`: make it available and go back with `millpond model \
+                     rollback`, or write another model into the dataflow file and start with --rebuild",
+                    error.reason, field.name
+                ),
+                ..error
+            })?;
             tracing::warn!(
                 vectors = field.name,
                 model = other.model,
@@ -118,21 +126,21 @@ impl Resolver<'_> {
         resolved.answering = Arc::new(definition.clone());
         resolved.with_second = resolved.answering.clone();
         if let Some(second) = &stored.second {
-            self.add_second(second, definition, stored, &mut resolved)?;
+            self.add_second(second, definition, stored, &mut resolved);
         }
         Ok(resolved)
     }
 
-    /// Adds the second set, unless the dataflow file has settled what becomes of it.
+    /// Adds the second set, unless the dataflow file has settled what becomes of it, or its model is not there.
     fn add_second(
         &self,
         second: &StoredSecond,
         mut definition: Definition,
         stored: &StoredSets,
         resolved: &mut Resolved,
-    ) -> Result<(), EmbedError> {
+    ) {
         let Some(index) = &mut definition.index else {
-            return Ok(());
+            return;
         };
         let place = index.vectors.iter().position(|field| field.name == second.field);
         let sets = &mut resolved.sets;
@@ -141,7 +149,7 @@ impl Resolver<'_> {
             Some((place, field, sets.answering.get(place)?, sets.fields.get(place)?))
         });
         let Some((place, mut field, answering, of_file)) = of_place else {
-            return Ok(());
+            return;
         };
         // The model that answered when this was stored still does, and the file says as it did then.
         let before = stored.answering.get(&second.field);
@@ -167,16 +175,26 @@ impl Resolver<'_> {
                 .flatten()
                 .filter(|model| **model != *answering.model);
             resolved.forgotten = gone.map(|model| Texts::lane_of(&second.field, model)).collect();
-            return Ok(());
+            return;
         }
-        let (settings, embedder) = match &second.settings {
-            Some(settings) => {
-                let (read, embedder) = self.open(settings)?;
-                (Some(read), Some(embedder))
+        let (settings, embedder) = match second.settings.as_ref().map(|settings| self.open(settings)) {
+            Some(Ok((read, embedder))) => (Some(read), Some(embedder)),
+            // It answers nobody, so the node does without.
+            Some(Err(error)) => {
+                tracing::error!(
+                    vectors = second.field,
+                    model = second.model,
+                    %error,
+                    "the second set of vectors is dropped, since its model cannot be opened: begin the upgrade again"
+                );
+                resolved
+                    .forgotten
+                    .push(Texts::lane_of(&second.field, &second.model));
+                return;
             }
             None => (None, self.opened.get(place).cloned().flatten()),
         };
-        let Some(embedder) = embedder else { return Ok(()) };
+        let Some(embedder) = embedder else { return };
         match settings {
             Some(settings) => set_embedder(&mut field, settings),
             None => {
@@ -207,7 +225,6 @@ impl Resolver<'_> {
         index.vectors.push(field);
         resolved.embedders.push(Some(embedder));
         resolved.with_second = Arc::new(definition);
-        Ok(())
     }
 
     fn open(&self, settings: &str) -> Result<(EmbedderSettings, Arc<dyn Embedder>), EmbedError> {
@@ -270,6 +287,7 @@ pub(super) struct Upgrader {
     pub published: Arc<Published>,
     pub orders: Arc<Orders>,
     pub open: Arc<Embedders>,
+    pub model_hosts: Vec<ModelHost>,
     pub start: Start,
     /// Wakes the workers.
     pub wake: Arc<dyn Fn() + Send + Sync>,
@@ -295,6 +313,7 @@ impl Upgrades for Upgrader {
         }
         let read = parse_embedder(settings, &self.definition.folder)
             .map_err(|faults| UpgradeError::Settings(faults.to_string()))?;
+        admit(&read.model, &self.definition, &self.model_hosts)?;
         let embedder = (self.open)(&read).map_err(|error| UpgradeError::Model(error.to_string()))?;
         let answering = snapshot.sets.answering.get(number);
         if answering.is_some_and(|set| *set.model == *embedder.model()) {

@@ -9,12 +9,14 @@ use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use super::Server;
+use super::body::TakenBody;
 use super::error::{ApiError, ErrorBody};
 use crate::change::Tick;
 use crate::definition::{VectorSource, parse_embedder};
@@ -58,6 +60,10 @@ pub enum UpgradeError {
     Settings(String),
     #[error("{0}")]
     Model(String),
+    #[error("the dataflow file names no model on the host of {0}")]
+    Host(String),
+    #[error("the dataflow file does not name the variable {variable} for a model on the host of {url}")]
+    Key { variable: String, url: String },
     #[error("the vectors are of model {0} already")]
     SameModel(String),
 }
@@ -85,6 +91,14 @@ pub struct NewComparison {
     queries: Vec<String>,
 }
 
+/// How to switch. The body may be left out.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct NewSwitch {
+    /// Also to a set that lacks documents which the answering one has, since its model refused their texts.
+    force: bool,
+}
+
 /// Which models answer, and how far the second set of vectors is.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct UpgradeStatus {
@@ -104,6 +118,8 @@ pub enum UpgradePhase {
     None,
     /// Documents lack a vector in the second set.
     Building,
+    /// Nothing is awaited any more, and its model has refused more documents than the one that answers.
+    Refused,
     /// The second set can answer.
     Complete,
     /// The second set has answered before a switch, and can do so again.
@@ -120,6 +136,8 @@ pub struct SecondStatus {
     pub documents: usize,
     /// Documents that wait for a vector.
     pub documents_waiting: usize,
+    /// Documents that will have no vector, since the model has refused their texts: dead letters say why.
+    pub documents_failed: usize,
     pub texts_done: usize,
     /// Different texts, as far as is known: a document that was not looked at yet counts as one.
     pub texts_needed: usize,
@@ -168,7 +186,9 @@ pub async fn status(
     responses(
         (status = 202, body = UpgradeStatus, description = "It is begun, and goes on after a restart"),
         (status = 400, body = ErrorBody, description = "There are no such vectors, or the model cannot be opened"),
+        (status = 403, body = ErrorBody, description = "The model is a service that the node was not told to trust"),
         (status = 404, body = ErrorBody, description = "There is no such index"),
+        (status = 415, body = ErrorBody, description = "The body is not said to be JSON"),
         (status = 409, body = ErrorBody, description = "There is a second set already, or the model is the same"),
         (status = 503, body = ErrorBody, description = "The node is starting"),
     )
@@ -179,7 +199,7 @@ pub async fn begin(
     request: Request,
 ) -> Result<(StatusCode, Json<UpgradeStatus>), ApiError> {
     server.upgrades(&path?)?;
-    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let body = server.json_body(request).await?;
     let example = r#"such as {"model": "default"}, or {"embedder": "model = \"default\"\nparallel = 2"}"#;
     let NewUpgrade {
         model,
@@ -205,11 +225,14 @@ pub async fn begin(
 }
 
 /// Has the second set answer, at one tick. The set before stays, kept up to date, until it is dropped.
+///
+/// A set whose model has refused more documents than the other one's is switched to only with `force`.
 #[utoipa::path(
     post,
     path = "/v1/indexes/{index}/upgrade/switch",
     tag = "indexes",
     params(("index" = String, Path, description = "The name of the dataflow")),
+    request_body = NewSwitch,
     responses(
         (status = 200, body = UpgradeStatus, description = "It answers, also after a crash"),
         (status = 404, body = ErrorBody, description = "There is no such index"),
@@ -220,10 +243,16 @@ pub async fn begin(
 pub async fn switch(
     State(server): State<Arc<Server>>,
     path: Result<Path<String>, PathRejection>,
+    request: Request,
 ) -> Result<Json<UpgradeStatus>, ApiError> {
     server.upgrades(&path?)?;
+    let body = server.json_body(request).await?;
+    let NewSwitch { force } = match &*body {
+        [] => NewSwitch::default(),
+        body => read(body, r#"such as {"force": true}, or nothing"#)?,
+    };
     let status = server.change(
-        |upgrades, snapshot| match &snapshot.sets.second {
+        move |upgrades, snapshot| match &snapshot.sets.second {
             Some(SecondSet {
                 phase: Phase::Complete,
                 ..
@@ -234,6 +263,10 @@ pub async fn switch(
                 ApiError::conflict("switched", "the index has been switched already")
                     .hint("`rollback` goes back, `drop` makes an end of it"),
             ),
+            Some(second) if second.progress.is_through => match force {
+                true => Ok(upgrades.switch()?),
+                false => Err(refused(snapshot, second)),
+            },
             Some(second) => Err(not_complete(second)),
             None => Err(no_second()),
         },
@@ -264,7 +297,7 @@ pub async fn rollback(
         |upgrades, snapshot| match phase(snapshot) {
             UpgradePhase::Switched => Ok(upgrades.switch()?),
             UpgradePhase::None => Err(no_second()),
-            UpgradePhase::Building | UpgradePhase::Complete => {
+            UpgradePhase::Building | UpgradePhase::Refused | UpgradePhase::Complete => {
                 let message = "the index has not been switched: there is nothing to go back from";
                 Err(ApiError::conflict("not_switched", message).hint("`drop` ends an upgrade"))
             }
@@ -323,7 +356,7 @@ pub async fn compare(
 ) -> Result<Json<Comparison>, ApiError> {
     let Path(index) = path?;
     server.upgrades(&index)?;
-    let body = server.bodies.read(request, BODY_BYTES_MAX).await?;
+    let body = server.json_body(request).await?;
     let NewComparison { queries } = match &*body {
         [] => NewComparison::default(),
         body => read(
@@ -346,6 +379,19 @@ pub async fn compare(
 }
 
 impl Server {
+    /// A body of JSON, or none. What a web page may send to another host unasked is not taken for it.
+    async fn json_body(&self, request: Request) -> Result<TakenBody, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+        let is_json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let body = self.bodies.read(request, BODY_BYTES_MAX).await?;
+        match is_json || body.is_empty() {
+            true => Ok(body),
+            false => Err(ApiError::unsupported_type("the body is not said to be JSON")
+                .hint("send it with `Content-Type: application/json`")),
+        }
+    }
+
     /// What changes the models of an index, where it can be changed now.
     fn upgrades(&self, index: &str) -> Result<&dyn Upgrades, ApiError> {
         self.searcher(index)?;
@@ -455,6 +501,7 @@ impl Server {
             model: second.set.model.to_string(),
             documents: snapshot.documents(),
             documents_waiting: pending + progress.documents_left,
+            documents_failed: failed_documents(snapshot, second),
             texts_done: progress.texts_done,
             texts_needed: progress.texts_done + left,
             texts_per_second: rate,
@@ -487,11 +534,13 @@ impl Server {
 }
 
 fn phase(snapshot: &Snapshot) -> UpgradePhase {
-    match snapshot.sets.second.as_ref().map(|second| second.phase) {
+    let second = snapshot.sets.second.as_ref();
+    match second.map(|second| (second.phase, second.progress.is_through)) {
         None => UpgradePhase::None,
-        Some(Phase::Building) => UpgradePhase::Building,
-        Some(Phase::Complete) => UpgradePhase::Complete,
-        Some(Phase::Former) => UpgradePhase::Switched,
+        Some((Phase::Building, false)) => UpgradePhase::Building,
+        Some((Phase::Building, true)) => UpgradePhase::Refused,
+        Some((Phase::Complete, _)) => UpgradePhase::Complete,
+        Some((Phase::Former, _)) => UpgradePhase::Switched,
     }
 }
 
@@ -509,6 +558,22 @@ fn failed(error: tokio::task::JoinError) -> ApiError {
 fn no_second() -> ApiError {
     ApiError::conflict("no_upgrade", "the index has no second set of vectors")
         .hint("POST /v1/indexes/INDEX/upgrade, or `millpond model upgrade INDEX --model NAME`, begins one")
+}
+
+fn failed_documents(snapshot: &Snapshot, second: &SecondSet) -> usize {
+    snapshot.leg(second.set.leg.into()).map(|leg| leg.failed).sum()
+}
+
+/// There is nothing to wait for, and the set lacks more than the one that answers.
+fn refused(snapshot: &Snapshot, second: &SecondSet) -> ApiError {
+    let message = format!(
+        "{} has refused the texts of {} documents: they would not be found by their vectors",
+        second.set.model,
+        failed_documents(snapshot, second)
+    );
+    ApiError::conflict("documents_failed", message).hint(
+        "dead letters say why; `drop` ends the upgrade; `force`, or `switch --force`, switches nevertheless",
+    )
 }
 
 fn not_complete(second: &SecondSet) -> ApiError {
@@ -538,6 +603,9 @@ impl From<UpgradeError> for ApiError {
             ),
             UpgradeError::Settings(_) => ApiError::bad_request("bad_embedder", message)
                 .hint("`embedder` has the lines that [embedder] would have in a dataflow file"),
+            UpgradeError::Host(_) | UpgradeError::Key { .. } => ApiError::forbidden("model_not_allowed", message).hint(
+                "texts and keys go to services alone that the dataflow file names, or `millpond serve --model-hosts https://HOST=KEY_ENV`",
+            ),
             UpgradeError::Model(_) => ApiError::bad_request("model_not_opened", message)
                 .hint("nothing was begun: the vectors that answer are as they were"),
             UpgradeError::SameModel(_) => {

@@ -171,6 +171,7 @@ interval = "20ms"
             workers: Some(workers),
             dead_letters: None,
             rebuild: false,
+            model_hosts: Vec::new(),
         };
         let opened = service.clone();
         let embedders = move |_: &EmbedderSettings| Ok(opened.clone() as Arc<dyn Embedder>);

@@ -107,6 +107,7 @@ struct Gate {
 struct Counting {
     model: HashEmbedder,
     gate: Option<Arc<Gate>>,
+    refuses: Option<&'static str>,
     embedded: Arc<AtomicUsize>,
 }
 
@@ -123,9 +124,29 @@ impl Embedder for Counting {
             let mut left = gate.opened.wait_while(left, |left| *left < texts.len()).unwrap();
             *left -= texts.len();
         }
+        if texts
+            .iter()
+            .any(|text| self.refuses.is_some_and(|word| text.contains(word)))
+        {
+            return Err(EmbedError {
+                model: self.model.model().to_owned(),
+                reason: "no such word".to_owned(),
+                retry: false,
+            });
+        }
         self.embedded.fetch_add(texts.len(), Ordering::Relaxed);
         self.model.embed(texts)
     }
+}
+
+/// What is not as usual.
+#[derive(Clone, Copy, Default)]
+pub struct How {
+    pub rebuild: bool,
+    /// The model of so many dimensions cannot be opened.
+    pub missing: Option<usize>,
+    /// The model of 16 dimensions refuses texts with this word.
+    pub refuses: Option<&'static str>,
 }
 
 pub struct Rig {
@@ -145,12 +166,17 @@ impl Rig {
     }
 
     pub fn try_start(embedder: &str, data: &Path, workers: usize) -> Result<Rig, String> {
+        Rig::start_where(embedder, data, workers, How::default())
+    }
+
+    pub fn start_where(embedder: &str, data: &Path, workers: usize, how: How) -> Result<Rig, String> {
         let options = ServeOptions {
             listen: "127.0.0.1:0".parse().unwrap(),
             data_dir: data.to_owned(),
             workers: Some(workers),
             dead_letters: None,
-            rebuild: false,
+            rebuild: how.rebuild,
+            model_hosts: Vec::new(),
         };
         let gate = Arc::<Gate>::default();
         let embedded: [Arc<AtomicUsize>; 2] = Default::default();
@@ -159,9 +185,17 @@ impl Rig {
             let Model::Hash { dimensions } = settings.model else {
                 return millpond::embed::open(settings);
             };
+            if how.missing == Some(dimensions) {
+                return Err(EmbedError {
+                    model: format!("hash-{dimensions}"),
+                    reason: "it is not there".to_owned(),
+                    retry: false,
+                });
+            }
             Ok(Arc::new(Counting {
                 model: HashEmbedder::new(dimensions),
-                gate: (dimensions == 16).then(|| gated.clone()),
+                gate: (dimensions != 8).then(|| gated.clone()),
+                refuses: (dimensions == 16).then_some(how.refuses).flatten(),
                 embedded: counts[usize::from(dimensions == 16)].clone(),
             }))
         };
@@ -212,7 +246,13 @@ impl Rig {
 
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let url = format!("{}/v1/indexes/notes{path}", self.url);
-        json_of(read(self.agent.post(url).send(body.to_string())))
+        json_of(read(self.agent.post(url).send_json(body)))
+    }
+
+    /// Posts as a web page may, to any host.
+    pub fn post_text(&self, path: &str, body: &str) -> (u16, Value) {
+        let url = format!("{}/v1/indexes/notes{path}", self.url);
+        json_of(read(self.agent.post(url).content_type("text/plain").send(body)))
     }
 
     pub fn delete_second(&self) -> (u16, Value) {

@@ -42,9 +42,7 @@ struct LastOne(Arc<Shared>);
 
 impl Drop for LastOne {
     fn drop(&mut self) {
-        self.0.state().closed = true;
-        self.0.wanted.notify_all();
-        self.0.recovered.notify_all();
+        self.0.close();
     }
 }
 
@@ -100,6 +98,9 @@ impl Backlog {
     pub fn want(&self, request: Request, urgency: Urgency) -> bool {
         let mut state = self.0.0.state();
         let state = &mut *state;
+        if state.closed {
+            return false;
+        }
         match state.texts.get_mut(&request.hash) {
             Some(Stage::Waiting(place)) => {
                 if urgency < place.urgency
@@ -148,6 +149,11 @@ impl Backlog {
     /// The lane has the answer. Until then the text is not asked for again.
     pub fn answered(&self, hash: TextHash) {
         self.0.0.state().forget(hash);
+    }
+
+    /// Lets go of all texts, for all lanes: the threads end, though others may still have the backlog.
+    pub fn close(&self) {
+        self.0.0.close();
     }
 
     /// What the threads' work has cost.
@@ -240,6 +246,15 @@ impl State {
 }
 
 impl Shared {
+    fn close(&self) {
+        let mut state = self.state();
+        state.closed = true;
+        state.waiting = BTreeMap::new();
+        state.texts = FxHashMap::default();
+        self.wanted.notify_all();
+        self.recovered.notify_all();
+    }
+
     /// The state is whole even after a panic elsewhere: each method leaves it so.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -283,6 +298,22 @@ mod tests {
         // Another document has the text too, and no vector.
         assert!(!backlog.want(request(1), Urgency::First));
         assert_eq!(hashes(&taken(&taking, 9)), [4, 2, 1, 3]);
+    }
+
+    #[test]
+    fn a_closed_backlog_ends_its_threads_though_somebody_has_it_still() {
+        let (backlog, taking) = backlog();
+        let kept = backlog.clone();
+        for text in 1..=3 {
+            backlog.want(request(text), Urgency::First);
+        }
+        let batch = taken(&taking, 1);
+        backlog.close();
+        assert!(taking.take(9).is_none());
+        // Neither what fails now nor what another lane wants is waited for.
+        taking.give_back(batch);
+        assert!(!kept.want(request(4), Urgency::First));
+        assert!(taking.0.state().waiting.is_empty() && taking.0.state().texts.is_empty());
     }
 
     #[test]
