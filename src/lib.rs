@@ -2,9 +2,6 @@
 //!
 //! The modules stand in the order in which data moves; `ARCHITECTURE.md` walks through them.
 
-// A key may hold a vector: where its floats lie can change, the floats never do.
-#![allow(clippy::mutable_key_type)]
-
 mod floats;
 pub mod change;
 pub mod definition;

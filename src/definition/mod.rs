@@ -325,6 +325,8 @@ impl VectorField {
 }
 
 /// Where a document's vector comes from.
+// There is one of a vector field.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub enum VectorSource {
     /// The rendered template goes through the embedder.

@@ -15,6 +15,8 @@ const MODELS: [&str; 3] = ["default", "hash", "none"];
 pub(super) const DIMENSIONS: usize = 256;
 
 /// What `[embedder]` says; without the section, the model in the binary.
+// There is one of a vector field.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone)]
 pub(super) enum Embedder {
     Model(EmbedderSettings),

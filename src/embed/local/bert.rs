@@ -71,7 +71,7 @@ impl Config {
         if self.places.max_position_embeddings.is_none() {
             return Err("`max_position_embeddings` is missing".to_owned());
         }
-        if self.num_attention_heads == 0 || self.hidden_size % self.num_attention_heads != 0 {
+        if self.num_attention_heads == 0 || !self.hidden_size.is_multiple_of(self.num_attention_heads) {
             return Err("`hidden_size` is no multiple of `num_attention_heads`".to_owned());
         }
         self.activation().map(|_| ())

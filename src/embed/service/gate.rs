@@ -84,7 +84,7 @@ impl Gate {
             // Somebody is finding out.
             Breaker::Open | Breaker::HalfOpen => return Entry::Closed,
             // Who waits for an answer does not wait because of another's failures, but as long as the service asks for it.
-            Breaker::Closed if !wait.is_zero() && !(urgent && self.busy == 0) => return Entry::Wait(wait),
+            Breaker::Closed if !wait.is_zero() && (!urgent || self.busy > 0) => return Entry::Wait(wait),
             Breaker::Closed if self.running >= self.limit as usize && !urgent => return Entry::Full,
             Breaker::Closed => {}
         }
