@@ -104,7 +104,8 @@ fn a_node_gets_every_vector_from_a_service_that_fails_in_every_way_but_that_of_a
         let (_folder, file) = written(&format!("{}\nbatch = 8\nparallel = 3", service.model(api)));
         let node = Served::start(&file);
         service.set(Fault::Poison("poison".to_owned()));
-        let none = || Fault::None;
+        // What is next is in the place of what is set.
+        let none = || Fault::Poison("poison".to_owned());
         service.next([
             Fault::Status(500),
             none(),
