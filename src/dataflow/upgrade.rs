@@ -1,6 +1,6 @@
 //! A second set of vectors, made by another model while the flow goes on: what the workers are told, and what they do.
 //!
-//! The second set has a dataflow of its own, [`SecondFlow`]: the same steps as in the first, `embed` and `maintain`, over
+//! The second set has a dataflow of its own, `SecondFlow`: the same steps as in the first, `embed` and `maintain`, over
 //! documents that come out of the shard instead of a view. It runs behind the first one within each tick, so both
 //! sets belong to the tick that is published. The documents that were there before go in by and by, in the order of
 //! their slots; a change goes in with its tick where its slot has gone in already.
