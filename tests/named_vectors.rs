@@ -224,3 +224,99 @@ fn a_vector_that_cannot_be_is_refused_by_its_name() {
         assert!(said.contains(expected), "{said}");
     }
 }
+
+const MODELS: &str = r#"
+name = "films"
+[tables.films]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+[index]
+query = "SELECT id, title, v, made_by FROM films"
+key = "id"
+text = { title = {} }
+vector = "v"
+vector_model = { column = "made_by", name = "new" }
+[embedder]
+model = "none"
+dimensions = 2
+"#;
+
+/// What the stats of the index say: vectors, and of those that are awaited the stale ones.
+fn counted(node: &Served) -> [u64; 4] {
+    let stats = node.get("/v1/indexes/films/stats").1;
+    ["vectors", "vectors_pending", "vectors_stale", "vectors_failed"]
+        .map(|name| stats[name].as_u64().unwrap())
+}
+
+#[test]
+fn ready_made_vectors_of_another_model_are_not_searched_and_their_rows_are_not_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = dataflow(folder.path(), MODELS);
+    let data = new_data_dir();
+    let node = Served::start_in(&data, &file);
+    let film = |id: u32, title: &str, v: Value, made_by: Value| json!({"id": id, "title": title, "v": v, "made_by": made_by});
+    push(
+        &node,
+        &[
+            film(1, "cats", json!([0.0, 1.0]), json!("new")),
+            film(2, "dogs", json!([0.0, 1.0]), json!("old")),
+            // The other model has other dimensions.
+            film(3, "birds", json!([1.0, 0.0, 0.0]), json!("old")),
+            film(4, "fish", json!([1.0, 0.0, 0.0]), json!("new")),
+            film(5, "stones", json!(null), json!("new")),
+            film(6, "rocks", json!([1.0, 0.0]), json!(null)),
+        ],
+    );
+    let all = json!({"vector": [0.0, 1.0], "model": "new"});
+    assert_eq!(nearest(&node, all.clone()), [("1".to_owned(), 1.0)]);
+    assert_eq!(counted(&node), [1, 3, 0, 1]);
+    let words = node.search("films", &json!({"query": "birds", "mode": "keyword"}));
+    assert_eq!(words["hits"][0]["vector_state"], "pending", "{words}");
+
+    // A vector of the other model says that one of this is to come: the former is shown until then.
+    push(
+        &node,
+        &[
+            film(1, "tigers", json!([1.0, 0.0]), json!("old")),
+            film(2, "dogs", json!([1.0, 0.0]), json!("new")),
+        ],
+    );
+    let both = [("1".to_owned(), 1.0), ("2".to_owned(), 0.0)];
+    assert_eq!(nearest(&node, all.clone()), both);
+    assert_eq!(counted(&node), [2, 3, 1, 1]);
+
+    let other = json!({"vector": [0.0, 1.0], "model": "old"});
+    let (status, error) = node.post("/v1/indexes/films/search", other.to_string());
+    assert_eq!(
+        (status, &error["error"]["code"]),
+        (400, &json!("wrong_model")),
+        "{error}"
+    );
+
+    assert_eq!(node.stop(Signal::TERM).0, 0);
+    let node = Served::start_in(&data, &file);
+    node.until("/v1/indexes/films/stats", "all is back", |(_, stats)| {
+        stats["vectors"] == 2
+    });
+    assert_eq!(nearest(&node, all), both, "also what is shown of a row before");
+    assert_eq!(counted(&node), [2, 3, 1, 1]);
+
+    // The other model is searched from now on: its rows are all there.
+    assert_eq!(node.stop(Signal::TERM).0, 0);
+    let file = dataflow(
+        folder.path(),
+        &MODELS.replace("name = \"new\" }", "name = \"old\" }"),
+    );
+    let node = Served::launch(&file, &data, &["--rebuild"]);
+    node.ready();
+    node.until(
+        "/v1/indexes/films/stats",
+        "the other model is searched",
+        |(_, stats)| stats["vectors"] == 1 && stats.get("rebuilding").is_none(),
+    );
+    assert_eq!(
+        nearest(&node, json!({"vector": [1.0, 0.0], "model": "old"})),
+        [("1".to_owned(), 1.0)]
+    );
+}

@@ -8,7 +8,7 @@ use millpond::change::{TableId, Tick};
 use millpond::definition::template::{Piece, Template};
 use millpond::definition::{
     Analyzer, CheckpointSettings, Definition, EmbedderSettings, Field, FieldKind, Fusion, Index,
-    LaneSettings, Metric, Model, Plan, TextField, Tuning, VectorField, VectorSource, plan,
+    LaneSettings, Metric, Model, Plan, ReadyMade, TextField, Tuning, VectorField, VectorSource, plan,
 };
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
@@ -31,6 +31,7 @@ fn a_request_with_everything_is_read() {
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
         vector: Some(vec![1.0, 0.5]),
+        model: None,
         using: None,
         mode: Mode::Keyword,
         filter: Some("price < 5".to_owned()),
@@ -91,7 +92,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -157,10 +158,11 @@ fn embedding() -> Option<VectorSource> {
 }
 
 fn ready_made() -> Option<VectorSource> {
-    Some(VectorSource::Column {
+    Some(VectorSource::Column(ReadyMade {
         column: 3,
         dimensions: 2,
-    })
+        model: None,
+    }))
 }
 
 /// Gives what its function gives, for whatever text.

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
-use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorField, VectorSource};
+use crate::definition::{
+    Analyzer, Definition, FieldKind, Index, Metric, ReadyMade, VectorField, VectorSource,
+};
 use crate::index::Sets;
 
 /// What of a definition the stored data depends on.
@@ -60,6 +62,9 @@ pub enum VectorSourceShape {
     Column {
         name: String,
         dimensions: usize,
+        /// The column that names each vector's model, and the model that is searched.
+        #[serde(default)]
+        model: Option<(String, String)>,
     },
 }
 
@@ -225,10 +230,20 @@ impl VectorShape {
                 dimensions: model.map_or(0, |(_, dimensions)| dimensions),
                 template: template.to_text(columns),
             },
-            VectorSource::Column { column, dimensions } => VectorSourceShape::Column {
-                name: columns.get(*column).cloned().unwrap_or_default(),
-                dimensions: *dimensions,
-            },
+            VectorSource::Column(ReadyMade {
+                column,
+                dimensions,
+                model,
+            }) => {
+                let name = |column: usize| columns.get(column).cloned().unwrap_or_default();
+                VectorSourceShape::Column {
+                    name: name(*column),
+                    dimensions: *dimensions,
+                    model: model
+                        .as_ref()
+                        .map(|model| (name(model.column), model.name.clone())),
+                }
+            }
         };
         let metric = match field.metric {
             Metric::Cosine => "cosine",
@@ -268,8 +283,16 @@ impl VectorSourceShape {
                 };
                 format!("{template:?}{pieces} by model {model}, {dimensions} dimensions")
             }
-            VectorSourceShape::Column { name, dimensions } => {
-                format!("column {name}, {dimensions} dimensions")
+            VectorSourceShape::Column {
+                name,
+                dimensions,
+                model,
+            } => {
+                let model = model.as_ref();
+                let model = model.map_or_else(String::new, |(column, name)| {
+                    format!(", where {column} is {name}")
+                });
+                format!("column {name}, {dimensions} dimensions{model}")
             }
         }
     }

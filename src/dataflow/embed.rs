@@ -21,6 +21,7 @@ use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
 use super::publish::{LaneState, Publisher};
 use crate::change::{DatumRef, Span, TextHash, Tick, Vector};
+use crate::definition::ReadyMade;
 use crate::index::Document;
 use crate::index::snapshot::TextCounters;
 
@@ -54,9 +55,15 @@ pub fn without_vectors<'scope>(documents: Documents<'scope>) -> Embedded<'scope>
 }
 
 /// Documents with the vectors that they have ready-made in a column.
-pub fn ready_made<'scope>(documents: Documents<'scope>, field: u16, column: usize) -> Embedded<'scope> {
+///
+/// A vector of another model than the one that is searched says that one of this is to come: until then the vector leg
+/// keeps the former. One of this model that has another length will never do.
+pub fn ready_made<'scope>(documents: Documents<'scope>, field: u16, source: ReadyMade) -> Embedded<'scope> {
     documents.map(move |document| {
-        let embedding = match document.row.value(column) {
+        let is_wanted = |row| source.model.as_ref().is_none_or(|model| model.made(row));
+        let embedding = match document.row.value(source.column) {
+            Some(DatumRef::Vector(_)) if !is_wanted(&document.row) => Embedding::Pending,
+            Some(DatumRef::Vector(vector)) if vector.len() != source.dimensions => Embedding::Failed,
             Some(DatumRef::Vector(vector)) => Embedding::Known(vector.clone()),
             _ => Embedding::Absent,
         };

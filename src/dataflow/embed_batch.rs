@@ -14,6 +14,9 @@ use crate::embed::{EmbedError, Embedder, tokens};
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// A text that no embedder fails for.
+const PROBE: &str = "a";
+
 /// What it takes to turn texts into vectors: shared by all who do it for a lane.
 pub struct Work {
     pub embedder: Arc<dyn Embedder>,
@@ -92,9 +95,7 @@ impl Work {
             Err(error) => match batch {
                 [] => Ok(()),
                 [request] => {
-                    self.refused.tell(request, &error.to_string());
-                    let (hash, vector) = (request.hash, None);
-                    answers.push(Answer { hash, vector });
+                    answers.push(self.refuse(request, &error));
                     Ok(())
                 }
                 _ => {
@@ -104,6 +105,21 @@ impl Work {
                 }
             },
         }
+    }
+
+    /// The answer of a text that fails for good, after `refused` was told.
+    pub fn refuse(&self, request: &Request, error: &EmbedError) -> Answer {
+        self.refused.tell(request, &error.to_string());
+        let (hash, vector) = (request.hash, None);
+        Answer { hash, vector }
+    }
+
+    /// Whether the embedder embeds at all at the moment.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn probe(&self) -> Result<(), EmbedError> {
+        self.vectors(&[PROBE]).map(drop)
     }
 
     /// What the embedder gives. A text that makes it panic, or lose count, must not end the node or come again for ever.

@@ -6,7 +6,11 @@ use crossbeam_channel::Sender;
 
 use super::embed_batch::{Patience, Work};
 use super::lane::{Answer, Refused, Taking, Texts};
-use crate::embed::Embedder;
+use crate::embed::{EmbedError, Embedder};
+
+/// A text that fails so often right after another has been embedded is at fault itself, whatever the embedder says. An
+/// embedder that fails half of the time loses one suspect in a thousand so.
+const FAULTS_MAX: u32 = 10;
 
 /// What an embedder thread works with.
 pub struct Threads {
@@ -56,12 +60,23 @@ struct Thread {
 }
 
 impl Thread {
-    /// An embedder that fails is asked for one text at a time until it answers: it is cheap to ask, and a text that
-    /// makes its batch fail is alone in the end.
+    /// An embedder that fails is asked for one text at a time until it answers: it is cheap to ask. A text that makes
+    /// its batch fail is alone when it comes again, and refused when it has failed often while the embedder was well.
     fn run(&self) {
         let mut patience = Patience::default();
         let mut texts_max = self.batch;
         while let Some(mut batch) = self.requests.take(texts_max) {
+            let suspect = match &batch[..] {
+                [request] if self.requests.failures(request.hash) > 1 => Some(request.hash),
+                _ => None,
+            };
+            if suspect.is_some()
+                && let Err(error) = self.work.probe()
+            {
+                self.requests.give_back(batch);
+                self.rest(&mut patience, &error);
+                continue;
+            }
             let mut answers = Vec::with_capacity(batch.len());
             let embedded = self.work.embed(&batch, &mut answers);
             let failed = batch.split_off(answers.len());
@@ -78,13 +93,26 @@ impl Thread {
                     texts_max = self.batch;
                 }
                 Err(error) => {
-                    let wait = patience.next();
-                    tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "embedding failed");
+                    let faults = suspect.map_or(0, |hash| self.requests.count_fault(hash));
+                    if faults >= FAULTS_MAX {
+                        let refused = failed.iter().map(|request| self.work.refuse(request, &error));
+                        if self.answers.send(refused.collect()).is_err() {
+                            return;
+                        }
+                        (self.wake)();
+                        continue;
+                    }
                     texts_max = 1;
                     self.requests.give_back(failed);
-                    self.requests.rest(wait);
+                    self.rest(&mut patience, &error);
                 }
             }
         }
+    }
+
+    fn rest(&self, patience: &mut Patience, error: &EmbedError) {
+        let wait = patience.next();
+        tracing::warn!(%error, retry_in_ms = wait.as_millis() as u64, "embedding failed");
+        self.requests.rest(wait);
     }
 }

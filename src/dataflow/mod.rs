@@ -393,7 +393,7 @@ fn flow<'scope>(
             lane,
             publisher.clone(),
         ),
-        (VectorSource::Column { column, .. }, _) => ready_made(documents.clone(), number, *column),
+        (VectorSource::Column(source), _) => ready_made(documents.clone(), number, source.clone()),
         (VectorSource::Embed { .. }, None) => unreachable!("a field that embeds has an embedder"),
     });
     let embedded = vectors

@@ -25,7 +25,8 @@ pub(super) fn read(cell: &Cell<'_>, column: &VectorColumn) -> Result<Datum, Stri
             ));
         }
     };
-    if components.len() != dimensions {
+    // One of another model is not searched.
+    if components.len() != dimensions && !column.is_mixed {
         return Err(format!(
             "has {} components: expected {dimensions}",
             components.len()

@@ -33,7 +33,7 @@ pub use template::Template;
 pub use tuning::{Builder, Effort, Originals, Quantization, Reduce, Tuning};
 pub use types::ColumnType;
 
-use crate::change::TableId;
+use crate::change::{Row, TableId};
 
 /// One dataflow: what is read, and what is kept searchable.
 #[derive(Clone, Debug)]
@@ -118,6 +118,8 @@ pub struct VectorColumn {
     pub dimensions: usize,
     /// Under cosine a vector of zero length has no direction and is refused.
     pub metric: Metric,
+    /// Whether there are vectors of several models, which may be of other lengths.
+    pub is_mixed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -336,8 +338,33 @@ pub enum VectorSource {
         /// How long texts are cut; `None`: never.
         chunk: Option<Chunk>,
     },
-    /// A column holds it ready-made, as [`crate::change::Datum::Vector`].
-    Column { column: usize, dimensions: usize },
+    Column(ReadyMade),
+}
+
+/// A column holds the vector, as [`crate::change::Datum::Vector`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadyMade {
+    pub column: usize,
+    pub dimensions: usize,
+    /// `None`: all vectors are of one model, whatever its name.
+    pub model: Option<VectorModel>,
+}
+
+/// Which of the ready-made vectors are searched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VectorModel {
+    /// The column that names the model of a row's vector.
+    pub column: usize,
+    /// The model whose vectors are searched. A row whose vector is of another one waits for one of this.
+    pub name: String,
+}
+
+impl VectorModel {
+    /// Whether the vector of a row is of this model.
+    pub fn made(&self, row: &Row) -> bool {
+        let named = row.value(self.column).and_then(expression::text_of);
+        named.is_some_and(|named| named == self.name)
+    }
 }
 
 /// How long texts are cut into pieces that are embedded by themselves.

@@ -5,8 +5,8 @@
 use super::plan::Node;
 use super::{
     Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
-    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
-    Table, Tuning, VectorField, VectorSource,
+    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce,
+    SourceSettings, Table, Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -212,9 +212,20 @@ impl Picture {
         };
         let source = match &field.source {
             VectorSource::Embed { .. } => String::new(),
-            VectorSource::Column { column, dimensions } => {
-                let column = columns.get(*column).map(String::as_str).unwrap_or_default();
-                format!(", {dimensions} dimensions, ready-made in {column}")
+            VectorSource::Column(ReadyMade {
+                column,
+                dimensions,
+                model,
+            }) => {
+                let name = |column: usize| columns.get(column).map(String::as_str).unwrap_or_default();
+                let model = model.as_ref();
+                let model = model.map_or_else(String::new, |model| {
+                    format!(" where {} is {}", name(model.column), model.name)
+                });
+                format!(
+                    ", {dimensions} dimensions, ready-made in {}{model}",
+                    name(*column)
+                )
             }
         };
         let tuning = tuning(&field.tuning);

@@ -123,7 +123,7 @@ pub fn dimensions(index: &Index, embedders: &[Option<Arc<dyn Embedder>>]) -> Vec
         .iter()
         .enumerate()
         .map(|(number, field)| match &field.source {
-            VectorSource::Column { dimensions, .. } => *dimensions,
+            VectorSource::Column(ready_made) => ready_made.dimensions,
             VectorSource::Embed { .. } => embedder(number)
                 .expect("a field that embeds has an embedder")
                 .dimensions(),

@@ -71,6 +71,8 @@ pub(super) struct Leg {
     failed: usize,
     /// What the tick does so far. A place occurs once.
     changes: Vec<(Slot, Option<SharedVector>)>,
+    /// Nobody here computes what is pending: it comes with a change, or never.
+    is_ready_made: bool,
     /// It shows nothing, whatever comes.
     closed: bool,
 }
@@ -79,9 +81,12 @@ impl Leg {
     pub fn new(field: &VectorField, writer: VectorWriter) -> Leg {
         let chunk = match &field.source {
             VectorSource::Embed { chunk, .. } => *chunk,
-            VectorSource::Column { .. } => None,
+            VectorSource::Column(_) => None,
         };
-        Leg::without_vectors(writer, chunk.map(|_| PiecesWriter::default()))
+        Leg {
+            is_ready_made: matches!(field.source, VectorSource::Column(_)),
+            ..Leg::without_vectors(writer, chunk.map(|_| PiecesWriter::default()))
+        }
     }
 
     fn without_vectors(writer: VectorWriter, pieces: Option<PiecesWriter>) -> Leg {
@@ -94,6 +99,7 @@ impl Leg {
             stale: imbl::OrdSet::new(),
             failed: 0,
             changes: Vec::new(),
+            is_ready_made: false,
             closed: false,
         }
     }
@@ -236,7 +242,7 @@ impl Leg {
         LegState {
             vectors: self.writer.state(),
             pending: self.pending.len(),
-            pending_since: self.pending.oldest(),
+            pending_since: self.pending.oldest().filter(|_| !self.is_ready_made),
             stale: self.stale.clone(),
             failed: self.failed,
             statuses: self.statuses.clone(),

@@ -117,7 +117,7 @@ pub struct ShardState {
 #[derive(Clone, Default)]
 pub struct HeldKeys {
     pub(super) keys: imbl::OrdSet<Arc<str>>,
-    /// The tick since which the longest-waiting of them waits.
+    /// The tick since which the longest-waiting of them waits, where the node itself computes it.
     pub since: Option<Tick>,
 }
 
@@ -140,7 +140,7 @@ pub struct LegState {
     pub vectors: Arc<VectorState>,
     /// Documents whose current vector is not searchable yet.
     pub pending: usize,
-    /// The tick since which the longest-waiting of them waits.
+    /// The tick since which the longest-waiting of them waits, where the node itself computes it.
     pub pending_since: Option<Tick>,
     /// Documents that are shown with the vector of a text before.
     pub stale: imbl::OrdSet<Slot>,

@@ -51,7 +51,7 @@ pub(super) fn admit(model: &Model, file: &Definition, given: &[ModelHost]) -> Re
             Model::Service(service) => Some((of_url(&service.url)?, service.key_variable.as_deref())),
             _ => None,
         },
-        VectorSource::Column { .. } => None,
+        VectorSource::Column(_) => None,
     });
     let given = given
         .iter()

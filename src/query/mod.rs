@@ -48,6 +48,8 @@ struct SearchedField {
     name: String,
     dimensions: usize,
     metric: Metric,
+    /// What made the vectors, where that is known.
+    model: Option<String>,
     /// For the text of queries; `None` where vectors are ready-made.
     queries: Option<QueryEmbedder>,
     /// What documents' texts are made by, where they are embedded in pieces.
@@ -230,6 +232,13 @@ impl SearchedField {
             name: field.name.clone(),
             dimensions,
             metric: field.metric,
+            model: match (&embedder, &field.source) {
+                (Some(embedder), _) => Some(embedder.model().to_owned()),
+                (None, VectorSource::Column(ready_made)) => {
+                    ready_made.model.as_ref().map(|model| model.name.clone())
+                }
+                (None, VectorSource::Embed { .. }) => None,
+            },
             pieces_of: match &field.source {
                 VectorSource::Embed {
                     template,
@@ -247,6 +256,6 @@ impl SearchedField {
 fn settings(field: &VectorField) -> LaneSettings {
     match &field.source {
         VectorSource::Embed { embedder, .. } => embedder.lane,
-        VectorSource::Column { .. } => LaneSettings::default(),
+        VectorSource::Column(_) => LaneSettings::default(),
     }
 }

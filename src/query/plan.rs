@@ -66,6 +66,7 @@ impl Search<'_> {
 /// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
 /// | `no_vectors`       | the index has no vectors, and the vector leg is asked, or `vector` given  |
 /// | `unknown_vector`   | `using` names no vector field                                             |
+/// | `wrong_model`      | the vectors searched are not of `model`                                   |
 /// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
 /// | `bad_filter`       | `filter` is not an expression, or too long                                |
@@ -84,6 +85,7 @@ pub(super) fn plan<'a>(
     let index = &*searcher.index;
     let leg = snapshot.sets.leg(field(index, request.using.as_deref())?);
     let field = searcher.legs.load().get(leg).cloned();
+    of_model(field.as_deref(), request)?;
     let (words, nearest) = legs(searcher, field.as_deref(), request)?;
     Ok(Search {
         words,
@@ -124,6 +126,26 @@ pub(super) fn field(index: &Index, using: Option<&str>) -> Result<usize, QueryEr
             },
         )
     })
+}
+
+/// Vectors of different models are never compared.
+fn of_model(field: Option<&SearchedField>, request: &SearchRequest) -> Result<(), QueryError> {
+    let (Some(asked), Some(field)) = (&request.model, field) else {
+        return Ok(());
+    };
+    match &field.model {
+        Some(model) if model == asked => Ok(()),
+        Some(model) => Err(QueryError::new(
+            "wrong_model",
+            format!("`model` is {asked:?}, and the vectors are of {model:?}"),
+            format!("give a vector of {model:?}"),
+        )),
+        None => Err(QueryError::new(
+            "wrong_model",
+            "the index does not know what model its ready-made vectors are of",
+            "leave `model` out, or name it in the dataflow file: `vector_model = { column = ..., name = ... }`",
+        )),
+    }
 }
 
 /// Which legs are asked, and for what. `hybrid` asks those that the index has and the request can use.
@@ -326,7 +348,7 @@ fn effort(request: &SearchRequest) -> Result<Effort, QueryError> {
 fn usual_columns(index: &Index) -> Vec<usize> {
     let is_vector = |place: usize| {
         let mut sources = index.vectors.iter().map(|field| &field.source);
-        sources.any(|source| matches!(source, VectorSource::Column { column, .. } if *column == place))
+        sources.any(|source| matches!(source, VectorSource::Column(ready_made) if ready_made.column == place))
     };
     (0..index.plan.columns.len())
         .filter(|&column| !is_vector(column))
@@ -359,7 +381,7 @@ fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String 
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{Freshness, Plan, Tuning, plan::Node};
+    use crate::definition::{Freshness, Plan, ReadyMade, Tuning, plan::Node};
 
     fn index(source: Option<VectorSource>) -> Index {
         let field = |source| VectorField {
@@ -385,10 +407,11 @@ mod tests {
 
     #[test]
     fn hits_show_ready_made_vectors_only_when_asked() {
-        let ready_made = index(Some(VectorSource::Column {
+        let ready_made = index(Some(VectorSource::Column(ReadyMade {
             column: 1,
             dimensions: 2,
-        }));
+            model: None,
+        })));
         assert_eq!(usual_columns(&ready_made), [0, 2]);
         assert_eq!(usual_columns(&index(None)), [0, 1, 2]);
         assert_eq!(columns(&ready_made, &["embedding".to_owned()]), Ok(vec![1]));

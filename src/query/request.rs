@@ -13,6 +13,9 @@ pub struct SearchRequest {
     /// What the vector leg looks for; without it, the vector leg embeds `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// The model that made `vector`: the search is refused if other vectors than this model's are searched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     /// The vector field that the vector leg searches, by its name in `[index.vectors]`; the first where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub using: Option<String>,
@@ -50,6 +53,7 @@ impl Default for SearchRequest {
         SearchRequest {
             query: None,
             vector: None,
+            model: None,
             using: None,
             mode: Mode::default(),
             filter: None,

@@ -525,7 +525,7 @@ impl Server {
                 let index = definition.index.as_ref()?;
                 match &index.vectors.get(usize::from(second.field))?.source {
                     VectorSource::Embed { embedder, .. } => embedder.clone(),
-                    VectorSource::Column { .. } => return None,
+                    VectorSource::Column(_) => return None,
                 }
             }
         };

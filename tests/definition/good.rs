@@ -7,8 +7,8 @@ use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
     Analyzer, Api, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, Index, KafkaStart,
-    LocalModel, Metric, Model, OnGap, Originals, Quantization, Reduce, ServiceModel, SourceSettings, Tuning,
-    VectorColumn, VectorSource, load,
+    LocalModel, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, ServiceModel,
+    SourceSettings, Tuning, VectorColumn, VectorSource, load,
 };
 
 use super::{read, with_index};
@@ -260,15 +260,17 @@ dimensions = 384
         name: "v".to_owned(),
         dimensions: 384,
         metric: Metric::L2,
+        is_mixed: false,
     };
     assert_eq!(definition.tables[0].vectors, [expected]);
     let index = definition.index.unwrap();
     assert!(matches!(
         index.vectors[0].source,
-        VectorSource::Column {
+        VectorSource::Column(ReadyMade {
             column: 1,
-            dimensions: 384
-        }
+            dimensions: 384,
+            model: None
+        })
     ));
     assert_eq!(
         (index.key, index.fusion),

@@ -62,9 +62,10 @@ fn check_index(definition: &Definition, index: &Index) {
     places.extend(index.text.iter().map(|text| text.column));
     places.extend(index.fields.iter().map(|field| field.column));
     for field in &index.vectors {
-        if let VectorSource::Column { column, dimensions } = field.source {
-            places.push(column);
-            assert!((2..=4_096).contains(&dimensions));
+        if let VectorSource::Column(ready_made) = &field.source {
+            places.push(ready_made.column);
+            places.extend(ready_made.model.iter().map(|model| model.column));
+            assert!((2..=4_096).contains(&ready_made.dimensions));
         }
     }
     assert!(
@@ -82,7 +83,7 @@ fn check_index(definition: &Definition, index: &Index) {
         let values = project(definition, &index.plan.root, &row);
         let templates = index.vectors.iter().filter_map(|field| match &field.source {
             VectorSource::Embed { template, .. } => Some(template),
-            VectorSource::Column { .. } => None,
+            VectorSource::Column(_) => None,
         });
         for template in templates {
             let names = Columns::new(&index.plan.columns);

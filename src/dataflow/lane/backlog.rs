@@ -61,6 +61,8 @@ struct State {
     waiting: BTreeMap<Place, Request>,
     /// Each text from its request to its answer.
     texts: FxHashMap<TextHash, Stage>,
+    /// How often a text has failed while the embedder was well.
+    faults: FxHashMap<TextHash, u32>,
     next: u64,
     withdrawn: u64,
     /// Batches that were embedded.
@@ -173,7 +175,7 @@ impl Taking {
         self.0.meter.clone()
     }
 
-    /// The most urgent texts, as soon as there are any; `None` when the lanes are gone.
+    /// The most urgent texts, as soon as there are any, one that has failed before alone; `None` when the lanes are gone.
     pub fn take(&self, texts_max: usize) -> Option<Vec<Request>> {
         let nothing = |state: &mut State| state.waiting.is_empty() && !state.closed;
         let waited = self.0.wanted.wait_while(self.0.state(), nothing);
@@ -183,15 +185,39 @@ impl Taking {
         }
         let mut batch = Vec::with_capacity(texts_max.min(state.waiting.len()));
         while batch.len() < texts_max
-            && let Some((place, request)) = state.waiting.pop_first()
+            && let Some(first) = state.waiting.first_entry()
         {
+            let has_failed = first.key().failures > 0;
+            if has_failed && !batch.is_empty() {
+                break;
+            }
+            let (place, request) = first.remove_entry();
             let withdrawn = false;
             state
                 .texts
                 .insert(request.hash, Stage::Taken { place, withdrawn });
             batch.push(request);
+            if has_failed {
+                break;
+            }
         }
         Some(batch)
+    }
+
+    /// How often a text that was taken has failed, for whatever reason.
+    pub fn failures(&self, hash: TextHash) -> u32 {
+        match self.0.state().texts.get(&hash) {
+            Some(Stage::Taken { place, .. } | Stage::Waiting(place)) => place.failures,
+            None => 0,
+        }
+    }
+
+    /// Notes that a text has failed alone while the embedder was well, and says how often that was so.
+    pub fn count_fault(&self, hash: TextHash) -> u32 {
+        let mut state = self.0.state();
+        let faults = state.faults.entry(hash).or_default();
+        *faults += 1;
+        *faults
     }
 
     /// Takes back what was not embedded and may be tried again, less what nobody needs any more.
@@ -238,6 +264,7 @@ impl Taking {
 impl State {
     fn forget(&mut self, hash: TextHash) {
         self.texts.remove(&hash);
+        self.faults.remove(&hash);
         if self.texts.is_empty() {
             // A load has made room for as many as there are.
             self.texts.shrink_to_fit();
@@ -251,6 +278,7 @@ impl Shared {
         state.closed = true;
         state.waiting = BTreeMap::new();
         state.texts = FxHashMap::default();
+        state.faults = FxHashMap::default();
         self.wanted.notify_all();
         self.recovered.notify_all();
     }
@@ -334,7 +362,8 @@ mod tests {
         );
         taking.give_back(batch);
         assert_eq!(backlog.count_withdrawn(), 2);
-        assert_eq!(hashes(&taken(&taking, 9)), [1, 2], "what has failed goes behind");
+        assert_eq!(hashes(&taken(&taking, 9)), [1], "what has failed goes behind");
+        assert_eq!(hashes(&taken(&taking, 9)), [2], "and alone");
         assert!(backlog.want(request(3), Urgency::First), "nothing is left of it");
     }
 

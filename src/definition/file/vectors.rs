@@ -6,7 +6,8 @@ use super::written::{Entry, Section};
 use super::{checked_name, graph};
 use crate::definition::fault::quoted;
 use crate::definition::{
-    Chunk, EmbedderSettings, Fusion, Metric, Model, Template, Tuning, VectorColumn, VectorField, VectorSource,
+    Chunk, EmbedderSettings, Fusion, Metric, Model, ReadyMade, Template, Tuning, VectorColumn, VectorField,
+    VectorModel, VectorSource,
 };
 
 /// Each has a lane, threads and graphs of its own.
@@ -142,6 +143,18 @@ fn field(
             chunk(&entry).map(Some)
         }
     };
+    let model = match section.optional("vector_model") {
+        None => Some(None),
+        Some(entry) => {
+            if vector.is_none() {
+                entry.wrong(
+                    format!("`{}` is for ready-made vectors", entry.path),
+                    "give `vector`, or leave this out",
+                );
+            }
+            vector_model(&entry, view).map(Some)
+        }
+    };
     let tuning = match graph {
         None => Some(Tuning::default()),
         Some(entry) => {
@@ -164,7 +177,7 @@ fn field(
             None
         }
         (Some(entry), None) => embedded(&entry, embedder, chunk, view).map(|source| (source, None)),
-        (None, Some(entry)) => ready_made(&entry, embedder, view),
+        (None, Some(entry)) => ready_made(&entry, embedder, model, view),
     };
     Some(source.and_then(|(source, column)| {
         let (metric, tuning) = (metric?, tuning?);
@@ -172,6 +185,7 @@ fn field(
             name,
             dimensions,
             metric,
+            is_mixed: matches!(&source, VectorSource::Column(ready_made) if ready_made.model.is_some()),
         });
         let field = VectorField {
             name: name.to_owned(),
@@ -230,16 +244,19 @@ fn embedded(
 fn ready_made(
     entry: &Entry<'_>,
     embedder: Option<&Embedder>,
+    model: Option<Option<VectorModel>>,
     view: &View<'_>,
 ) -> Option<(VectorSource, Option<(String, usize)>)> {
     let column = vector_column(entry, view);
     match *embedder? {
         Embedder::ReadyMade { dimensions } => {
             let (column, origin) = column?;
-            Some((
-                VectorSource::Column { column, dimensions },
-                Some((origin, dimensions)),
-            ))
+            let source = ReadyMade {
+                column,
+                dimensions,
+                model: model?,
+            };
+            Some((VectorSource::Column(source), Some((origin, dimensions))))
         }
         Embedder::Model(_) => {
             entry.wrong(
@@ -249,6 +266,26 @@ fn ready_made(
             None
         }
     }
+}
+
+fn vector_model(entry: &Entry<'_>, view: &View<'_>) -> Option<VectorModel> {
+    let mut section = entry.section("a table: `{ column = \"model\", name = \"e5-large-v2\" }`")?;
+    let column = section
+        .required("column", "the column that names the model of a row's vector")
+        .and_then(|entry| {
+            view.place(
+                entry.text("the column that names the model of a row's vector")?,
+                &entry,
+            )
+        });
+    let name = section
+        .required("name", "the model whose vectors are searched")
+        .and_then(|entry| entry.text("the model whose vectors are searched"));
+    section.finish();
+    Some(VectorModel {
+        column: column?,
+        name: name?.to_owned(),
+    })
 }
 
 fn template(entry: &Entry<'_>, view: &View<'_>) -> Option<Template> {

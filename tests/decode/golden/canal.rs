@@ -368,6 +368,7 @@ fn the_vector_column_is_read_from_text_and_checked() {
         name: "v".to_owned(),
         dimensions: 2,
         metric: Metric::Cosine,
+        is_mixed: false,
     };
     let rows = [
         "[1,2.5]",

@@ -275,6 +275,7 @@ fn unavailable_values_are_left_to_the_row_before() {
         name: "list".to_owned(),
         dimensions: 2,
         metric: Metric::Dot,
+        is_mixed: false,
     };
     check(
         &Table {

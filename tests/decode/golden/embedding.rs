@@ -11,6 +11,7 @@ fn embedding(key: &[&str]) -> Table {
         name: "embedding".to_owned(),
         dimensions: 2,
         metric: Metric::Cosine,
+        is_mixed: false,
     };
     Table {
         vectors: vec![vector],
