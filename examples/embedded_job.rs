@@ -77,8 +77,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let probe = ProbeHandle::new();
         worker.dataflow::<Tick, _, _>(|scope| {
             let changes = scope.input_from(&mut input);
-            let rows = collapse(changes, Latest::shared(keep), publisher.clone());
-            let documents = documents(view(&[rows], &index.plan));
+            let latest = Latest::shared(keep);
+            let rows = collapse(changes, latest.clone(), publisher.clone());
+            let documents = documents(view(&[rows], &index.plan), latest);
             let embedded = embed(documents, 0, empty(scope), lane, publisher.clone());
             maintain(embedded, shard, publisher.clone(), &probe);
         });

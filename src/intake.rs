@@ -43,6 +43,8 @@ pub struct Batch {
     pub dead_letters: u64,
     /// When the source committed the oldest change, in milliseconds since 1970, where messages say.
     pub committed_ms: Option<i64>,
+    /// The same of the newest.
+    pub newest_ms: Option<i64>,
     pub arrived: Instant,
     pub bytes: usize,
     pub changes: Vec<Change>,
@@ -159,6 +161,18 @@ impl Intake {
     /// The numbers of all partitions seen so far, by `table/partition`.
     pub fn numbers(&self) -> BTreeMap<String, PartitionId> {
         lock(&self.partitions).numbers.clone()
+    }
+
+    /// The partition of this number, as `table/partition`.
+    pub fn partition(&self, id: PartitionId) -> Option<String> {
+        let partitions = lock(&self.partitions);
+        let mut numbers = partitions.numbers.iter();
+        numbers.find_map(|(name, number)| (*number == id).then(|| name.clone()))
+    }
+
+    /// Whether nothing waits for the workers.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty()
     }
 
     /// Where what cannot be decoded is kept.
@@ -371,17 +385,15 @@ pub fn decode_batch<'m>(
         .iter()
         .map(|message| size(message.key) + size(message.value))
         .sum();
+    let committed = || decoded.changes.iter().filter_map(|change| change.committed_ms);
     let batch = Batch {
         table: id,
         partition: partition.clone(),
         last: Some(last),
         messages: messages.len() as u64,
         dead_letters: dead.len() as u64,
-        committed_ms: decoded
-            .changes
-            .iter()
-            .filter_map(|change| change.committed_ms)
-            .min(),
+        committed_ms: committed().min(),
+        newest_ms: committed().max(),
         arrived: Instant::now(),
         bytes,
         changes: decoded.changes,

@@ -8,6 +8,7 @@ mod model_hosts;
 mod pushes;
 mod recover;
 mod signals;
+mod sources;
 mod upgrade;
 
 use std::collections::BTreeSet;
@@ -28,6 +29,7 @@ pub use model_hosts::ModelHost;
 use pushes::{PushTables, cut_logs, push_tables};
 use recover::Recovery;
 use signals::{end_at_the_next_signal, told_to_stop};
+use sources::KnownSources;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::Notify;
@@ -165,18 +167,22 @@ impl Node {
         let pace = Arc::new(Pace::default());
         let wake = waker(&pace);
         let (intake, batches) = Intake::new(definition.clone(), dead_letters.clone(), metrics.clone(), wake);
+        let sources: Vec<(String, Status)> = definition
+            .tables
+            .iter()
+            .map(|table| (table.name.clone(), Status::default()))
+            .collect();
+        let searcher = definition.index.is_some().then(|| {
+            let searcher = Searcher::new(definition.clone(), published.clone(), opened.clone());
+            let known = KnownSources::new(&definition, &sources, intake.clone());
+            searcher.set_sources(Arc::new(known));
+            searcher
+        });
         let app = Arc::new(App {
-            searcher: definition
-                .index
-                .is_some()
-                .then(|| Searcher::new(definition.clone(), published.clone(), opened.clone())),
+            searcher,
             published,
             pushes: OnceLock::new(),
-            sources: definition
-                .tables
-                .iter()
-                .map(|table| (table.name.clone(), Status::default()))
-                .collect(),
+            sources,
             metrics,
             ready: Arc::new(AtomicBool::new(false)),
             caught_up: AtomicBool::new(false),

@@ -257,6 +257,7 @@ fn snapshot(tick: u64, positions: &[(&str, u64)]) -> Snapshot {
         ..Counters::default()
     };
     Snapshot {
+        commits: Arc::default(),
         held_back: None,
         texts: Default::default(),
         sets: Default::default(),
@@ -592,7 +593,7 @@ fn wait_visible_answers_at_the_tick_that_has_read_the_push() {
     assert_eq!(answer.status, 200, "{}", answer.body);
     assert_eq!(
         answer.json(),
-        json!({"accepted": 3, "dead_letters": 0, "position": 2, "tick": 7})
+        json!({"accepted": 3, "dead_letters": 0, "position": 2, "tick": 7, "at_least": {"products/0": 2}})
     );
 
     let nothing_new = port.post("/v1/tables/products/changes?wait=visible", "");

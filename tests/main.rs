@@ -5,6 +5,7 @@ mod embedding_service;
 mod binary;
 mod checkpoint;
 
+mod consistency;
 mod dataflow;
 mod dead_letters;
 mod decode;

@@ -13,7 +13,10 @@ use millpond::definition::{
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
-use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher, VectorsWanted};
+use millpond::query::{
+    Consistency, ErrorKind, FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher,
+    VectorsWanted,
+};
 
 // ---- requests -----------------------------------------------------------------------------------------
 
@@ -26,12 +29,13 @@ fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
             "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
-            "vectors":"current"}"#,
+            "vectors":"current","consistency":{"at_least":{"products/0":7,"commit_ts":1795000000000}},"wait_ms":100,
+            "keep_alive_ms":1000,"cursor":"x","origin":true,"model":"m"}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
         vector: Some(vec![1.0, 0.5]),
-        model: None,
+        model: Some("m".to_owned()),
         using: None,
         mode: Mode::Keyword,
         filter: Some("price < 5".to_owned()),
@@ -49,6 +53,14 @@ fn a_request_with_everything_is_read() {
         accuracy: Some(0.5),
         exact: true,
         vectors: VectorsWanted::Current,
+        consistency: Consistency::AtLeast(BTreeMap::from([
+            ("products/0".to_owned(), 7),
+            ("commit_ts".to_owned(), 1_795_000_000_000),
+        ])),
+        wait_ms: Some(100),
+        keep_alive_ms: Some(1_000),
+        cursor: Some("x".to_owned()),
+        origin: true,
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -92,7 +104,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -192,6 +204,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         folder: Default::default(),
     };
     let snapshot = Snapshot {
+        commits: Arc::default(),
         tick: Tick(9),
         positions: Arc::new(BTreeMap::from([("products/0".to_owned(), 120)])),
         counters: Counters {
@@ -242,9 +255,9 @@ fn refused(searcher: &Searcher, requests: &[&str], expected: Expect) {
             code,
             message,
             hint,
-            internal,
+            kind,
         } = fault(searcher, json);
-        assert!(!internal, "{json}");
+        assert_eq!(kind, ErrorKind::Request, "{json}");
         shown += &format!("{json}\n  {code}: {message}\n  {}\n", hint.unwrap_or_default());
     }
     expected.assert_eq(&shown);
@@ -466,7 +479,11 @@ fn a_filter_that_the_index_cannot_answer_is_refused() {
             ..SearchRequest::default()
         };
         let error = searcher.search(&request).expect_err(filter);
-        assert_eq!((error.code, error.internal), ("bad_filter", false), "{error}");
+        assert_eq!(
+            (error.code, error.kind),
+            ("bad_filter", ErrorKind::Request),
+            "{error}"
+        );
     }
 }
 
@@ -480,6 +497,7 @@ fn answer(searcher: &Searcher, json: &str) -> String {
 
 fn empty_snapshot() -> Snapshot {
     Snapshot {
+        commits: Arc::default(),
         held_back: None,
         texts: Default::default(),
         sets: Default::default(),
@@ -572,8 +590,8 @@ fn a_search_that_no_leg_can_answer_is_the_nodes_fault() {
             r#"{"mode":"vector","query":"shoe"}"#,
         );
         assert_eq!(
-            (error.code, error.internal, &*error.message),
-            ("unavailable", true, message)
+            (error.code, error.kind, &*error.message),
+            ("unavailable", ErrorKind::Unavailable, message)
         );
     }
 }

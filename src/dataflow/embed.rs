@@ -19,6 +19,7 @@ use timely::dataflow::operators::vec::Filter;
 
 use super::collapse::Rows;
 use super::lane::{Answer, Arrivals, SharedLane};
+use super::latest::SharedLatest;
 use super::publish::{LaneState, Publisher};
 use crate::change::{DatumRef, Span, TextHash, Tick, Vector};
 use crate::definition::ReadyMade;
@@ -44,9 +45,13 @@ pub type OfField = (u16, Span, Embedding);
 /// Documents, each once with each of their vectors. The index shares them with the arrangements here.
 pub type Embedded<'scope> = VecCollection<'scope, Tick, (Arc<Document>, OfField), isize>;
 
-/// The rows of the view as documents, each made once for all who hold it.
-pub fn documents(rows: Rows<'_>) -> Documents<'_> {
-    rows.map(|(key, row)| Arc::new(Document { key, row }))
+/// The rows of the view as documents, each made once for all who hold it. `latest` is what the worker keeps of the view's
+/// table.
+pub fn documents(rows: Rows<'_>, latest: SharedLatest) -> Documents<'_> {
+    rows.map(move |(key, row)| {
+        let origin = latest.borrow().version(&key);
+        Arc::new(Document { key, row, origin })
+    })
 }
 
 /// Documents of an index that has no vector fields.

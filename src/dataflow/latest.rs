@@ -208,6 +208,11 @@ impl Latest {
         writes
     }
 
+    /// The version of what is kept of a key.
+    pub fn version(&self, key: &Key) -> Option<Version> {
+        self.rows.get(key).map(|kept| kept.version)
+    }
+
     /// Rows and tombstones kept.
     pub fn len(&self) -> usize {
         self.rows.len()

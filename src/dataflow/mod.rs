@@ -241,6 +241,7 @@ impl Job {
                 partition: batch.partition,
                 last,
                 committed_ms: batch.committed_ms,
+                newest_ms: batch.newest_ms,
                 arrived: batch.arrived,
             };
             self.publisher.read(self.tick, reading);
@@ -374,7 +375,7 @@ fn flow<'scope>(
     let publisher = &parts.publisher;
     let rows: Vec<Rows<'scope>> = changes
         .into_iter()
-        .zip(states)
+        .zip(states.clone())
         .map(|(changes, state)| collapse(changes, state, publisher.clone()).probe_with(probe))
         .collect();
     for (rows, watched) in rows.iter().zip(parts.watched) {
@@ -383,7 +384,8 @@ fn flow<'scope>(
     let (Some(index), Some(shard)) = (&parts.definition.index, shard) else {
         return;
     };
-    let documents = documents(view(&rows, &index.plan));
+    let latest = states[usize::from(index.plan.table().0)].clone();
+    let documents = documents(view(&rows, &index.plan), latest);
     let fields = (0..).zip(index.vectors.iter().zip(lanes));
     let vectors = fields.map(|(number, (field, lane))| match (&field.source, lane) {
         (VectorSource::Embed { .. }, Some(lane)) => embed(

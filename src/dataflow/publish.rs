@@ -44,6 +44,8 @@ pub struct Reading {
     pub last: Offset,
     /// When the source committed the oldest of the changes, in milliseconds since 1970, where messages say.
     pub committed_ms: Option<i64>,
+    /// The same of the newest.
+    pub newest_ms: Option<i64>,
     pub arrived: Instant,
 }
 
@@ -75,6 +77,7 @@ struct Ledger {
     total: Counters,
     texts: TextCounters,
     positions: Arc<BTreeMap<String, u64>>,
+    commits: Arc<BTreeMap<String, u64>>,
     shards: BTreeMap<usize, Arc<ShardState>>,
     /// By worker and leg.
     lanes: BTreeMap<(usize, u16), LaneState>,
@@ -245,12 +248,14 @@ impl Publisher {
             self.metrics.texts(&entry.counts.texts.into());
             for reading in entry.readings {
                 Arc::make_mut(&mut ledger.positions).insert(reading.partition.to_string(), reading.last.0);
+                note_commit(Arc::make_mut(&mut ledger.commits), &reading);
                 readings.push((at, reading));
             }
         }
         let mut snapshot = Snapshot {
             tick,
             positions: ledger.positions.clone(),
+            commits: ledger.commits.clone(),
             counters: ledger.total,
             texts: ledger.texts,
             sets: Arc::default(),
@@ -362,6 +367,22 @@ impl Ledger {
     }
 }
 
+/// Notes the time of the newest commit that a reading has brought, or of its arrival where its messages name none.
+fn note_commit(commits: &mut BTreeMap<String, u64>, reading: &Reading) {
+    let arrived = || {
+        SystemTime::now()
+            .checked_sub(reading.arrived.elapsed())?
+            .duration_since(UNIX_EPOCH)
+            .ok()
+    };
+    let named = reading.newest_ms.and_then(|ms| u64::try_from(ms).ok());
+    let newest = named.or_else(|| Some(arrived()?.as_millis() as u64)).unwrap_or(0);
+    match commits.get_mut(&*reading.partition) {
+        Some(before) => *before = newest.max(*before),
+        None => drop(commits.insert(reading.partition.to_string(), newest)),
+    }
+}
+
 /// Adds what one tick did. A truncate is one change and many writes, which take nothing from other ticks.
 fn add(total: &mut Counters, tick: &Counts) {
     total.messages += tick.messages;
@@ -407,6 +428,7 @@ mod tests {
             partition: "things/0".into(),
             last: Offset(last),
             committed_ms,
+            newest_ms: committed_ms,
             arrived: Instant::now(),
         }
     }

@@ -11,6 +11,19 @@ pub struct Plan {
     pub columns: Vec<String>,
 }
 
+impl Plan {
+    /// The table whose rows the view is of.
+    pub fn table(&self) -> TableId {
+        let mut node = &self.root;
+        loop {
+            node = match node {
+                Node::Table(table) => return *table,
+                Node::Filter { input, .. } | Node::Project { input, .. } => input,
+            };
+        }
+    }
+}
+
 /// One step of a view. Each node's rows are what the expressions above it see.
 #[derive(Clone, Debug)]
 pub enum Node {

@@ -1,23 +1,51 @@
 //! The documents by slot and by key.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::keys::Keys;
-use crate::change::{Key, Row};
+use crate::change::{Key, Row, Version};
 
 /// A document's number in its shard, from its insert until its delete; an update keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(pub u32);
 
-/// What is searchable of one key.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What is searchable of one key. Documents of equal key and row are equal, wherever they come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Document {
     /// Its text is unique in the index; ties of scores are settled by that.
     pub key: Key,
     /// The columns of the index's plan.
     pub row: Row,
+    /// The change that made it so, where that is known.
+    pub origin: Option<Version>,
+}
+
+impl Document {
+    /// One whose origin is not known.
+    pub fn new(key: Key, row: Row) -> Document {
+        let origin = None;
+        Document { key, row, origin }
+    }
+}
+
+impl PartialEq for Document {
+    fn eq(&self, other: &Document) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Document {}
+impl PartialOrd for Document {
+    fn partial_cmp(&self, other: &Document) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Document {
+    fn cmp(&self, other: &Document) -> Ordering {
+        (&self.key, &self.row).cmp(&(&other.key, &other.row))
+    }
 }
 
 /// The documents of a shard at one tick. A clone shares its structure, and costs the same for any size.

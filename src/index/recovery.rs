@@ -158,7 +158,7 @@ impl Shard {
             let was_held = former.is_some();
             if let (Some(former), Some(held), true) = (former, &mut self.held, is_waiting) {
                 let key = document.key.clone();
-                self.documents.put(slot, Arc::new(Document { key, row: former }));
+                self.documents.put(slot, Arc::new(Document::new(key, former)));
                 held.hold(tick, document, vectors);
                 for ((leg, stored), field) in self.legs.iter_mut().zip(expected.vectors).zip(&fields) {
                     leg.recover_former(slot, stored, field);

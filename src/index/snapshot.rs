@@ -23,6 +23,9 @@ pub struct Snapshot {
     pub tick: Tick,
     /// The last position read of each partition, as `table/partition`.
     pub positions: Arc<BTreeMap<String, u64>>,
+    /// Since this start: when the newest change that was read of a partition was committed at the source, in milliseconds
+    /// since 1970; or when it came, where messages name no time.
+    pub commits: Arc<BTreeMap<String, u64>>,
     pub counters: Counters,
     pub texts: TextCounters,
     /// Which vectors answer.
@@ -240,6 +243,7 @@ impl Snapshot {
         Snapshot {
             tick: Tick(0),
             positions: Arc::default(),
+            commits: Arc::default(),
             counters: Counters::default(),
             texts: TextCounters::default(),
             sets: Arc::default(),

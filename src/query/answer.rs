@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
+use super::consistency::Sources;
 use super::fuse::Fused;
 use crate::change::{Row, Span, Tick, write_json_object};
 use crate::embed::Health;
@@ -21,6 +22,9 @@ pub struct SearchAnswer {
     /// Milliseconds that the search took; absent in a replay, whose output must not depend on time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<f64>,
+    /// Asks for the next page, where there is one and the search goes by pages.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
     /// The legs that were asked and could not answer; absent where none failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedLeg>,
@@ -46,9 +50,43 @@ pub struct Hit {
     /// that of the present text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
+    /// What change the document comes from, where the search asks for it and the node knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<HitOrigin>,
     /// The columns asked for by `fields`, in the order of the index's query.
     #[schema(value_type = Object)]
     pub document: Box<RawValue>,
+}
+
+/// The change that made a document what it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HitOrigin {
+    pub table: String,
+    pub partition: String,
+    pub offset: u64,
+    /// The place in the source's own order, where messages tell it: TiCDC: `[commitTs, 0, 0]`. Binlog: number of the file,
+    /// position, row. PostgreSQL: `[LSN, 0, 0]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<[u64; 3]>)]
+    pub version: Option<(u64, u64, u32)>,
+    /// What made the vector that was searched, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+}
+
+impl HitOrigin {
+    pub(super) fn new(document: &Document, sources: &dyn Sources, model: Option<&str>) -> Option<HitOrigin> {
+        let version = document.origin?;
+        let place = sources.partition(version.partition)?;
+        let (table, partition) = place.split_once('/')?;
+        Some(HitOrigin {
+            table: table.to_owned(),
+            partition: partition.to_owned(),
+            offset: version.offset.0,
+            version: version.source.map(|source| source.order),
+            model: model.map(str::to_owned),
+        })
+    }
 }
 
 /// How a document stands with its vector.
@@ -88,6 +126,7 @@ impl Hit {
         Hit {
             vector_state,
             piece: None,
+            origin: None,
             key: fused.document.key.text().into(),
             score: fused.score,
             keyword: fused.keyword,
@@ -162,6 +201,11 @@ pub struct AsOf {
     /// The last position read of each partition, as `table/partition`.
     #[schema(value_type = BTreeMap<String, u64>)]
     pub positions: Arc<BTreeMap<String, u64>>,
+    /// How many milliseconds the answer is behind what the sources are known to hold: 0 where all that has been read,
+    /// else the age of the newest commit shown of the partition that is farthest behind. Absent where that is not known, and in
+    /// a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub staleness_ms: Option<u64>,
     /// The oldest row that was read and is not shown yet, since its vector is not there; absent where there is none, and
     /// always unless `freshness = "together"`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -185,6 +229,7 @@ impl AsOf {
         AsOf {
             tick: snapshot.tick,
             positions: snapshot.positions.clone(),
+            staleness_ms: None,
             held_back: snapshot.held_back.as_ref().map(|held| OldestHeld {
                 tick: held.since,
                 shown_through: held.positions.clone(),
@@ -371,10 +416,7 @@ mod tests {
                 Datum::Vector(Vector::from([0.5, -1.0])),
             ],
         );
-        Document {
-            key: Key::new([Datum::Int(28)]),
-            row,
-        }
+        Document::new(Key::new([Datum::Int(28)]), row)
     }
 
     fn as_of() -> AsOf {
@@ -382,6 +424,7 @@ mod tests {
         AsOf {
             tick: Tick(9),
             positions: positions.into(),
+            staleness_ms: None,
             held_back: None,
         }
     }
@@ -422,6 +465,7 @@ mod tests {
             ],
             as_of: as_of(),
             took_ms: Some(0.412),
+            cursor: None,
             failed: vec![],
         };
         check(
@@ -442,6 +486,7 @@ mod tests {
             hits: vec![],
             as_of: as_of(),
             took_ms: None,
+            cursor: None,
             failed,
         };
         check(

@@ -16,10 +16,7 @@ const RRF: Fusion = Fusion::Rrf {
 fn documents<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<Document> {
     let row = Row::new(Columns::new([""; 0]), vec![]);
     keys.into_iter()
-        .map(|key| Document {
-            key: Key::new([Datum::text(key)]),
-            row: row.clone(),
-        })
+        .map(|key| Document::new(Key::new([Datum::text(key)]), row.clone()))
         .collect()
 }
 

@@ -10,36 +10,50 @@ mod run;
 mod embedding;
 mod fuse;
 mod compare;
+mod consistency;
+mod pins;
 mod recent;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
-    Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, HitOrigin, Leg, LegHit, OldestHeld, Piece,
+    SearchAnswer, Stats, VectorState,
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
+pub use consistency::{Consistency, Sources};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use arc_swap::ArcSwap;
+use consistency::Freshness;
 use embedding::QueryEmbedder;
+use pins::{Cursor, Pins};
 use recent::RecentQueries;
 
+use crate::change::Tick;
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Published, Snapshot};
 use fuse::Fused;
 
+/// How often it is looked whether sources have been read to their end, while a search waits for that.
+const POLL: Duration = Duration::from_millis(20);
+
 /// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
 pub struct Searcher {
     index: Arc<Index>,
+    /// The names of the tables.
+    tables: Arc<[String]>,
     published: Arc<Published>,
     /// By leg: the vector fields in the order of the index, and then the sets of vectors that upgrades have made.
     legs: Arc<ArcSwap<Vec<Arc<SearchedField>>>>,
     recent: Arc<RecentQueries>,
+    pins: Arc<Pins>,
+    /// Where there is a node around.
+    sources: Arc<OnceLock<Arc<dyn Sources>>>,
 }
 
 /// A leg of a vector field as searches see it.
@@ -73,8 +87,20 @@ pub struct QueryError {
     pub code: &'static str,
     pub message: String,
     pub hint: Option<String>,
-    /// Whether the node, not the query, is at fault.
-    pub internal: bool,
+    pub kind: ErrorKind,
+}
+
+/// Where a query went wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// What it asks for cannot be.
+    Request,
+    /// The snapshot that it asks for is not kept any more.
+    Gone,
+    /// Nothing is as fresh as it asks for.
+    NotYet,
+    /// The node cannot answer it.
+    Unavailable,
 }
 
 impl QueryError {
@@ -83,16 +109,16 @@ impl QueryError {
             code,
             message: message.into(),
             hint: Some(hint.into()),
-            internal: false,
+            kind: ErrorKind::Request,
         }
     }
 
-    fn internal(code: &'static str, message: impl Into<String>) -> QueryError {
+    fn unavailable(code: &'static str, message: impl Into<String>) -> QueryError {
         QueryError {
             code,
             message: message.into(),
             hint: None,
-            internal: true,
+            kind: ErrorKind::Unavailable,
         }
     }
 }
@@ -111,9 +137,21 @@ impl Searcher {
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(searched(&index, embedders))),
             index: Arc::new(index),
+            tables: definition.tables.iter().map(|table| table.name.clone()).collect(),
             published,
             recent: Arc::default(),
+            pins: Arc::default(),
+            sources: Arc::default(),
         }
+    }
+
+    /// Says what is known of the sources: answers tell their staleness from then on, and hits their origin. Once.
+    pub fn set_sources(&self, sources: Arc<dyn Sources>) {
+        let _ = self.sources.set(sources);
+    }
+
+    fn freshness(&self) -> Freshness<'_> {
+        Freshness::now(self.sources.get().map(|sources| &**sources))
     }
 
     /// Says which legs there are, by an index that has a vector field for each of them. Before the first search.
@@ -151,28 +189,154 @@ impl Searcher {
         }
     }
 
-    /// Searches the newest snapshot, and says how long that took.
+    /// Searches the newest snapshot, or the one that the request has pinned, and says how long that took.
     ///
     /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
     /// embedder's `query_timeout`.
     ///
     /// # Errors
     ///
-    /// What is wrong with the request, or, with `internal` set, that no leg could answer it. One leg that
-    /// cannot answer is no error: [`SearchAnswer::failed`] names it.
+    /// What is wrong with the request; that the snapshot it asks for is not fresh enough ([`ErrorKind::NotYet`]: nothing
+    /// is waited for, see [`Searcher::fresh`]) or not kept any more; or that no leg could answer it. One leg that cannot
+    /// answer is no error: [`SearchAnswer::failed`] names it.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
-        let answer = self.search_in(&self.published.snapshot(), request)?;
+        let cursor = request.cursor.as_deref().map(Cursor::parse).transpose()?;
+        let snapshot = self.snapshot_for(request, cursor.as_ref(), start)?;
+        let mut answer = match self.page(&snapshot, request, cursor, start)? {
+            Some(answer) => answer,
+            None => self.search_in(&snapshot, request)?,
+        };
         if let (Some(query), None) = (&request.query, &request.vector)
             && request.mode != Mode::Keyword
         {
             self.recent.note(query);
         }
+        answer.as_of.staleness_ms = self.staleness(&snapshot);
         let took_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         Ok(SearchAnswer {
             took_ms: Some(took_ms),
             ..answer
         })
+    }
+
+    /// Waits until a search can be answered as freshly as it asks to be: [`Searcher::search`] finds it so then, unless
+    /// a source falls behind in between.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotYet`]: how far the index is, when the request's `wait_ms` is over.
+    pub async fn fresh(&self, request: &SearchRequest) -> Result<(), QueryError> {
+        let wait = request.wait_ms.unwrap_or(consistency::WAIT_MS);
+        let until = Instant::now() + Duration::from_millis(wait.min(consistency::WAIT_MS_MAX));
+        loop {
+            let snapshot = self.published.snapshot();
+            let lacks = self.fresh_enough(&snapshot, request);
+            if lacks.is_ok() || Instant::now() >= until {
+                return lacks;
+            }
+            // Sources come to their end without a tick, too.
+            let next = self.published.wait_for(|newest| newest.tick != snapshot.tick);
+            let _ = tokio::time::timeout(POLL, next).await;
+        }
+    }
+
+    fn fresh_enough(&self, snapshot: &Snapshot, request: &SearchRequest) -> Result<(), QueryError> {
+        match request.consistency.lacks(snapshot, &self.freshness()) {
+            None => Ok(()),
+            Some(lacks) => Err(QueryError {
+                kind: ErrorKind::NotYet,
+                ..QueryError::new(
+                    "not_fresh_yet",
+                    format!("the index is at tick {}: {lacks}", snapshot.tick),
+                    "ask again, wait longer with `wait_ms`, or for less; /stats and /readyz say how far the node is",
+                )
+            }),
+        }
+    }
+
+    /// The snapshot that a request is answered from.
+    fn snapshot_for(
+        &self,
+        request: &SearchRequest,
+        cursor: Option<&Cursor>,
+        now: Instant,
+    ) -> Result<Arc<Snapshot>, QueryError> {
+        if let Some(Cursor { tick, .. }) = cursor {
+            let expired = || {
+                pins::gone(
+                    "cursor_expired",
+                    format!("the snapshot of tick {tick} is not kept any more"),
+                )
+            };
+            return self.pins.get(*tick, now).ok_or_else(expired);
+        }
+        let newest = self.published.snapshot();
+        if let Consistency::Pinned(tick) = request.consistency
+            && tick != newest.tick.0
+        {
+            let gone = || pins::gone("not_pinned", format!("the snapshot of tick {tick} is not kept"));
+            return self.pins.get(Tick(tick), now).ok_or_else(gone);
+        }
+        plan::of_tables(self, request)?;
+        self.fresh_enough(&newest, request)?;
+        Ok(newest)
+    }
+
+    /// The answer of a search by pages; `None` where it is none.
+    fn page(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &SearchRequest,
+        cursor: Option<Cursor>,
+        now: Instant,
+    ) -> Result<Option<SearchAnswer>, QueryError> {
+        let first = || {
+            Some(Cursor {
+                tick: snapshot.tick,
+                offset: request.offset,
+                keep_ms: request.keep_alive_ms?,
+                search: pins::fingerprint(request),
+                failed: Vec::new(),
+            })
+        };
+        let is_first = cursor.is_none();
+        let Some(mut cursor) = cursor.or_else(first) else {
+            return Ok(None);
+        };
+        if cursor.search != pins::fingerprint(request) {
+            return Err(QueryError::new(
+                "other_search",
+                "`cursor` is of another search",
+                "send the request of the first page again, with `cursor` and no `offset`; only `limit` may differ",
+            ));
+        }
+        let mut search = plan::plan(self, snapshot, request)?;
+        (search.offset, search.by_pages) = (cursor.offset, true);
+        let mut answer = run::run(snapshot, &search)?;
+        let failed: Vec<Leg> = answer.failed.iter().map(|failed| failed.leg).collect();
+        if !is_first && failed != cursor.failed {
+            return Err(QueryError::unavailable(
+                "leg_failed",
+                "the legs that answer this page are not those that answered the first",
+            ));
+        }
+        self.pins
+            .keep(snapshot, now, Duration::from_millis(cursor.keep_ms));
+        cursor.failed = failed;
+        cursor.offset += answer.hits.len();
+        if answer.hits.len() == search.limit && cursor.offset < plan::HITS_MAX {
+            answer.cursor = Some(cursor.to_text());
+        }
+        Ok(Some(answer))
+    }
+
+    /// How far a snapshot is behind; one that is not the newest, at least by what has been published since.
+    fn staleness(&self, snapshot: &Snapshot) -> Option<u64> {
+        let newest = self.published.snapshot();
+        let staleness = self.freshness().staleness(snapshot)?;
+        let replaced = newest.tick.0.saturating_sub(snapshot.tick.0);
+        Some(staleness.max(replaced))
     }
 
     /// Searches one snapshot. The answer depends on nothing else, so it says no time.

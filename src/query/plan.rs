@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
-use super::{QueryError, SearchedField, Searcher};
+use super::{ErrorKind, QueryError, SearchedField, Searcher, Sources};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
 use crate::index::Snapshot;
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
-const HITS_MAX: usize = 10_000;
+pub(super) const HITS_MAX: usize = 10_000;
 
 /// How much of a query's text is searched: some ten thousand words, each looked up in every segment.
 /// `query` never fails, so a longer one is cut.
@@ -37,6 +37,10 @@ pub(super) struct Search<'a> {
     pub vectors: VectorsWanted,
     pub offset: usize,
     pub limit: usize,
+    /// All pages come from one ranking: the legs are asked for as much for each of them.
+    pub by_pages: bool,
+    /// What hits say of their origin, where they are asked to.
+    pub origin: Option<Arc<dyn Sources>>,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
 }
@@ -53,7 +57,10 @@ pub(super) enum Nearest<'a> {
 impl Search<'_> {
     /// How many hits each leg is asked for.
     pub fn depth(&self) -> usize {
-        LEG_DEPTH_MIN.max(self.offset + self.limit)
+        match self.by_pages {
+            true => HITS_MAX,
+            false => LEG_DEPTH_MIN.max(self.offset + self.limit),
+        }
     }
 }
 
@@ -74,6 +81,8 @@ impl Search<'_> {
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
+/// | `unknown_table`    | `consistency` names a partition of no table                               |
+/// | `no_origin`        | `origin` is asked for where nothing is known of sources                   |
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
@@ -104,6 +113,8 @@ pub(super) fn plan<'a>(
         vectors: request.vectors,
         offset: request.offset,
         limit: limit(request.offset, request.limit)?,
+        by_pages: false,
+        origin: origin(searcher, request)?,
         columns: match &request.fields {
             Some(names) => columns(index, names)?,
             None => usual_columns(index),
@@ -126,6 +137,45 @@ pub(super) fn field(index: &Index, using: Option<&str>) -> Result<usize, QueryEr
             },
         )
     })
+}
+
+/// A search never waits for a partition that cannot be.
+pub(super) fn of_tables(searcher: &Searcher, request: &SearchRequest) -> Result<(), QueryError> {
+    let is_of_table = |partition: &&str| {
+        let mut tables = searcher.tables.iter();
+        tables.any(|table| {
+            partition
+                .strip_prefix(&**table)
+                .is_some_and(|rest| rest.starts_with('/'))
+        })
+    };
+    match request
+        .consistency
+        .partitions()
+        .find(|partition| !is_of_table(partition))
+    {
+        None => Ok(()),
+        Some(partition) => Err(QueryError::new(
+            "unknown_table",
+            format!("`consistency` names {partition:?}, which is no partition of a table"),
+            format!(
+                "name partitions as `as_of.positions` does, or `commit_ts`; {}",
+                among("the tables are", &*searcher.tables)
+            ),
+        )),
+    }
+}
+
+fn origin(searcher: &Searcher, request: &SearchRequest) -> Result<Option<Arc<dyn Sources>>, QueryError> {
+    match (request.origin, searcher.sources.get()) {
+        (false, _) => Ok(None),
+        (true, Some(sources)) => Ok(Some(sources.clone())),
+        (true, None) => Err(QueryError::new(
+            "no_origin",
+            "nothing is known of the sources here",
+            "leave `origin` out: a running node knows its sources, a replay does not",
+        )),
+    }
 }
 
 /// Vectors of different models are never compared.
@@ -260,7 +310,7 @@ fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
         code: "bad_filter",
         message: fault.message,
         hint: fault.hint,
-        internal: false,
+        kind: ErrorKind::Request,
     })?;
     let mut unknown = None;
     filter.visit_columns(&mut |name| {

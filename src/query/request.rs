@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::consistency::Consistency;
+
 /// A search. At least one of `query` and `vector` is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -43,6 +45,22 @@ pub struct SearchRequest {
     /// Which vectors the vector leg may find.
     #[serde(skip_serializing_if = "VectorsWanted::is_any")]
     pub vectors: VectorsWanted,
+    /// How fresh the answer has to be; a search waits for that, and fails with 408 where it waits in vain.
+    #[serde(skip_serializing_if = "Consistency::is_any")]
+    pub consistency: Consistency,
+    /// How many milliseconds it waits: 5,000 where left out, at most 60,000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wait_ms: Option<u64>,
+    /// Begins a search by pages: its snapshot is kept so many milliseconds after each page, at most 600,000, and the
+    /// answer has a `cursor` where there is a further page. Pages go through the best 10,000 hits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_alive_ms: Option<u64>,
+    /// The next page, by the `cursor` of the one before: the same request otherwise, but for `limit`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Hits say what change their documents come from.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub origin: bool,
     /// In the place of `ef`: every vector that `filter` lets through is compared with the query.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
@@ -64,6 +82,11 @@ impl Default for SearchRequest {
             ef: None,
             accuracy: None,
             vectors: VectorsWanted::default(),
+            consistency: Consistency::default(),
+            wait_ms: None,
+            keep_alive_ms: None,
+            cursor: None,
+            origin: false,
             exact: false,
         }
     }

@@ -6,7 +6,7 @@ use std::thread;
 
 use roaring::RoaringBitmap;
 
-use super::answer::{AsOf, FailedLeg, Hit, Leg, SearchAnswer, VectorState};
+use super::answer::{AsOf, FailedLeg, Hit, HitOrigin, Leg, SearchAnswer, VectorState};
 use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
 use super::plan::{Nearest, Search};
 use super::request::VectorsWanted;
@@ -47,6 +47,11 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         let field = search.field.as_deref().filter(|_| !is_of_another_text);
         Hit {
             piece: field.and_then(|field| field.piece(hit)),
+            origin: search.origin.as_deref().and_then(|sources| {
+                let searched = hit.vector.and(search.field.as_deref());
+                let model = searched.and_then(|field| field.model.as_deref());
+                HitOrigin::new(hit.document, sources, model)
+            }),
             ..Hit::new(hit, vector_state, &search.columns)
         }
     };
@@ -55,6 +60,7 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         hits: page.map(hit).collect(),
         as_of: AsOf::new(snapshot),
         took_ms: None,
+        cursor: None,
         failed,
     })
 }
@@ -198,7 +204,7 @@ fn guard<T>(part: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
 }
 
 fn filter_failed(reason: String) -> QueryError {
-    QueryError::internal("filter_failed", format!("the filter could not be run: {reason}"))
+    QueryError::unavailable("filter_failed", format!("the filter could not be run: {reason}"))
 }
 
 fn unavailable(failed: &[FailedLeg]) -> QueryError {
@@ -206,5 +212,5 @@ fn unavailable(failed: &[FailedLeg]) -> QueryError {
         .iter()
         .map(|failed| format!("{} leg: {}", failed.leg.name(), failed.reason))
         .collect();
-    QueryError::internal("unavailable", format!("no leg could answer: {}", legs.join("; ")))
+    QueryError::unavailable("unavailable", format!("no leg could answer: {}", legs.join("; ")))
 }

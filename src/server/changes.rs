@@ -1,6 +1,7 @@
 //! Pushed changes: taken at once or not at all, and answered at once, when they are searchable, or when they are
 //! durable.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +62,9 @@ pub struct PushAnswer {
     /// A tick at which both legs show the changes; only with `wait=visible`.
     #[serde(skip_serializing_if = "Option::is_none")]
     tick: Option<u64>,
+    /// What a search on any node says in `consistency` to be answered with these changes; only with `wait=visible`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<BTreeMap<String, u64>>,
 }
 
 /// Takes changes to a table, as NDJSON in the table's format.
@@ -129,6 +133,7 @@ async fn take(
         dead_letters: pushed.dead_letters,
         position: pushed.position.map(|Offset(position)| position),
         tick: None,
+        at_least: None,
     };
     let Some(wait) = wait else {
         return Ok((StatusCode::ACCEPTED, Json(answer)).into_response());
@@ -137,6 +142,9 @@ async fn take(
     match (wait, pushed.position) {
         (Wait::Visible, _) => {
             answer.tick = Some(visible(&server.app.published, &name, answer.position).await?);
+            answer.at_least = answer
+                .position
+                .map(|position| BTreeMap::from([(format!("{name}/0"), position)]));
         }
         (Wait::Durable, Some(position)) => durable(&table, &name, position).await?,
         (Wait::Durable, None) => {}

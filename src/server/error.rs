@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::query::QueryError;
+use crate::query::{ErrorKind, QueryError};
 
 /// The body of every answer that is an error.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -142,9 +142,11 @@ impl ApiError {
 
 impl From<QueryError> for ApiError {
     fn from(error: QueryError) -> ApiError {
-        let status = match error.internal {
-            true => StatusCode::INTERNAL_SERVER_ERROR,
-            false => StatusCode::BAD_REQUEST,
+        let status = match error.kind {
+            ErrorKind::Request => StatusCode::BAD_REQUEST,
+            ErrorKind::Gone => StatusCode::GONE,
+            ErrorKind::NotYet => StatusCode::REQUEST_TIMEOUT,
+            ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         };
         let detail = ErrorDetail {
             code: error.code.into(),

@@ -12,11 +12,14 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::body::TakenBody;
 use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
 use super::{Rebuilding, Server};
 use crate::metrics::{Metrics, QueryMode};
-use crate::query::{DocumentAnswer, Mode, SearchAnswer, SearchRequest, Searcher, Stats};
+use crate::query::{
+    DocumentAnswer, ErrorKind, Mode, QueryError, SearchAnswer, SearchRequest, Searcher, Stats,
+};
 
 /// A query vector of 4,096 dimensions written with 17 digits each takes 100 KB; texts and filters are shorter.
 const SEARCH_BYTES_MAX: usize = 2 << 20;
@@ -34,6 +37,8 @@ const SEARCH_BYTES_MAX: usize = 2 << 20;
         (status = 200, body = SearchAnswer),
         (status = 400, body = ErrorBody, description = "The body is not JSON, or asks for what cannot be"),
         (status = 404, body = ErrorBody, description = "There is no such index"),
+        (status = 408, body = ErrorBody, description = "Nothing is as fresh as `consistency` asks for, after `wait_ms`"),
+        (status = 410, body = ErrorBody, description = "The snapshot of `cursor` or `pinned` is not kept any more"),
         (status = 413, body = ErrorBody, description = "The body has more than 2 MiB"),
         (status = 503, body = ErrorBody, description = "The node is starting"),
     )
@@ -46,28 +51,47 @@ pub async fn search(
     let body = server.bodies.read(request, SEARCH_BYTES_MAX).await?;
     let searcher = server.searcher(&path?)?;
     let metrics = server.app.metrics.clone();
-    let answered = server
-        .searches
-        .run(move || answer(&searcher, &body, &metrics))
-        .await
-        .and_then(|answer| answer);
+    let answered = search_body(&server, searcher, body, metrics).await;
     if answered.is_err() {
         server.app.metrics.query_failed();
     }
     answered
 }
 
-fn answer(searcher: &Searcher, body: &[u8], metrics: &Metrics) -> Result<Response, ApiError> {
+async fn search_body(
+    server: &Server,
+    searcher: Searcher,
+    body: TakenBody,
+    metrics: Metrics,
+) -> Result<Response, ApiError> {
+    let searching = (searcher.clone(), metrics.clone());
+    let at_once = move || -> Result<Result<Response, Box<SearchRequest>>, ApiError> {
+        let request: SearchRequest = serde_json::from_slice(&body).map_err(not_a_search)?;
+        match answer(&searching.0, &request, &searching.1) {
+            Err(error) if error.kind == ErrorKind::NotYet => Ok(Err(Box::new(request))),
+            answered => Ok(Ok(answered?)),
+        }
+    };
+    let request = match server.searches.run(at_once).await?? {
+        Ok(response) => return Ok(response),
+        Err(request) => request,
+    };
+    // It waits without a thread, and only where it has to.
+    searcher.fresh(&request).await?;
+    let searching = move || answer(&searcher, &request, &metrics);
+    Ok(server.searches.run(searching).await??)
+}
+
+fn answer(searcher: &Searcher, request: &SearchRequest, metrics: &Metrics) -> Result<Response, QueryError> {
     let started = Instant::now();
-    let request: SearchRequest = serde_json::from_slice(body).map_err(not_a_search)?;
-    let response = json(&searcher.search(&request)?)?;
+    let response = json(&searcher.search(request)?);
     let mode = match request.mode {
         Mode::Keyword => QueryMode::Keyword,
         Mode::Vector => QueryMode::Vector,
         Mode::Hybrid => QueryMode::Hybrid,
     };
     metrics.query(mode, started.elapsed());
-    Ok(response)
+    Ok(response.into_response())
 }
 
 /// The message of serde_json ends with line and column.

@@ -41,6 +41,11 @@ impl Status {
         self.lock().clone()
     }
 
+    /// What a question to the state at this moment is answered.
+    pub fn look<T>(&self, question: impl FnOnce(&StatusState) -> T) -> T {
+        question(&self.lock())
+    }
+
     /// Says why nothing comes. Logged when it is news.
     pub fn set_trouble(&self, trouble: impl Into<String>) {
         let trouble = trouble.into();

@@ -250,10 +250,10 @@ fn an_old_state_answers_as_before() {
     shards.tick(vec![("1".into(), Some(row))]);
     let old = shards.states();
     shards.tick(vec![("1".into(), None)]);
-    let document = Document {
-        key: Key::new([Datum::text("1")]),
-        row: shards.row(vec![Datum::Null, Datum::Null, Datum::Null]),
-    };
+    let document = Document::new(
+        Key::new([Datum::text("1")]),
+        shards.row(vec![Datum::Null, Datum::Null, Datum::Null]),
+    );
     let of_slot = |_: usize, _: Slot| Some(&document);
     let find = |state| {
         millpond::index::keyword::search(&[state], "shoe", None, 10, &of_slot)

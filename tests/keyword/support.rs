@@ -122,12 +122,7 @@ impl Shards {
                 shard.slots.remove(&key);
                 freed.push((at, slot));
             }
-            let new = row.map(|row| {
-                Arc::new(Document {
-                    key: Key::new([Datum::text(&key)]),
-                    row,
-                })
-            });
+            let new = row.map(|row| Arc::new(Document::new(Key::new([Datum::text(&key)]), row)));
             let old = std::mem::replace(&mut shard.documents[slot.0 as usize], new.clone());
             // Several changes of a key in a tick have been collapsed before they come here.
             parts[at]

@@ -73,7 +73,7 @@ fn search(shop: &Replay, body: &[u8]) {
     let answer = match searcher.search_in(&snapshot, &request) {
         Ok(answer) => answer,
         Err(error) => {
-            assert!(!error.internal, "{error:?}");
+            assert!(error.kind == millpond::query::ErrorKind::Request, "{error:?}");
             assert!(
                 !error.message.trim().is_empty() && !error.code.is_empty(),
                 "{error:?}"

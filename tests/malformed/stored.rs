@@ -289,10 +289,7 @@ fn vector(n: usize) -> Vector {
 
 fn updates(keys: std::ops::Range<usize>) -> Vec<Update> {
     keys.map(|n| {
-        let document = Document {
-            key: key(n),
-            row: row(n),
-        };
+        let document = Document::new(key(n), row(n));
         Update::Put(
             Arc::new(document),
             DocumentVectors::whole([(0, DocumentVector::Known((*vector(n)).into()))]),

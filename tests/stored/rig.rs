@@ -187,7 +187,7 @@ impl Rig {
             let key = Key::new([Datum::text(&key)]);
             updates.push(match document {
                 Some((row, vector)) => Update::Put(
-                    Arc::new(Document { key, row }),
+                    Arc::new(Document::new(key, row)),
                     DocumentVectors::whole([(0, vector)]),
                 ),
                 None => Update::Remove(key),

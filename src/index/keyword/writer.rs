@@ -390,10 +390,7 @@ mod tests {
         let columns = Columns::new(["name"]);
         for slot in 0..3_000 {
             let row = Row::new(columns.clone(), [Datum::text("tea")]);
-            let document = Arc::new(Document {
-                key: Key::new([Datum::Int(slot.into())]),
-                row,
-            });
+            let document = Arc::new(Document::new(Key::new([Datum::Int(slot.into())]), row));
             writer.apply(&[(Slot(slot), None, Some(document))]).unwrap();
             // 64 young ones at work and 64 waiting, and as many of the lowest level as may wait.
             assert!(

@@ -163,6 +163,7 @@ fn empty(table: TableId, partition: Arc<str>) -> Batch {
         messages: 0,
         dead_letters: 0,
         committed_ms: None,
+        newest_ms: None,
         arrived: Instant::now(),
         bytes: 0,
         changes: Vec::new(),

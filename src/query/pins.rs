@@ -1,0 +1,171 @@
+//! Snapshots that searches have asked to keep, for pages that neither repeat nor miss a document while changes arrive.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::answer::Leg;
+use super::request::SearchRequest;
+use super::{ErrorKind, QueryError};
+use crate::change::Tick;
+use crate::index::Snapshot;
+
+/// The longest that a snapshot is kept after it was used last.
+const KEEP_MAX: Duration = Duration::from_secs(600);
+
+/// Snapshots kept at once. Each holds what has been replaced since: of more, the one that ends first is dropped.
+const PINS_MAX: usize = 64;
+
+/// The snapshots that are kept, by tick.
+#[derive(Default)]
+pub(super) struct Pins(Mutex<BTreeMap<Tick, Pin>>);
+
+struct Pin {
+    snapshot: Arc<Snapshot>,
+    until: Instant,
+}
+
+impl Pins {
+    /// Keeps a snapshot for so long from now, if it is not kept for longer already.
+    pub fn keep(&self, snapshot: &Arc<Snapshot>, now: Instant, keep: Duration) {
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|_, pin| pin.until > now);
+        let until = now + keep.min(KEEP_MAX);
+        let pin = pins.entry(snapshot.tick).or_insert_with(|| Pin {
+            snapshot: snapshot.clone(),
+            until,
+        });
+        pin.until = pin.until.max(until);
+        while pins.len() > PINS_MAX
+            && let Some(first) = pins
+                .iter()
+                .min_by_key(|(_, pin)| pin.until)
+                .map(|(tick, _)| *tick)
+        {
+            pins.remove(&first);
+        }
+    }
+
+    /// The snapshot of a tick, while it is kept.
+    pub fn get(&self, tick: Tick, now: Instant) -> Option<Arc<Snapshot>> {
+        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pins.retain(|_, pin| pin.until > now);
+        pins.get(&tick).map(|pin| pin.snapshot.clone())
+    }
+}
+
+/// Where the next page of a search begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    pub tick: Tick,
+    pub offset: usize,
+    pub keep_ms: u64,
+    /// Of the request, so that pages are all of one search.
+    pub search: u64,
+    /// Legs that did not answer the first page, and so none.
+    pub failed: Vec<Leg>,
+}
+
+impl Cursor {
+    /// # Errors
+    /// The text is not a cursor that this version has given.
+    pub fn parse(text: &str) -> Result<Cursor, QueryError> {
+        let json = URL_SAFE_NO_PAD.decode(text).ok();
+        let cursor = json.and_then(|json| serde_json::from_slice(&json).ok());
+        cursor.ok_or_else(|| {
+            QueryError::new(
+                "bad_cursor",
+                "`cursor` is none that this node has given",
+                "send the `cursor` of the page before as it came, or leave it out for the first page",
+            )
+        })
+    }
+
+    pub fn to_text(&self) -> String {
+        // Numbers and names of legs: it cannot fail.
+        URL_SAFE_NO_PAD.encode(serde_json::to_vec(self).unwrap_or_default())
+    }
+}
+
+/// What is the same for all pages of a search.
+pub(super) fn fingerprint(request: &SearchRequest) -> u64 {
+    let search = SearchRequest {
+        cursor: None,
+        keep_alive_ms: None,
+        consistency: Default::default(),
+        wait_ms: None,
+        limit: 0,
+        offset: 0,
+        ..request.clone()
+    };
+    xxh3_64(&serde_json::to_vec(&search).unwrap_or_default())
+}
+
+/// The snapshot of a tick is not kept, or not any more.
+pub(super) fn gone(code: &'static str, message: String) -> QueryError {
+    QueryError {
+        kind: ErrorKind::Gone,
+        ..QueryError::new(
+            code,
+            message,
+            "begin again with the first page; `keep_alive_ms` says how long a snapshot is kept after each page, at most 600000",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot(tick: u64) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            tick: Tick(tick),
+            ..Snapshot::empty()
+        })
+    }
+
+    #[test]
+    fn a_snapshot_is_kept_for_as_long_as_it_is_used_and_no_more_than_so_many() {
+        let (pins, now) = (Pins::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        pins.keep(&snapshot(1), now, second * 10);
+        pins.keep(&snapshot(1), now, second);
+        assert!(
+            pins.get(Tick(1), now + second * 9).is_some(),
+            "the longer time holds"
+        );
+        pins.keep(&snapshot(1), now + second * 9, second * 10);
+        assert!(pins.get(Tick(1), now + second * 18).is_some());
+        assert!(pins.get(Tick(1), now + second * 19).is_none());
+        for tick in 1..=PINS_MAX as u64 + 1 {
+            pins.keep(&snapshot(tick), now, second * tick as u32);
+        }
+        assert!(pins.get(Tick(1), now).is_none() && pins.get(Tick(2), now).is_some());
+        pins.keep(&snapshot(1_000), now, second * 100_000);
+        assert!(pins.get(Tick(1_000), now + KEEP_MAX).is_none());
+    }
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_given_and_nothing_else_is() {
+        let cursor = Cursor {
+            tick: Tick(17),
+            offset: 20,
+            keep_ms: 60_000,
+            search: u64::MAX,
+            failed: vec![Leg::Vector],
+        };
+        assert_eq!(Cursor::parse(&cursor.to_text()), Ok(cursor));
+        for text in ["", "e30", "not base64!", "bnVsbA"] {
+            assert_eq!(
+                Cursor::parse(text).map_err(|error| error.code),
+                Err("bad_cursor"),
+                "{text}"
+            );
+        }
+    }
+}
