@@ -4,7 +4,7 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
+    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion,
     Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
     Table, Tuning, VectorField, VectorSource,
 };
@@ -177,13 +177,7 @@ impl Picture {
         }
         if !index.fields.is_empty() {
             let fields = index.fields.iter().map(|field| {
-                let kind = match field.kind {
-                    FieldKind::Keyword => "keyword",
-                    FieldKind::I64 => "i64",
-                    FieldKind::F64 => "f64",
-                    FieldKind::Bool => "bool",
-                };
-                format!("{} ({kind})", field.name)
+                format!("{} ({})", field.name, field.kind.name())
             });
             self.leg("filters", &fields.collect::<Vec<_>>().join(", "));
         }
