@@ -137,7 +137,7 @@ fn both_legs_and_the_documents_equal_a_plain_map_at_every_tick() {
                 ("common", Mode::Hybrid),
             ] {
                 let request = SearchRequest {
-                    filter: Some(format!("price < {bound}")),
+                    filter: Some(format!("price < {bound}").into()),
                     ..words(text, mode)
                 };
                 assert_eq!(

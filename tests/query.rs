@@ -38,7 +38,7 @@ fn a_request_with_everything_is_read() {
         model: Some("m".to_owned()),
         using: None,
         mode: Mode::Keyword,
-        filter: Some("price < 5".to_owned()),
+        filter: Some("price < 5".into()),
         limit: 3,
         offset: 7,
         fields: Some(vec!["id".to_owned()]),
@@ -475,7 +475,7 @@ fn a_filter_that_the_index_cannot_answer_is_refused() {
     ] {
         let request = SearchRequest {
             query: Some("shoe".to_owned()),
-            filter: Some(filter.to_owned()),
+            filter: Some(filter.into()),
             ..SearchRequest::default()
         };
         let error = searcher.search(&request).expect_err(filter);

@@ -166,10 +166,8 @@ impl IndexShape {
         });
         let fields = index.fields.iter().map(|field| {
             let kind = match field.kind {
-                FieldKind::Keyword => "keyword",
-                FieldKind::I64 => "i64",
-                FieldKind::F64 => "f64",
-                FieldKind::Bool => "bool",
+                FieldKind::Geo { lon: Some(lon) } => format!("geo with {}", column(lon)),
+                kind => kind.name().to_owned(),
             };
             (field.name.clone(), format!("{} {kind}", column(field.column)))
         });

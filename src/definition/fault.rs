@@ -41,7 +41,7 @@ impl fmt::Display for Faults {
 }
 
 /// What a user wrote, as a fault quotes it.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("`{}`", one_line(text))
 }
 
@@ -65,7 +65,7 @@ pub(super) fn one_line(text: &str) -> String {
 }
 
 /// "did you mean `canal-json`?" where one name comes close, else all of them.
-pub(super) fn suggestion(written: &str, names: &[&str]) -> Option<String> {
+pub(crate) fn suggestion(written: &str, names: &[&str]) -> Option<String> {
     match closest(written, names) {
         Some(name) => Some(format!("did you mean {}?", quoted(name))),
         None => one_of(names),
@@ -82,7 +82,7 @@ pub(super) fn one_of(names: &[&str]) -> Option<String> {
 }
 
 /// "`a`, `b`, `c`", cut where a table has very many columns.
-pub(super) fn listed(names: &[&str]) -> String {
+pub(crate) fn listed(names: &[&str]) -> String {
     const NAMES_MAX: usize = 30;
     let mut out = names
         .iter()

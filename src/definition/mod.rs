@@ -4,8 +4,11 @@
 //! what a [`Definition`] holds can be built.
 
 mod file;
-mod fault;
+pub(crate) mod fault;
 mod types;
+pub(crate) mod moment;
+pub(crate) mod point;
+pub(crate) mod field;
 mod tuning;
 pub mod expression;
 pub mod plan;
@@ -13,6 +16,7 @@ mod sql;
 pub mod template;
 mod model;
 mod needs;
+mod filter;
 pub(crate) mod worth;
 mod picture;
 
@@ -24,8 +28,11 @@ use serde::{Deserialize, Serialize};
 
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
+pub use field::{Field, FieldKind};
 pub use file::{load, parse, parse_embedder};
+pub use filter::{FilterFault, Filters};
 pub use model::{Api, LocalModel, Model, ServiceModel};
+pub use moment::Interval;
 pub use needs::Need;
 pub use plan::Plan;
 pub use sql::parse_filter;
@@ -294,22 +301,6 @@ pub enum Analyzer {
     English,
     /// Lower case only.
     Simple,
-}
-
-/// A column for filters.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Field {
-    pub name: String,
-    pub column: usize,
-    pub kind: FieldKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FieldKind {
-    Keyword,
-    I64,
-    F64,
-    Bool,
 }
 
 /// One vector of each document, searched by itself.

@@ -1,7 +1,7 @@
 //! What an index needs of the rows of its table.
 
 use super::plan::Node;
-use super::{Expression, FieldKind, Index, worth};
+use super::{Expression, FieldKind, Index};
 use crate::change::Datum;
 
 /// A column of a table that the index is made of.
@@ -16,30 +16,6 @@ impl Need {
     /// The kind of a field that cannot hold the value, if there is one.
     pub fn unfit(&self, value: &Datum) -> Option<FieldKind> {
         self.fields.iter().copied().find(|kind| !kind.holds(value))
-    }
-}
-
-impl FieldKind {
-    /// The name in a dataflow file.
-    pub fn name(self) -> &'static str {
-        match self {
-            FieldKind::Keyword => "keyword",
-            FieldKind::I64 => "i64",
-            FieldKind::F64 => "f64",
-            FieldKind::Bool => "bool",
-        }
-    }
-
-    /// Whether a field of this kind can show the value. Absent values need no room; what only collapse knows may fit.
-    fn holds(self, value: &Datum) -> bool {
-        match (self, value) {
-            (_, Datum::Null | Datum::Unavailable) => true,
-            (FieldKind::Keyword, value) => !matches!(value, Datum::Vector(_)),
-            (FieldKind::I64, value) => worth::int(value).is_some(),
-            // A float that is not finite has the right type; it has no place in a range.
-            (FieldKind::F64, value) => matches!(value, Datum::Float(_)) || worth::float(value).is_some(),
-            (FieldKind::Bool, value) => worth::boolean(value).is_some(),
-        }
     }
 }
 
@@ -61,11 +37,11 @@ impl Index {
         if projects(input) {
             return needs;
         }
-        for field in &self.fields {
-            if let Some(Expression::Column(name)) = columns.get(field.column)
+        for (column, kind) in self.fields.iter().flat_map(|field| field.columns()) {
+            if let Some(Expression::Column(name)) = columns.get(column)
                 && let Some(need) = needs.iter_mut().find(|need| need.column == *name)
             {
-                need.fields.push(field.kind);
+                need.fields.push(kind);
             }
         }
         needs
@@ -107,7 +83,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::change::{Float, Vector};
 
     #[test]
     fn an_index_needs_what_its_query_reads_and_knows_the_kinds_of_its_fields() {
@@ -137,46 +112,5 @@ fields = { price = "f64", twice = "f64", brand = "keyword" }
             ("brand", &[]),
         ];
         assert_eq!(needs, expected);
-    }
-
-    #[test]
-    fn a_field_holds_what_the_index_can_make_a_value_of() {
-        let decimal = |text: &str| Datum::Decimal(text.into());
-        let check = |kind: FieldKind, fits: &[Datum], not: &[Datum]| {
-            for value in fits {
-                assert!(kind.holds(value), "{} holds {value:?}", kind.name());
-            }
-            for value in not {
-                assert!(!kind.holds(value), "{} holds {value:?}", kind.name());
-            }
-        };
-        let json = Datum::Json("[1]".into());
-        let vector = Datum::Vector(Vector::from(vec![1.0]));
-        check(
-            FieldKind::I64,
-            &[
-                Datum::Null,
-                Datum::Unavailable,
-                Datum::Int(1),
-                decimal("2.00"),
-                Datum::text("7"),
-            ],
-            &[Datum::text("seven"), decimal("1.5"), json.clone()],
-        );
-        check(
-            FieldKind::F64,
-            &[Datum::Float(Float(f64::NAN)), decimal("1.5"), Datum::Bool(true)],
-            &[Datum::text("cheap"), json.clone(), vector.clone()],
-        );
-        check(
-            FieldKind::Bool,
-            &[Datum::Int(1), Datum::text("t")],
-            &[Datum::Int(2), Datum::text("maybe")],
-        );
-        check(
-            FieldKind::Keyword,
-            &[json, Datum::text(""), Datum::Int(3)],
-            &[vector],
-        );
     }
 }

@@ -4,8 +4,8 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
-    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce,
+    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion, Index,
+    KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce,
     SourceSettings, Table, Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
@@ -176,15 +176,10 @@ impl Picture {
             self.vector_field(field, &index.plan.columns);
         }
         if !index.fields.is_empty() {
-            let fields = index.fields.iter().map(|field| {
-                let kind = match field.kind {
-                    FieldKind::Keyword => "keyword",
-                    FieldKind::I64 => "i64",
-                    FieldKind::F64 => "f64",
-                    FieldKind::Bool => "bool",
-                };
-                format!("{} ({kind})", field.name)
-            });
+            let fields = index
+                .fields
+                .iter()
+                .map(|field| format!("{} ({})", field.name, field.kind.name()));
             self.leg("filters", &fields.collect::<Vec<_>>().join(", "));
         }
         let key: Vec<&str> = index

@@ -30,13 +30,18 @@ const NESTING_MAX: usize = 200;
 const ONE_SELECT: &str = "a query is one `SELECT ... FROM table WHERE ...`";
 const ONE_CONDITION: &str = "a filter is a condition such as `category = 'shoes' AND price < 100`";
 
-/// Parses the query port's `filter`: a boolean expression over columns.
+/// Parses a boolean expression over columns, as they are. [`Filters`](super::Filters) makes a filter of one.
 ///
 /// # Errors
 /// The first fault, without a line.
 pub fn parse_filter(text: &str) -> Result<Expression, Fault> {
+    parse_filter_at(text, None)
+}
+
+/// The same, where `now()` is this point in time, in microseconds since 1970.
+pub(super) fn parse_filter_at(text: &str, now: Option<i64>) -> Result<Expression, Fault> {
     let expression = parse(text, ONE_CONDITION, |parser| parser.parse_expr()).and_then(|parsed| {
-        let mut converter = Converter::new(Names::Plain);
+        let mut converter = Converter::new(Names::Plain { now });
         let expression = converter.convert(&parsed);
         match converter.faults.into_iter().next() {
             Some(fault) => Err(fault),

@@ -1,8 +1,25 @@
-//! What a datum is worth as an `i64`, an `f64` or a `bool`; `None` where it is worth nothing.
+//! What a datum is worth as a text, an `i64`, an `f64` or a `bool`; `None` where it is worth nothing.
 //!
 //! Whether a filter field can hold a value, what it holds then, and what a filter's literal means: all three ask here.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::change::{DatumRef, Float};
+
+/// The plain text of a datum: a text as it is, a number in digits.
+pub(crate) fn text<'a>(datum: impl Into<DatumRef<'a>>) -> Option<Cow<'a, str>> {
+    match datum.into() {
+        DatumRef::Null | DatumRef::Unavailable | DatumRef::Vector(_) => None,
+        DatumRef::Text(text) | DatumRef::Decimal(text) | DatumRef::Json(text) => Some(Cow::Borrowed(text)),
+        DatumRef::Bytes(bytes) => Some(Cow::Owned(BASE64.encode(bytes))),
+        DatumRef::Bool(value) => Some(Cow::Borrowed(if value { "true" } else { "false" })),
+        DatumRef::Int(value) => Some(Cow::Owned(value.to_string())),
+        DatumRef::Float(Float(value)) => Some(Cow::Owned(value.to_string())),
+    }
+}
 
 pub(crate) fn int<'a>(datum: impl Into<DatumRef<'a>>) -> Option<i64> {
     match datum.into() {

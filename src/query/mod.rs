@@ -1,10 +1,11 @@
 //! Searches: request -> plan -> both legs on one snapshot -> fused -> hydrated.
 //!
-//! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only while a slow embedder makes
-//! it wait for the vector of its query.
+//! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only where its filter asks for
+//! `now()`, and while a slow embedder makes it wait for the vector of its query.
 
 mod request;
 mod answer;
+mod filter;
 mod plan;
 mod run;
 mod embedding;
@@ -24,6 +25,7 @@ pub use answer::{
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
+pub use filter::FilterRequest;
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use arc_swap::ArcSwap;
@@ -54,6 +56,16 @@ pub struct Searcher {
     pins: Arc<Pins>,
     /// Where there is a node around.
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
+    clock: Clock,
+}
+
+/// What `now()` is in filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// The node's clock.
+    Node,
+    /// There is none: the same replay gives the same answer at any time.
+    Replay,
 }
 
 /// A leg of a vector field as searches see it.
@@ -142,6 +154,7 @@ impl Searcher {
             recent: Arc::default(),
             pins: Arc::default(),
             sources: Arc::default(),
+            clock: Clock::Node,
         }
     }
 
@@ -174,7 +187,7 @@ impl Searcher {
         self.legs.load().len()
     }
 
-    /// The same, but a search waits for the vector of its query for as long as that takes.
+    /// The same for a replay: a search waits for the vector of its query for as long as that takes, and knows no `now()`.
     pub fn patient(self) -> Searcher {
         let patient = |field: &Arc<SearchedField>| {
             Arc::new(SearchedField {
@@ -185,6 +198,7 @@ impl Searcher {
         let legs = self.legs.load().iter().map(patient).collect();
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(legs)),
+            clock: Clock::Replay,
             ..self
         }
     }
@@ -339,7 +353,7 @@ impl Searcher {
         Some(staleness.max(replaced))
     }
 
-    /// Searches one snapshot. The answer depends on nothing else, so it says no time.
+    /// Searches one snapshot. The answer depends on nothing else but `now()` in a filter, so it says no time.
     ///
     /// # Errors
     ///

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::filter;
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
-use super::{ErrorKind, QueryError, SearchedField, Searcher, Sources};
-use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
+use super::{QueryError, SearchedField, Searcher, Sources};
+use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource};
 use crate::index::Snapshot;
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
@@ -17,9 +18,6 @@ const QUERY_BYTES_MAX: usize = 64 << 10;
 
 /// The greatest `k` and weight of a fusion, as in a dataflow file: scores stay far inside an `f32`.
 const AMOUNT_MAX: f32 = 1e6;
-
-/// The longest filter: room for a list of thousands of values.
-const FILTER_BYTES_MAX: usize = 64 << 10;
 
 /// A search that can be run. At least one leg is asked.
 pub(super) struct Search<'a> {
@@ -76,7 +74,7 @@ impl Search<'_> {
 /// | `wrong_model`      | the vectors searched are not of `model`                                   |
 /// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
-/// | `bad_filter`       | `filter` is not an expression, or too long                                |
+/// | `bad_filter`       | `filter` is no condition, too long, or compares a field with another kind |
 /// | `unknown_field`    | `filter` names what is not in the index's `fields`                        |
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
@@ -102,7 +100,7 @@ pub(super) fn plan<'a>(
         leg,
         field,
         filter: match &request.filter {
-            Some(text) => Some(filter(index, text)?),
+            Some(asked) => Some(filter::plan(asked, &index.fields, searcher.clock)?),
             None => None,
         },
         fusion: match &request.fusion {
@@ -296,36 +294,6 @@ fn checked<'a>(field: &SearchedField, vector: &'a [f32]) -> Result<&'a [f32], Qu
         ));
     }
     Ok(vector)
-}
-
-fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
-    if text.len() > FILTER_BYTES_MAX {
-        return Err(QueryError::new(
-            "bad_filter",
-            format!("`filter` has {} bytes, more than {FILTER_BYTES_MAX}", text.len()),
-            "select the documents by fewer values",
-        ));
-    }
-    let filter = parse_filter(text).map_err(|fault| QueryError {
-        code: "bad_filter",
-        message: fault.message,
-        hint: fault.hint,
-        kind: ErrorKind::Request,
-    })?;
-    let mut unknown = None;
-    filter.visit_columns(&mut |name| {
-        if !index.fields.iter().any(|field| field.name == name) {
-            unknown.get_or_insert_with(|| name.to_owned());
-        }
-    });
-    match unknown {
-        None => Ok(filter),
-        Some(name) => Err(QueryError::new(
-            "unknown_field",
-            format!("`filter` names `{name}`, which is not a field of the index"),
-            among("the fields are", index.fields.iter().map(|field| &field.name)),
-        )),
-    }
 }
 
 fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::consistency::Consistency;
+use super::filter::FilterRequest;
 
 /// A search. At least one of `query` and `vector` is given.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,9 +23,9 @@ pub struct SearchRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub using: Option<String>,
     pub mode: Mode,
-    /// A boolean SQL expression over the index's `fields`, such as `category = 'shoes' AND price < 50`.
+    /// A boolean SQL expression over the index's `fields`, such as `category = 'shoes' AND price < 50`, or the same as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub filter: Option<String>,
+    pub filter: Option<FilterRequest>,
     /// How many hits to return. `offset + limit` is at most 10,000.
     pub limit: usize,
     /// How many of the best hits to skip.

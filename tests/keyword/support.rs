@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use millpond::change::{Columns, Datum, Key, Row, TableId};
 use millpond::definition::plan::Node;
-use millpond::definition::{Analyzer, Expression, Field, FieldKind, Fusion, Index, Plan, TextField};
+use millpond::definition::{Analyzer, Expression, Field, FieldKind, Filters, Fusion, Index, Plan, TextField};
 use millpond::index::keyword::{
     Compaction, KeywordChange, KeywordSchema, KeywordState, KeywordWriter, search,
 };
@@ -53,6 +53,7 @@ pub type KeyRow = (String, Option<Row>);
 pub struct Shards {
     shards: Vec<Shard>,
     columns: Arc<Columns>,
+    fields: Vec<Field>,
     pub rows: BTreeMap<String, Row>,
     /// How often a compaction has called.
     pub calls: Arc<AtomicUsize>,
@@ -84,6 +85,7 @@ impl Shards {
         Shards {
             shards: shards.collect(),
             columns: Columns::new(&index.plan.columns),
+            fields: index.fields.clone(),
             rows: BTreeMap::new(),
             calls,
         }
@@ -181,8 +183,22 @@ impl Shards {
             .collect()
     }
 
-    /// One bitmap per shard.
+    /// Makes filters over the fields; they know no clock.
+    pub fn filters(&self) -> Filters<'_> {
+        Filters {
+            fields: &self.fields,
+            now: None,
+        }
+    }
+
+    /// One bitmap per shard, for an expression over the fields' names.
     pub fn filter(&self, filter: &Expression) -> Vec<RoaringBitmap> {
+        let filter = self.filters().filter(filter.clone()).unwrap();
+        self.bitmaps(&filter)
+    }
+
+    /// One bitmap per shard.
+    pub fn bitmaps(&self, filter: &Expression) -> Vec<RoaringBitmap> {
         let shards = self.shards.iter();
         shards
             .map(|shard| {

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use millpond::change::{Columns, Datum, Float, Row, Vector};
-use millpond::definition::{Expression, Template, parse, parse_filter};
+use millpond::definition::{Expression, Field, Filters, Template, parse, parse_filter};
 use millpond::query::{Mode, SearchRequest};
 use millpond::replay::Replay;
 
@@ -16,6 +16,7 @@ use super::dataflows::{definition, filled};
 
 thread_local! {
     static SHOP: Replay = filled(definition(DEFINITION), ROWS);
+    static FIELDS: Vec<Field> = definition(DEFINITION).index.map(|index| index.fields).unwrap_or_default();
 }
 
 /// Columns whose values are what their fields say: elsewhere the fields decide, as a column of floats holds no decimals.
@@ -97,7 +98,7 @@ fn selects(text: &str) {
     let request = SearchRequest {
         vector: Some(vec![1.0, 0.0]),
         mode: Mode::Vector,
-        filter: Some(text.to_owned()),
+        filter: Some(text.into()),
         limit: 100,
         ..SearchRequest::default()
     };
@@ -116,7 +117,8 @@ fn selects(text: &str) {
         assert!(answer.failed.is_empty(), "{:?}", answer.failed);
         let found: BTreeSet<String> = answer.hits.iter().map(|hit| hit.key.to_string()).collect();
         assert_eq!(found.len(), answer.hits.len());
-        let filter = parse_filter(text).expect("it was searched by");
+        let filter = FIELDS.with(|fields| Filters { fields, now: None }.parse(text));
+        let filter = filter.expect("it was searched by");
         assert_eq!(found, selected(shop, &filter), "{text}");
     });
 }

@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use millpond::change::{Columns, Datum, Key, Row, Tick};
-use millpond::definition::{self, Index, parse_filter};
+use millpond::definition::{self, Filters, Index};
 use millpond::index::keyword::search;
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::snapshot::ShardState;
@@ -241,7 +241,12 @@ pub fn answers(state: &ShardState) -> Vec<String> {
             .map(|hit| format!("{}:{:08x}", key(hit.slot), hit.score.to_bits()));
         lines.push(format!("{words}: {}", hits.collect::<Vec<_>>().join(" ")));
     }
-    let filter = parse_filter("price BETWEEN 20 AND 60").unwrap();
+    let index = index();
+    let filters = Filters {
+        fields: &index.fields,
+        now: None,
+    };
+    let filter = filters.parse("price BETWEEN 20 AND 60").unwrap();
     let document = |slot| state.documents.get(slot).cloned();
     let slots = state.keyword.filter(&filter, &document).unwrap();
     let mut keys: Vec<_> = slots.iter().map(|slot| key(Slot(slot))).collect();

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Arithmetic, CastType, Comparison, Expression, text_of};
+use super::{Arithmetic, CastType, Comparison, Expression, Interval, text_of};
 use crate::change::Datum;
 use crate::definition::parse_filter;
 
@@ -87,6 +87,27 @@ impl fmt::Display for Expression {
                 }
                 f.write_str(" END")
             }
+            Expression::Later { value, by } => {
+                let Interval { months, micros } = by;
+                write!(
+                    f,
+                    "{} + INTERVAL '{months} months {micros} microseconds'",
+                    Operand(value)
+                )
+            }
+            Expression::ArrayLength(value) => write!(f, "array_length({value})"),
+            Expression::GeoDistance { place, lat, lon } => {
+                write!(f, "geo_distance({place}, {lat}, {lon})")
+            }
+            Expression::GeoWithin {
+                place,
+                south,
+                west,
+                north,
+                east,
+            } => write!(f, "geo_within({place}, {south}, {west}, {north}, {east})"),
+            // Names of fields say that they may have several values.
+            Expression::Any { condition, .. } => condition.fmt(f),
         }
     }
 }
@@ -102,6 +123,9 @@ impl fmt::Display for Operand<'_> {
             | Expression::Lower(_)
             | Expression::Upper(_)
             | Expression::Cast { .. }
+            | Expression::ArrayLength(_)
+            | Expression::GeoDistance { .. }
+            | Expression::GeoWithin { .. }
             | Expression::Case { .. } => self.0.fmt(f),
             // `--1` would begin a comment.
             Expression::Literal(value) if !is_negative(value) => self.0.fmt(f),
@@ -177,6 +201,7 @@ impl fmt::Display for CastType {
             CastType::Decimal { scale: None } => f.write_str("DECIMAL"),
             CastType::Decimal { scale: Some(scale) } => write!(f, "DECIMAL(65,{scale})"),
             CastType::Bool => f.write_str("BOOLEAN"),
+            CastType::Timestamp => f.write_str("TIMESTAMP"),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use super::CastType;
 use super::number::Number;
 use crate::change::{Datum, DatumRef};
+use crate::definition::moment;
 
 /// A value on its way through an expression: the row's or a literal, where it lies, or a computed one.
 pub(super) enum Value<'a> {
@@ -82,6 +83,9 @@ pub(super) fn cast(value: DatumRef<'_>, to: CastType) -> Datum {
         CastType::Bool => truth_of(value).map_or(Datum::Null, Datum::Bool),
         CastType::Int => number().map_or(Datum::Null, Number::into_int),
         CastType::Float => number().map_or(Datum::Null, Number::into_float),
+        CastType::Timestamp => moment::of(value)
+            .and_then(moment::text)
+            .map_or(Datum::Null, |text| Datum::text(&text)),
         CastType::Decimal { scale } => number().map_or(Datum::Null, |number| number.into_decimal(scale)),
     }
 }

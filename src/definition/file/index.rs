@@ -212,24 +212,52 @@ fn text_fields(entry: &Entry<'_>, view: &View<'_>) -> Option<Vec<TextField>> {
     all(section.entries().iter().map(read))
 }
 
+const KINDS: [(&str, FieldKind); 6] = [
+    ("keyword", FieldKind::Keyword),
+    ("i64", FieldKind::I64),
+    ("f64", FieldKind::F64),
+    ("bool", FieldKind::Bool),
+    ("date", FieldKind::Date),
+    ("geo", FieldKind::Geo { lon: None }),
+];
+
 fn fields(entry: &Entry<'_>, view: &View<'_>) -> Option<Vec<Field>> {
-    const KINDS: [(&str, FieldKind); 4] = [
-        ("keyword", FieldKind::Keyword),
-        ("i64", FieldKind::I64),
-        ("f64", FieldKind::F64),
-        ("bool", FieldKind::Bool),
-    ];
     let section = entry.section("a table such as `{ category = \"keyword\", price = \"f64\" }`")?;
-    let read = |entry: &Entry<'_>| {
-        let column = view.place(entry.name, entry);
-        let kind = entry.choice("kind of field", &KINDS);
-        Some(Field {
-            name: entry.name.to_owned(),
-            column: column?,
-            kind: kind?,
-        })
+    let read = |entry: &Entry<'_>| match entry.is_section() {
+        true => place(entry, view),
+        false => {
+            let column = view.place(entry.name, entry);
+            let kind = entry.choice("kind of field", &KINDS);
+            Some(Field {
+                name: entry.name.to_owned(),
+                column: column?,
+                kind: kind?,
+            })
+        }
     };
     all(section.entries().iter().map(read))
+}
+
+/// A geo field whose latitude and longitude are in columns of their own.
+fn place(entry: &Entry<'_>, view: &View<'_>) -> Option<Field> {
+    const EXPECTED: &str = "a column of degrees: `{ kind = \"geo\", lat = \"lat\", lon = \"lon\" }`";
+    let mut section = entry.section(EXPECTED)?;
+    let geo = ("geo", ());
+    let kind = section
+        .required("kind", EXPECTED)
+        .and_then(|entry| entry.choice("kind of field of two columns", &[geo]));
+    let mut column = |name| {
+        let entry = section.required(name, EXPECTED)?;
+        view.place(entry.text(EXPECTED)?, &entry)
+    };
+    let (lat, lon) = (column("lat"), column("lon"));
+    section.finish();
+    kind?;
+    Some(Field {
+        name: entry.name.to_owned(),
+        column: lat?,
+        kind: FieldKind::Geo { lon: Some(lon?) },
+    })
 }
 
 /// All of them, each read so that each notes its faults, or nothing.

@@ -4,18 +4,22 @@ use sqlparser::ast::{self, BinaryOperator, Expr, Ident, Spanned, UnaryOperator, 
 
 use super::{NESTING_MAX, fault, too_deep};
 use crate::change::{Datum, Float};
-use crate::definition::Fault;
 use crate::definition::expression::{Arithmetic, Comparison, Expression, negate};
 use crate::definition::fault::quoted;
+use crate::definition::{Fault, Interval};
 
-pub(super) const FUNCTIONS: &str = "there are COALESCE, LOWER, UPPER, CAST and CASE";
+pub(super) const FUNCTIONS: &str = "there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance \
+    and geo_within; in filters also contains_any, contains_all and now";
 const OPERATORS: &str =
     "there are + - * / % || = <> < <= > >= AND OR NOT, IN, LIKE, ILIKE, BETWEEN and IS [NOT] NULL";
 
 /// How columns may be written.
 pub(super) enum Names {
-    /// By their name alone.
-    Plain,
+    /// By their name alone, in a filter.
+    Plain {
+        /// Microseconds since 1970, where there is a clock.
+        now: Option<i64>,
+    },
     /// Also as `table.column`.
     Of { table: String },
     /// The table itself is at fault.
@@ -24,7 +28,7 @@ pub(super) enum Names {
 
 /// Converts expressions, and collects what is wrong in them.
 pub(super) struct Converter {
-    names: Names,
+    pub(super) names: Names,
     depth: usize,
     pub faults: Vec<Fault>,
 }
@@ -79,7 +83,24 @@ impl Converter {
                 op: op @ (BinaryOperator::And | BinaryOperator::Or),
                 ..
             } => self.chain(expr, op),
+            Expr::BinaryOp {
+                left,
+                op: op @ (BinaryOperator::Plus | BinaryOperator::Minus),
+                right,
+            } if matches!(&**right, Expr::Interval(_)) => {
+                self.later(left, *op == BinaryOperator::Minus, right)
+            }
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right, expr),
+            Expr::AnyOp {
+                left,
+                compare_op,
+                right,
+                ..
+            } if self.is_filter() => match compare_op {
+                // SQL's `<> ANY` holds where some value differs; nobody means that.
+                BinaryOperator::NotEq => self.unsupported(expr),
+                op => self.binary(left, op, right, expr),
+            },
             Expr::InList {
                 expr,
                 list,
@@ -147,13 +168,18 @@ impl Converter {
         }
     }
 
+    /// Whether names are those of an index's fields, which may have several values.
+    pub(super) fn is_filter(&self) -> bool {
+        matches!(self.names, Names::Plain { .. })
+    }
+
     pub(super) fn boxed(&mut self, expr: &Expr) -> Option<Box<Expression>> {
         self.convert(expr).map(Box::new)
     }
 
     /// All of them are converted before one is missed, so that each notes its faults.
-    fn list(&mut self, list: &[Expr]) -> Option<Vec<Expression>> {
-        let converted: Vec<Option<Expression>> = list.iter().map(|expr| self.convert(expr)).collect();
+    pub(super) fn list<'e>(&mut self, list: impl IntoIterator<Item = &'e Expr>) -> Option<Vec<Expression>> {
+        let converted: Vec<Option<Expression>> = list.into_iter().map(|expr| self.convert(expr)).collect();
         converted.into_iter().collect()
     }
 
@@ -186,7 +212,7 @@ impl Converter {
                 let hint = format!("that is {}", quoted(table));
                 self.refuse(Some(qualifier), message, hint)
             }
-            Names::Plain => {
+            Names::Plain { .. } => {
                 let message = format!("{} is qualified", quoted(&format!("{qualifier}.{column}")));
                 self.refuse(
                     Some(qualifier),
@@ -329,7 +355,15 @@ impl Converter {
                 ("a subquery", super::ONE_SELECT)
             }
             Expr::TypedString(_) => ("a literal with a type", "dates and times are text: '2024-05-31'"),
-            Expr::Interval(_) => ("INTERVAL", "dates and times are text: '2024-05-31'"),
+            Expr::Interval(_) => ("this INTERVAL", Interval::EXPECTED),
+            Expr::AnyOp {
+                compare_op: BinaryOperator::NotEq,
+                ..
+            } if self.is_filter() => (
+                "<> ANY",
+                "`NOT ('x' = ANY(tags))`, or `tags <> 'x'`, is true where no value is 'x'",
+            ),
+            Expr::AnyOp { .. } => ("ANY", "it is for the fields of an index, in filters"),
             Expr::Tuple(_) => ("a list outside of IN", OPERATORS),
             Expr::Cast { .. } | Expr::Convert { .. } => ("this form of CAST", "`CAST(price AS TEXT)`"),
             Expr::Function(_) => ("this form of a function", FUNCTIONS),
@@ -386,7 +420,7 @@ fn negated(not: bool, expression: Expression) -> Expression {
     }
 }
 
-fn balanced(
+pub(super) fn balanced(
     mut links: Vec<Expression>,
     join: fn(Box<Expression>, Box<Expression>) -> Expression,
 ) -> Option<Expression> {

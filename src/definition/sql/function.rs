@@ -1,15 +1,18 @@
-//! `CAST`, `CASE` and the functions.
+//! `CAST`, `CASE`, the functions and intervals.
 
 use sqlparser::ast::{
-    CaseWhen, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+    self, CaseWhen, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Value,
 };
 
-use super::convert::{Converter, FUNCTIONS, line_of};
+use super::convert::{Converter, FUNCTIONS, Names, balanced, line_of};
 use super::fault;
-use crate::definition::expression::{CastType, Expression};
+use crate::change::Datum;
+use crate::definition::expression::{CastType, Comparison, Expression};
 use crate::definition::fault::quoted;
+use crate::definition::{Interval, moment};
 
-const CASTS: &str = "CAST makes TEXT, INT, DOUBLE, DECIMAL(p,s) or BOOLEAN";
+const CASTS: &str = "CAST makes TEXT, INT, DOUBLE, DECIMAL(p,s), BOOLEAN or TIMESTAMP";
 
 /// Digits after the point, of which no database has more.
 const SCALE_MAX: u32 = 100;
@@ -28,6 +31,7 @@ impl Converter {
             D::Float(_) | D::Real | D::Double(_) | D::DoublePrecision => CastType::Float,
             D::Float4 | D::Float8 | D::Float32 | D::Float64 => CastType::Float,
             D::Bool | D::Boolean => CastType::Bool,
+            D::Timestamp(..) | D::TimestampNtz(_) | D::Datetime(_) => CastType::Timestamp,
             D::Decimal(info) | D::Numeric(info) | D::Dec(info) => match info {
                 ExactNumberInfo::None => CastType::Decimal { scale: None },
                 ExactNumberInfo::Precision(_) => CastType::Decimal { scale: Some(0) },
@@ -79,32 +83,139 @@ impl Converter {
         let Some(arguments) = plain_arguments(function) else {
             return self.unsupported(expr);
         };
-        match (&*name, &*arguments) {
-            ("COALESCE", [_, ..]) => {
-                let list: Vec<_> = arguments
-                    .into_iter()
-                    .map(|argument| self.convert(argument))
-                    .collect();
-                Some(Expression::Coalesce(
-                    list.into_iter().collect::<Option<Vec<_>>>()?,
-                ))
+        let given = arguments.len();
+        let takes = match (&*name, &*arguments) {
+            ("COALESCE", [_, ..]) => return Some(Expression::Coalesce(self.list(arguments)?)),
+            ("LOWER", [argument]) => return Some(Expression::Lower(self.boxed(argument)?)),
+            ("UPPER", [argument]) => return Some(Expression::Upper(self.boxed(argument)?)),
+            ("ARRAY_LENGTH", [array]) => return Some(Expression::ArrayLength(self.boxed(array)?)),
+            ("GEO_DISTANCE", [place, lat, lon]) => {
+                let (place, lat, lon) = (self.boxed(place), self.boxed(lat), self.boxed(lon));
+                return Some(Expression::GeoDistance {
+                    place: place?,
+                    lat: lat?,
+                    lon: lon?,
+                });
             }
-            ("LOWER", [argument]) => Some(Expression::Lower(self.boxed(argument)?)),
-            ("UPPER", [argument]) => Some(Expression::Upper(self.boxed(argument)?)),
-            ("COALESCE" | "LOWER" | "UPPER", _) => {
-                let message = format!("{name} with {} arguments", arguments.len());
-                let takes = if name == "COALESCE" { "at least one" } else { "one" };
-                self.faults
-                    .push(fault(line_of(expr), message, format!("it takes {takes}")));
-                None
+            ("GEO_WITHIN", [place, south, west, north, east]) => {
+                let (place, south, west) = (self.boxed(place), self.boxed(south), self.boxed(west));
+                let (north, east) = (self.boxed(north), self.boxed(east));
+                return Some(Expression::GeoWithin {
+                    place: place?,
+                    south: south?,
+                    west: west?,
+                    north: north?,
+                    east: east?,
+                });
             }
+            ("CONTAINS_ANY" | "CONTAINS_ALL" | "NOW" | "CURRENT_TIMESTAMP", _) if !self.is_filter() => {
+                let message = format!("the function {} is for filters", quoted(&name));
+                self.faults.push(fault(line_of(expr), message, FUNCTIONS));
+                return None;
+            }
+            ("CONTAINS_ANY", [value, list @ ..]) if !list.is_empty() => {
+                let (value, list) = (self.boxed(value), self.list(list.iter().copied()));
+                return Some(Expression::In {
+                    value: value?,
+                    list: list?,
+                });
+            }
+            ("CONTAINS_ALL", [value, list @ ..]) if !list.is_empty() => {
+                let (value, list) = (self.convert(value), self.list(list.iter().copied()));
+                // Copied for each value: of nothing but a name.
+                match value? {
+                    Expression::Column(field) => return contains_all(&field, list?),
+                    _ => "a field, and at least one value",
+                }
+            }
+            ("NOW" | "CURRENT_TIMESTAMP", []) => return self.now(expr),
+            ("COALESCE", _) => "at least one",
+            ("LOWER" | "UPPER" | "ARRAY_LENGTH", _) => "one",
+            ("GEO_DISTANCE", _) => "three: a place, latitude and longitude",
+            ("GEO_WITHIN", _) => "five: a place, south, west, north and east",
+            ("CONTAINS_ANY" | "CONTAINS_ALL", _) => "a field, and at least one value",
+            ("NOW" | "CURRENT_TIMESTAMP", _) => "none",
             _ => {
                 let message = format!("the function {} is not supported", quoted(&name));
                 self.faults.push(fault(line_of(expr), message, FUNCTIONS));
-                None
+                return None;
             }
-        }
+        };
+        let message = format!("{name} with {given} arguments");
+        self.faults
+            .push(fault(line_of(expr), message, format!("it takes {takes}")));
+        None
     }
+
+    fn now(&mut self, expr: &Expr) -> Option<Expression> {
+        let now = match self.names {
+            Names::Plain { now } => now.and_then(moment::text),
+            _ => None,
+        };
+        if now.is_none() {
+            let hint = "a replay gives the same answer at any time: write the date";
+            self.faults
+                .push(fault(line_of(expr), "there is no clock here for `now()`", hint));
+        }
+        Some(Expression::Literal(Datum::text(&now?)))
+    }
+
+    /// `value + interval`, or `value - interval`. Of a literal it is one.
+    pub(super) fn later(&mut self, value: &Expr, back: bool, interval: &Expr) -> Option<Expression> {
+        let by = match interval {
+            Expr::Interval(interval) => interval_of(interval),
+            _ => None,
+        };
+        let by = if back { by.and_then(Interval::negated) } else { by };
+        let Some(by) = by else {
+            return self.unsupported(interval);
+        };
+        let value = self.boxed(value)?;
+        let Expression::Literal(from) = &*value else {
+            return Some(Expression::Later { value, by });
+        };
+        let Some(from) = moment::of(from) else {
+            let message = format!("{} is no date", quoted(&value.to_string()));
+            let hint = "a date is text such as '2026-01-31' or '2026-01-31T12:00:00Z'";
+            self.faults.push(fault(line_of(interval), message, hint));
+            return None;
+        };
+        let later = by.after(from).and_then(moment::text);
+        if later.is_none() {
+            let message = format!(
+                "{} goes beyond the years 0 to 9999",
+                quoted(&interval.to_string())
+            );
+            self.faults
+                .push(fault(line_of(interval), message, Interval::EXPECTED));
+        }
+        Some(Expression::Literal(Datum::text(&later?)))
+    }
+}
+
+/// `INTERVAL '7 days'`, `INTERVAL '7' DAY` or `INTERVAL 7 DAY`.
+fn interval_of(interval: &ast::Interval) -> Option<Interval> {
+    let Expr::Value(value) = &*interval.value else {
+        return None;
+    };
+    let count = match &value.value {
+        Value::SingleQuotedString(text) | Value::Number(text, false) => text,
+        _ => return None,
+    };
+    match (&interval.leading_field, &interval.last_field) {
+        (None, None) => Interval::parse(count),
+        (Some(unit), None) => Interval::parse(&format!("{count} {unit}")),
+        _ => None,
+    }
+}
+
+fn contains_all(field: &str, list: Vec<Expression>) -> Option<Expression> {
+    let equal = |item| Expression::Compare {
+        op: Comparison::Equal,
+        left: Box::new(Expression::Column(field.to_owned())),
+        right: Box::new(item),
+    };
+    balanced(list.into_iter().map(equal).collect(), Expression::And)
 }
 
 fn optional<T>(value: Option<Option<T>>) -> Option<Option<T>> {

@@ -21,16 +21,25 @@ pub(super) enum ColumnReader {
     Int(Column<i64>),
     Float(Column<f64>),
     Bool(Column<bool>),
+    /// Latitudes and longitudes.
+    Places(Column<f64>, Column<f64>),
 }
 
 impl ColumnReader {
     pub fn open(readers: &FastFieldReaders, column: &FilterColumn) -> Result<ColumnReader, KeywordError> {
         let name = &column.tantivy_name;
-        let reader = match column.kind {
+        let reader = match column.field.kind {
             FieldKind::Keyword => readers.str(name)?.map(ColumnReader::Text),
-            FieldKind::I64 => readers.column_opt(name)?.map(ColumnReader::Int),
+            FieldKind::I64 | FieldKind::Date => readers.column_opt(name)?.map(ColumnReader::Int),
             FieldKind::F64 => readers.column_opt(name)?.map(ColumnReader::Float),
             FieldKind::Bool => readers.column_opt(name)?.map(ColumnReader::Bool),
+            FieldKind::Geo { .. } => {
+                let longitudes = readers.column_opt(&column.longitudes_name)?;
+                readers
+                    .column_opt(name)?
+                    .zip(longitudes)
+                    .map(|(latitudes, longitudes)| ColumnReader::Places(latitudes, longitudes))
+            }
         };
         Ok(reader.unwrap_or(ColumnReader::Empty))
     }
@@ -38,7 +47,7 @@ impl ColumnReader {
     /// The answer for all documents of the segment, of which there are `size`. `name` is the column's in filters.
     pub fn answer(&self, leaf: &Leaf, name: &str, size: u32) -> Result<Verdict, KeywordError> {
         let present = self.present(size);
-        let verdict = match &leaf.test {
+        Ok(match &leaf.test {
             Test::IsNull => Verdict {
                 yes: Docs::all(size).without(&present),
                 no: present,
@@ -52,8 +61,7 @@ impl ColumnReader {
                 };
                 Verdict { yes, no }
             }
-        };
-        Ok(if leaf.negated { verdict.not() } else { verdict })
+        })
     }
 
     /// The documents with a value.
@@ -64,6 +72,7 @@ impl ColumnReader {
             ColumnReader::Int(column) => &column.index,
             ColumnReader::Float(column) => &column.index,
             ColumnReader::Bool(column) => &column.index,
+            ColumnReader::Places(latitudes, _) => &latitudes.index,
         };
         if index.get_cardinality().is_full() {
             return Docs::all(size);
@@ -89,6 +98,10 @@ impl ColumnReader {
                     .for_each(|range| add_range(column, range.clone(), &mut passing));
             }
             (ColumnReader::Bool(column), Test::IsTrue) => add_range(column, true..=true, &mut passing),
+            (ColumnReader::Bool(column), Test::IsFalse) => add_range(column, false..=false, &mut passing),
+            (ColumnReader::Places(latitudes, longitudes), Test::Place(places)) => {
+                places.add(latitudes, longitudes, &mut passing);
+            }
             (ColumnReader::Text(column), Test::Text(ranges)) => {
                 for range in ranges {
                     if let Some(ordinals) = ordinals(column, *range)? {
@@ -104,18 +117,15 @@ impl ColumnReader {
                     let text = Datum::text(&String::from_utf8_lossy(text.key()));
                     matching.push(condition.is_true(&Row::new(columns.clone(), [text])));
                 }
-                for doc in 0..size {
-                    let ordinal = column
-                        .ords()
-                        .first(doc)
-                        .and_then(|ordinal| usize::try_from(ordinal).ok());
-                    if ordinal
+                let matches = |ordinal: u64| {
+                    let ordinal = usize::try_from(ordinal).ok();
+                    ordinal
                         .and_then(|ordinal| matching.get(ordinal))
                         .is_some_and(|matching| *matching)
-                    {
-                        passing.insert(doc);
-                    }
-                }
+                };
+                (0..size)
+                    .filter(|doc| column.ords().values_for_doc(*doc).any(matches))
+                    .for_each(|doc| passing.insert(doc));
             }
             // The column is empty, or the test is one that nothing passes.
             _ => {}

@@ -84,7 +84,7 @@ impl Evaluation<'_> {
                 Some(leaf) => {
                     let size = self.segment.size();
                     let verdict = self.segment.verdicts.get(condition, size, || {
-                        let name = &self.schema.columns()[leaf.column].name;
+                        let name = &self.schema.columns()[leaf.column].field.name;
                         self.segment.columns[leaf.column].answer(&leaf, name, size)
                     })?;
                     Ok(Arc::unwrap_or_clone(verdict))

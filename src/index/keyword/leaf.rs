@@ -3,204 +3,212 @@
 use std::ops::{Bound, RangeInclusive};
 use std::sync::Arc;
 
+use super::places::Places;
+use super::range::{self, Texts};
 use super::{KeywordSchema, values};
 use crate::change::{Datum, Float};
 use crate::definition::expression::Comparison;
-use crate::definition::{Expression, FieldKind};
+use crate::definition::{Expression, FieldKind, moment};
 
 /// A condition on one column.
 pub(super) struct Leaf<'a> {
     /// Place among the schema's filter columns.
     pub column: usize,
     pub test: Test<'a>,
-    /// Whether the condition is the opposite of the test.
-    pub negated: bool,
     /// Whether a value that fails the test makes the condition null, as `1 IN (2, NULL)`.
     pub else_null: bool,
 }
 
+/// What some value of a document must be.
 pub(super) enum Test<'a> {
+    /// There is none.
     IsNull,
     /// In one of the ranges.
     Int(Vec<RangeInclusive<i64>>),
     Float(Vec<RangeInclusive<f64>>),
-    Text(Vec<(Bound<&'a str>, Bound<&'a str>)>),
+    Text(Vec<Texts<'a>>),
     IsTrue,
+    IsFalse,
     /// Of the column's texts, those that make the condition true.
     Matching(&'a Expression),
+    Place(Places),
 }
 
 /// The condition as a test of one column, or `None` if only rows can answer it.
 pub(super) fn leaf<'a>(schema: &KeywordSchema, condition: &'a Expression) -> Option<Leaf<'a>> {
-    let column = |name: &str| schema.columns().iter().position(|column| column.name == name);
-    let plain = |column, test| Leaf {
-        column,
-        test,
-        negated: false,
-        else_null: false,
+    let Expression::Any { fields, condition } = condition else {
+        return None;
     };
-    match condition {
-        Expression::Column(name) => {
-            let column = column(name)?;
-            (schema.columns()[column].kind == FieldKind::Bool).then(|| plain(column, Test::IsTrue))
-        }
-        Expression::IsNull(value) => Some(plain(column(column_name(value)?)?, Test::IsNull)),
-        Expression::Compare { op, left, right } => {
-            let (name, op, literal) = match (column_name(left), column_name(right)) {
-                (Some(name), None) => (name, *op, right),
-                (None, Some(name)) => (name, mirrored(*op), left),
-                _ => return matching(schema, condition),
+    // Names in the condition stand for this field.
+    let [field] = &fields[..] else { return None };
+    let column = schema
+        .columns()
+        .iter()
+        .position(|column| column.field == *field)?;
+    let kind = field.kind;
+    let plain = |test| {
+        Some(Leaf {
+            column,
+            test,
+            else_null: false,
+        })
+    };
+    match &**condition {
+        Expression::IsNull(value) if is_column(value) => plain(Test::IsNull),
+        Expression::Compare { left, right, .. } => {
+            let literal = match (is_column(left), is_column(right)) {
+                (true, false) => right,
+                (false, true) => left,
+                _ => return plain(test(kind, condition)?),
             };
-            compare(schema, column(name)?, op, literal)
-        }
-        Expression::Between { value, low, high } => {
-            let Some(name) = column_name(value) else {
-                return matching(schema, condition);
+            // Nothing is known of null, whatever the kind.
+            let is_null = matches!(**literal, Expression::Literal(Datum::Null));
+            let test = match is_null {
+                true => Test::Int(Vec::new()),
+                false => test(kind, condition)?,
             };
-            let column = column(name)?;
-            let kind = schema.columns()[column].kind;
-            Some(plain(column, Test::between(kind, low, high)?))
+            Some(Leaf {
+                column,
+                test,
+                else_null: is_null,
+            })
         }
-        // Of an empty list even null is known not to be in it.
-        Expression::In { list, .. } if list.is_empty() => None,
-        Expression::In { value, list } => {
-            let Some(name) = column_name(value) else {
-                return matching(schema, condition);
-            };
-            let column = column(name)?;
+        Expression::In { value, list } if is_column(value) => {
+            // Of an empty list even null is known not to be in it.
+            if list.is_empty() {
+                return None;
+            }
             let (nulls, values): (Vec<_>, Vec<_>) = list
                 .iter()
                 .partition(|value| matches!(value, Expression::Literal(Datum::Null)));
-            let test = Test::one_of(schema.columns()[column].kind, &values)?;
             Some(Leaf {
+                column,
+                test: one_of(kind, &values)?,
                 else_null: !nulls.is_empty(),
-                ..plain(column, test)
             })
         }
-        Expression::Like { .. } => matching(schema, condition),
+        condition => plain(test(kind, condition)?),
+    }
+}
+
+/// What a value must be for the condition to be true; beside a value that is not, it must be false.
+fn test<'a>(kind: FieldKind, condition: &'a Expression) -> Option<Test<'a>> {
+    match condition {
+        Expression::Column(_) if kind == FieldKind::Bool => Some(Test::IsTrue),
+        Expression::Compare { op, left, right } => match (is_column(left), is_column(right)) {
+            (true, false) => compare(kind, *op, right),
+            (false, true) => compare(kind, op.mirrored(), left),
+            _ => Places::compare(*op, left, right)
+                .map(Test::Place)
+                .or_else(|| matching(kind, condition)),
+        },
+        Expression::Between { value, low, high } if is_column(value) => between(kind, low, high),
+        Expression::In { value, list } if is_column(value) => one_of(kind, &list.iter().collect::<Vec<_>>()),
+        Expression::Between { .. } | Expression::In { .. } | Expression::Like { .. } => {
+            matching(kind, condition)
+        }
+        Expression::GeoWithin { .. } => Places::within(condition).map(Test::Place),
+        Expression::And(left, right) => match (test(kind, left)?, test(kind, right)?) {
+            (Test::Int(left), Test::Int(right)) => Some(Test::Int(range::both(&left, &right, range::meet))),
+            (Test::Float(left), Test::Float(right)) => {
+                Some(Test::Float(range::both(&left, &right, range::meet)))
+            }
+            (Test::Text(left), Test::Text(right)) => {
+                Some(Test::Text(range::both(&left, &right, range::meet_texts)))
+            }
+            _ => None,
+        },
         _ => None,
     }
 }
 
-fn compare<'a>(
-    schema: &KeywordSchema,
-    column: usize,
-    op: Comparison,
-    literal: &'a Expression,
-) -> Option<Leaf<'a>> {
-    let negated = op == Comparison::NotEqual;
-    if matches!(literal, Expression::Literal(Datum::Null)) {
-        return Some(Leaf {
-            column,
-            test: Test::Int(Vec::new()),
-            negated,
-            else_null: true,
-        });
+fn compare<'a>(kind: FieldKind, op: Comparison, literal: &'a Expression) -> Option<Test<'a>> {
+    // A value that is not equal is no range; `NOT (a = b)` is what filters have.
+    if op == Comparison::NotEqual {
+        return None;
     }
-    let kind = schema.columns()[column].kind;
-    if let (FieldKind::Bool, Expression::Literal(Datum::Bool(value))) = (kind, literal) {
-        let equality = matches!(op, Comparison::Equal | Comparison::NotEqual);
-        return equality.then_some(Leaf {
-            column,
-            test: Test::IsTrue,
-            negated: negated == *value,
-            else_null: false,
-        });
-    }
-    Some(Leaf {
-        column,
-        test: Test::compare(kind, op, literal)?,
-        negated,
-        else_null: false,
+    Some(match kind {
+        FieldKind::I64 => Test::Int(range::ints(op, &number(literal)?)?.into_iter().collect()),
+        FieldKind::Date => Test::Int(range::ints(op, &micros(literal)?)?.into_iter().collect()),
+        FieldKind::F64 => Test::Float(vec![range::floats(op, &number(literal)?)?]),
+        FieldKind::Keyword => Test::Text(vec![range::texts(op, literal_text(literal)?)]),
+        FieldKind::Bool => match (op, literal) {
+            (Comparison::Equal, Expression::Literal(Datum::Bool(true))) => Test::IsTrue,
+            (Comparison::Equal, Expression::Literal(Datum::Bool(false))) => Test::IsFalse,
+            _ => return None,
+        },
+        FieldKind::Geo { .. } => return None,
     })
 }
 
-impl<'a> Test<'a> {
-    fn compare(kind: FieldKind, op: Comparison, literal: &'a Expression) -> Option<Test<'a>> {
-        Some(match kind {
-            FieldKind::I64 => Test::Int(int_range(op, &number(literal)?)?.into_iter().collect()),
-            FieldKind::F64 => Test::Float(vec![float_range(op, &number(literal)?)?]),
-            FieldKind::Keyword => Test::Text(vec![text_range(op, literal_text(literal)?)]),
-            FieldKind::Bool => return None,
-        })
-    }
-
-    fn between(kind: FieldKind, low: &'a Expression, high: &'a Expression) -> Option<Test<'a>> {
-        Some(match kind {
-            FieldKind::I64 => {
-                let (_, low) = values::int_neighbours(&number(low)?)?;
-                let (high, _) = values::int_neighbours(&number(high)?)?;
-                Test::Int(vec![low..=high])
-            }
-            FieldKind::F64 => Test::Float(vec![
-                values::float(&number(low)?)?..=values::float(&number(high)?)?,
-            ]),
-            FieldKind::Keyword => Test::Text(vec![(
-                Bound::Included(literal_text(low)?),
-                Bound::Included(literal_text(high)?),
-            )]),
-            FieldKind::Bool => return None,
-        })
-    }
-
-    fn one_of(kind: FieldKind, values: &[&'a Expression]) -> Option<Test<'a>> {
-        let mut test = match kind {
-            FieldKind::I64 => Test::Int(Vec::new()),
-            FieldKind::F64 => Test::Float(Vec::new()),
-            FieldKind::Keyword => Test::Text(Vec::new()),
-            FieldKind::Bool => return None,
-        };
-        for value in values {
-            match (&mut test, Test::compare(kind, Comparison::Equal, value)?) {
-                (Test::Int(all), Test::Int(one)) => all.extend(one),
-                (Test::Float(all), Test::Float(one)) => all.extend(one),
-                (Test::Text(all), Test::Text(one)) => all.extend(one),
-                _ => return None,
-            }
+fn between<'a>(kind: FieldKind, low: &'a Expression, high: &'a Expression) -> Option<Test<'a>> {
+    Some(match kind {
+        FieldKind::I64 => {
+            let (_, low) = values::int_neighbours(&number(low)?)?;
+            let (high, _) = values::int_neighbours(&number(high)?)?;
+            Test::Int(vec![low..=high])
         }
-        Some(test)
+        FieldKind::Date => Test::Int(vec![values::int(&micros(low)?)?..=values::int(&micros(high)?)?]),
+        FieldKind::F64 => {
+            let low = range::floats(Comparison::GreaterOrEqual, &number(low)?)?;
+            let high = range::floats(Comparison::LessOrEqual, &number(high)?)?;
+            Test::Float(vec![range::meet(&low, &high)])
+        }
+        FieldKind::Keyword => Test::Text(vec![(
+            Bound::Included(literal_text(low)?),
+            Bound::Included(literal_text(high)?),
+        )]),
+        FieldKind::Bool | FieldKind::Geo { .. } => return None,
+    })
+}
+
+fn one_of<'a>(kind: FieldKind, values: &[&'a Expression]) -> Option<Test<'a>> {
+    let mut all = match kind {
+        FieldKind::I64 | FieldKind::Date => Test::Int(Vec::new()),
+        FieldKind::F64 => Test::Float(Vec::new()),
+        FieldKind::Keyword => Test::Text(Vec::new()),
+        FieldKind::Bool | FieldKind::Geo { .. } => return None,
+    };
+    for value in values {
+        match (&mut all, compare(kind, Comparison::Equal, value)?) {
+            (Test::Int(all), Test::Int(one)) => all.extend(one),
+            (Test::Float(all), Test::Float(one)) => all.extend(one),
+            (Test::Text(all), Test::Text(one)) => all.extend(one),
+            _ => return None,
+        }
     }
+    Some(all)
 }
 
 /// A condition on one keyword column's text, in lower or upper case or as it is, against literal texts.
 ///
 /// Such a condition sees nothing but the text, so it is asked once for each different one.
-fn matching<'a>(schema: &KeywordSchema, condition: &'a Expression) -> Option<Leaf<'a>> {
+fn matching(kind: FieldKind, condition: &Expression) -> Option<Test<'_>> {
     let (value, literals): (_, Vec<&Expression>) = match condition {
         Expression::Like { value, pattern, .. } => (value, vec![pattern]),
         Expression::Between { value, low, high } => (value, vec![low, high]),
         Expression::In { value, list } => (value, list.iter().collect()),
-        Expression::Compare { left, right, .. } if text_column(left).is_some() => (left, vec![right]),
+        Expression::Compare { left, right, .. } if is_text_of_column(left) => (left, vec![right]),
         Expression::Compare { left, right, .. } => (right, vec![left]),
         _ => return None,
     };
-    let name = text_column(value)?;
-    let column = schema.columns().iter().position(|column| column.name == name)?;
-    let fits = schema.columns()[column].kind == FieldKind::Keyword
+    let fits = kind == FieldKind::Keyword
+        && is_text_of_column(value)
         && literals
             .into_iter()
             .all(|literal| literal_text(literal).is_some());
-    fits.then_some(Leaf {
-        column,
-        test: Test::Matching(condition),
-        negated: false,
-        else_null: false,
-    })
+    fits.then_some(Test::Matching(condition))
 }
 
-fn text_column(expression: &Expression) -> Option<&str> {
+fn is_text_of_column(expression: &Expression) -> bool {
     match expression {
-        Expression::Column(name) => Some(name),
-        Expression::Lower(inner) | Expression::Upper(inner) => text_column(inner),
-        _ => None,
+        Expression::Lower(inner) | Expression::Upper(inner) => is_text_of_column(inner),
+        expression => is_column(expression),
     }
 }
 
-fn column_name(expression: &Expression) -> Option<&str> {
-    match expression {
-        Expression::Column(name) => Some(name),
-        _ => None,
-    }
+pub(super) fn is_column(expression: &Expression) -> bool {
+    matches!(expression, Expression::Column(_))
 }
 
 fn literal_text(expression: &Expression) -> Option<&str> {
@@ -210,8 +218,16 @@ fn literal_text(expression: &Expression) -> Option<&str> {
     }
 }
 
+/// A literal point in time, in microseconds.
+fn micros(expression: &Expression) -> Option<Datum> {
+    match expression {
+        Expression::Literal(value) => moment::of(value).map(Datum::Int),
+        _ => None,
+    }
+}
+
 /// A literal number, or a literal text: to compare it with a number, it is read as one.
-fn number(expression: &Expression) -> Option<Datum> {
+pub(super) fn number(expression: &Expression) -> Option<Datum> {
     match expression {
         Expression::Literal(
             datum @ (Datum::Int(_) | Datum::Float(_) | Datum::Decimal(_) | Datum::Text(_)),
@@ -226,49 +242,5 @@ fn number(expression: &Expression) -> Option<Datum> {
             _ => None,
         },
         _ => None,
-    }
-}
-
-/// The integers that compare so with a number. None may.
-fn int_range(op: Comparison, number: &Datum) -> Option<Option<RangeInclusive<i64>>> {
-    let (floor, ceiling) = values::int_neighbours(number)?;
-    Some(match op {
-        Comparison::Equal | Comparison::NotEqual => (floor == ceiling).then_some(floor..=floor),
-        Comparison::Less => ceiling.checked_sub(1).map(|below| i64::MIN..=below),
-        Comparison::LessOrEqual => Some(i64::MIN..=floor),
-        Comparison::Greater => floor.checked_add(1).map(|above| above..=i64::MAX),
-        Comparison::GreaterOrEqual => Some(ceiling..=i64::MAX),
-    })
-}
-
-fn float_range(op: Comparison, number: &Datum) -> Option<RangeInclusive<f64>> {
-    let value = values::float(number)?;
-    Some(match op {
-        Comparison::Equal | Comparison::NotEqual => value..=value,
-        Comparison::Less => f64::NEG_INFINITY..=value.next_down(),
-        Comparison::LessOrEqual => f64::NEG_INFINITY..=value,
-        Comparison::Greater => value.next_up()..=f64::INFINITY,
-        Comparison::GreaterOrEqual => value..=f64::INFINITY,
-    })
-}
-
-fn text_range(op: Comparison, text: &str) -> (Bound<&str>, Bound<&str>) {
-    match op {
-        Comparison::Equal | Comparison::NotEqual => (Bound::Included(text), Bound::Included(text)),
-        Comparison::Less => (Bound::Unbounded, Bound::Excluded(text)),
-        Comparison::LessOrEqual => (Bound::Unbounded, Bound::Included(text)),
-        Comparison::Greater => (Bound::Excluded(text), Bound::Unbounded),
-        Comparison::GreaterOrEqual => (Bound::Included(text), Bound::Unbounded),
-    }
-}
-
-/// The comparison with its sides exchanged.
-fn mirrored(op: Comparison) -> Comparison {
-    match op {
-        Comparison::Equal | Comparison::NotEqual => op,
-        Comparison::Less => Comparison::Greater,
-        Comparison::LessOrEqual => Comparison::GreaterOrEqual,
-        Comparison::Greater => Comparison::Less,
-        Comparison::GreaterOrEqual => Comparison::LessOrEqual,
     }
 }

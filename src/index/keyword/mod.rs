@@ -25,6 +25,8 @@ mod postings;
 mod best;
 mod filter;
 mod leaf;
+mod range;
+mod places;
 mod columns;
 mod verdict;
 

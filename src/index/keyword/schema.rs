@@ -18,7 +18,8 @@ use tantivy::tokenizer::{
 
 use super::values;
 use crate::change::Row;
-use crate::definition::{Analyzer, FieldKind, Index};
+use crate::definition::field::FieldValue;
+use crate::definition::{Analyzer, Field, FieldKind, Index};
 use crate::index::Slot;
 
 /// Longer tokens are no words, and dictionaries need not hold them.
@@ -47,15 +48,15 @@ pub(super) struct Text {
     analyzer: TextAnalyzer,
 }
 
-/// A column for filters.
+/// A column for filters. Of places it has the latitudes, and a second one the longitudes.
 pub(super) struct FilterColumn {
-    /// As filters name it.
-    pub name: String,
+    /// As filters know it.
+    pub field: Field,
     /// As tantivy names it: of our choosing, since it gives a dot in a name a meaning.
     pub tantivy_name: String,
-    pub kind: FieldKind,
-    field: TantivyField,
-    column: usize,
+    pub longitudes_name: String,
+    tantivy: TantivyField,
+    longitudes: Option<TantivyField>,
 }
 
 impl KeywordSchema {
@@ -81,19 +82,27 @@ impl KeywordSchema {
         });
         let texts = texts.collect();
         let columns = index.fields.iter().enumerate().map(|(i, field)| {
-            let name = format!("field{i}");
-            let added = match field.kind {
-                FieldKind::Keyword => schema.add_text_field(&name, TextOptions::default().set_fast("raw")),
-                FieldKind::I64 => schema.add_i64_field(&name, fast.clone()),
-                FieldKind::F64 => schema.add_f64_field(&name, fast.clone()),
-                FieldKind::Bool => schema.add_bool_field(&name, fast.clone()),
+            let tantivy_name = format!("field{i}");
+            let longitudes_name = format!("field{i}lon");
+            let mut longitudes = None;
+            let tantivy = match field.kind {
+                FieldKind::Keyword => {
+                    schema.add_text_field(&tantivy_name, TextOptions::default().set_fast("raw"))
+                }
+                FieldKind::I64 | FieldKind::Date => schema.add_i64_field(&tantivy_name, fast.clone()),
+                FieldKind::F64 => schema.add_f64_field(&tantivy_name, fast.clone()),
+                FieldKind::Bool => schema.add_bool_field(&tantivy_name, fast.clone()),
+                FieldKind::Geo { .. } => {
+                    longitudes = Some(schema.add_f64_field(&longitudes_name, fast.clone()));
+                    schema.add_f64_field(&tantivy_name, fast.clone())
+                }
             };
             FilterColumn {
-                name: field.name.clone(),
-                tantivy_name: name,
-                kind: field.kind,
-                field: added,
-                column: field.column,
+                field: field.clone(),
+                tantivy_name,
+                longitudes_name,
+                tantivy,
+                longitudes,
             }
         });
         let columns = columns.collect();
@@ -146,25 +155,21 @@ impl KeywordSchema {
             }
         }
         for column in &self.0.columns {
-            let Some(datum) = row.value(column.column) else {
-                continue;
-            };
-            match column.kind {
-                FieldKind::Keyword => {
-                    values::text(datum)
-                        .into_iter()
-                        .for_each(|value| document.add_text(column.field, value));
+            column.field.each(row, &mut |value| match value {
+                FieldValue::Text(value) => document.add_text(column.tantivy, value),
+                FieldValue::Int(value) | FieldValue::Moment(value) => {
+                    document.add_i64(column.tantivy, value);
                 }
-                FieldKind::I64 => values::int(datum)
-                    .into_iter()
-                    .for_each(|v| document.add_i64(column.field, v)),
-                FieldKind::F64 => values::float(datum)
-                    .into_iter()
-                    .for_each(|v| document.add_f64(column.field, v)),
-                FieldKind::Bool => values::boolean(datum)
-                    .into_iter()
-                    .for_each(|v| document.add_bool(column.field, v)),
-            }
+                FieldValue::Float(value) => document.add_f64(column.tantivy, value),
+                FieldValue::Bool(value) => document.add_bool(column.tantivy, value),
+                // Columns keep the order of values, so the two find each other again.
+                FieldValue::Point(point) => {
+                    document.add_f64(column.tantivy, point.lat);
+                    if let Some(longitudes) = column.longitudes {
+                        document.add_f64(longitudes, point.lon);
+                    }
+                }
+            });
         }
         document
     }
@@ -172,7 +177,8 @@ impl KeywordSchema {
     /// Whether two rows look the same to this leg, whatever their other columns hold.
     pub(super) fn same(&self, left: &Row, right: &Row) -> bool {
         let texts = self.0.texts.iter().map(|text| text.column);
-        let mut columns = texts.chain(self.0.columns.iter().map(|column| column.column));
+        let fields = self.0.columns.iter().flat_map(|column| column.field.columns());
+        let mut columns = texts.chain(fields.map(|(column, _)| column));
         columns.all(|column| left.value(column) == right.value(column))
     }
 
