@@ -228,6 +228,7 @@ fn definition(has_index: bool) -> Definition {
             analyzer: Analyzer::English,
         }],
         fields: vec![],
+        tenant: None,
         vectors: Vec::new(),
         freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
@@ -241,6 +242,7 @@ fn definition(has_index: bool) -> Definition {
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        server: Default::default(),
         kept: Default::default(),
         folder: Default::default(),
     }

@@ -135,6 +135,7 @@ fn index(source: Option<VectorSource>) -> Index {
             column: 2,
             kind: FieldKind::F64,
         }],
+        tenant: None,
         vectors: source.map(field).into_iter().collect(),
         freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
@@ -186,6 +187,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         index: Some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        server: Default::default(),
         kept: Default::default(),
         folder: Default::default(),
     };

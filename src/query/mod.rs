@@ -4,6 +4,7 @@
 //! it wait for the vector of its query.
 
 mod request;
+mod caller;
 mod answer;
 mod plan;
 mod run;
@@ -18,8 +19,9 @@ use std::time::Instant;
 
 pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
-    Stats, VectorState,
+    OwnStats, Stats, VectorState,
 };
+pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
@@ -27,12 +29,14 @@ use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
 use recent::RecentQueries;
 
+use crate::definition::server::Limits;
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
-use crate::index::{Published, Snapshot};
+use crate::index::{Deadline, Published, Snapshot};
+use caller::Sight;
 use fuse::Fused;
 
-/// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
+/// Answers searches over what is published, for one [`Caller`]. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
 pub struct Searcher {
     index: Arc<Index>,
@@ -40,6 +44,10 @@ pub struct Searcher {
     /// By leg: the vector fields in the order of the index, and then the sets of vectors that upgrades have made.
     legs: Arc<ArcSwap<Vec<Arc<SearchedField>>>>,
     recent: Arc<RecentQueries>,
+    limits: Limits,
+    sight: Sight,
+    spent: Spent,
+    deadline: Deadline,
 }
 
 /// A leg of a vector field as searches see it.
@@ -96,7 +104,8 @@ impl QueryError {
 }
 
 impl Searcher {
-    /// The definition has an index, and its vector fields that embed have embedders.
+    /// Answers for nobody in particular: [`Searcher::seen_by`] says who asks. The definition has an index, and its vector
+    /// fields that embed have embedders.
     pub fn new(
         definition: Arc<Definition>,
         published: Arc<Published>,
@@ -106,11 +115,19 @@ impl Searcher {
             .index
             .clone()
             .expect("a definition that is searched has an index");
+        let sight = match index.tenant {
+            None => Sight::All,
+            Some(_) => Sight::Nothing,
+        };
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(searched(&index, embedders))),
             index: Arc::new(index),
             published,
             recent: Arc::default(),
+            limits: definition.server.limits,
+            sight,
+            spent: Spent::default(),
+            deadline: Deadline::never(),
         }
     }
 
@@ -149,6 +166,14 @@ impl Searcher {
         }
     }
 
+    /// The same, whose searches stop with what they have when the deadline is over.
+    pub fn until(&self, deadline: &Deadline) -> Searcher {
+        Searcher {
+            deadline: deadline.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Searches the newest snapshot, and says how long that took.
     ///
     /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
@@ -160,7 +185,13 @@ impl Searcher {
     /// cannot answer is no error: [`SearchAnswer::failed`] names it.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
-        let answer = self.search_in(&self.published.snapshot(), request)?;
+        let answer = match request.timeout_ms {
+            // Without a server, a time begins where it is asked for.
+            Some(_) if self.deadline.is_never() => self
+                .until(&Deadline::begin())
+                .search_in(&self.published.snapshot(), request)?,
+            _ => self.search_in(&self.published.snapshot(), request)?,
+        };
         if let (Some(query), None) = (&request.query, &request.vector)
             && request.mode != Mode::Keyword
         {
@@ -183,19 +214,35 @@ impl Searcher {
         snapshot: &Snapshot,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, QueryError> {
+        let start = Instant::now();
         let search = plan::plan(self, snapshot, request)?;
-        run::run(snapshot, &search)
+        let answer = run::run(snapshot, &search);
+        self.spent.add(start.elapsed());
+        answer
     }
 
-    /// The document with this key text, all columns of the query.
+    /// The document with this key text, all columns of the query; of one that the caller does not see, nothing.
     pub fn document(&self, key: &str) -> Option<DocumentAnswer> {
         let snapshot = self.published.snapshot();
-        let document = snapshot.document(key)?;
-        Some(DocumentAnswer::new(document, &snapshot))
+        let (shard, slot, document) = snapshot.find(key)?;
+        let visible = self.sight.slots(&snapshot);
+        let is_visible = visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
+        is_visible.then(|| DocumentAnswer::new(document, &snapshot))
     }
 
-    /// What the newest snapshot holds, and what was done up to it.
+    /// What the newest snapshot holds of the documents that the caller sees; `None` where those are all.
+    pub fn own_stats(&self) -> Option<OwnStats> {
+        let snapshot = self.published.snapshot();
+        let slots = self.sight.slots(&snapshot)?;
+        Some(OwnStats::new(&snapshot, &slots))
+    }
+
+    /// What the newest snapshot holds, and what was done up to it. What was done is known of all documents together
+    /// only: a caller who does not see all of them sees zeros.
     pub fn stats(&self) -> Stats {
+        if let Some(own) = self.own_stats() {
+            return own.into();
+        }
         let prices = self.index.vectors.iter();
         let price = prices
             .filter_map(|field| settings(field).price_per_million_tokens)

@@ -1,15 +1,13 @@
 //! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
-use crate::index::Snapshot;
-
-/// How deep a search may page: both legs rank this many hits for the deepest page.
-const HITS_MAX: usize = 10_000;
+use crate::index::{Deadline, Snapshot};
 
 /// How much of a query's text is searched: some ten thousand words, each looked up in every segment.
 /// `query` never fails, so a longer one is cut.
@@ -30,6 +28,8 @@ pub(super) struct Search<'a> {
     /// The number of the leg that answers for the vector field, and what is known of it, where the index has vectors.
     pub leg: usize,
     pub field: Option<Arc<SearchedField>>,
+    /// What the caller may see: whatever is found, counted or scored is of these documents. Over fields of the index only.
+    pub population: Option<Expression>,
     /// Over fields of the index only.
     pub filter: Option<Expression>,
     pub fusion: Fusion,
@@ -39,6 +39,7 @@ pub(super) struct Search<'a> {
     pub limit: usize,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
+    pub deadline: Deadline,
 }
 
 /// What the vector leg looks for.
@@ -61,6 +62,7 @@ impl Search<'_> {
 ///
 /// | code               | what is wrong                                                             |
 /// |--------------------|---------------------------------------------------------------------------|
+/// | `no_tenant`        | documents belong to tenants, and the caller is of none                    |
 /// | `missing_query`    | the legs asked need `query`, or `query` or `vector`                       |
 /// | `missing_vector`   | ready-made vectors are searched, and nothing embeds `query`               |
 /// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
@@ -68,11 +70,12 @@ impl Search<'_> {
 /// | `unknown_vector`   | `using` names no vector field                                             |
 /// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
-/// | `bad_filter`       | `filter` is not an expression, or too long                                |
+/// | `bad_filter`       | `filter` is not an expression, too long, or of too many conditions        |
 /// | `unknown_field`    | `filter` names what is not in the index's `fields`                        |
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
+/// | `bad_timeout`      | `timeout_ms` is zero, or longer than the node takes                       |
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
@@ -90,8 +93,9 @@ pub(super) fn plan<'a>(
         nearest,
         leg,
         field,
+        population: searcher.sight.population()?,
         filter: match &request.filter {
-            Some(text) => Some(filter(index, text)?),
+            Some(text) => Some(filter(index, text, searcher.limits.clauses)?),
             None => None,
         },
         fusion: match &request.fusion {
@@ -101,11 +105,12 @@ pub(super) fn plan<'a>(
         effort: effort(request)?,
         vectors: request.vectors,
         offset: request.offset,
-        limit: limit(request.offset, request.limit)?,
+        limit: limit(searcher.limits.hits, request.offset, request.limit)?,
         columns: match &request.fields {
             Some(names) => columns(index, names)?,
             None => usual_columns(index),
         },
+        deadline: deadline(searcher, request.timeout_ms)?,
     })
 }
 
@@ -226,7 +231,7 @@ fn checked<'a>(field: &SearchedField, vector: &'a [f32]) -> Result<&'a [f32], Qu
     Ok(vector)
 }
 
-fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
+fn filter(index: &Index, text: &str, clauses_max: usize) -> Result<Expression, QueryError> {
     if text.len() > FILTER_BYTES_MAX {
         return Err(QueryError::new(
             "bad_filter",
@@ -240,6 +245,21 @@ fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
         hint: fault.hint,
         internal: false,
     })?;
+    let mut clauses = 0;
+    filter.visit_columns(&mut |_| clauses += 1);
+    if clauses > clauses_max {
+        return Err(QueryError::new(
+            "bad_filter",
+            format!("`filter` names fields {clauses} times, more than {clauses_max}"),
+            "a list of values names its field once: `id IN (1, 2, 3)`",
+        ));
+    }
+    check_fields(index, &filter)?;
+    Ok(filter)
+}
+
+/// Whether a filter names fields of the index only.
+pub(super) fn check_fields(index: &Index, filter: &Expression) -> Result<(), QueryError> {
     let mut unknown = None;
     filter.visit_columns(&mut |name| {
         if !index.fields.iter().any(|field| field.name == name) {
@@ -247,7 +267,7 @@ fn filter(index: &Index, text: &str) -> Result<Expression, QueryError> {
         }
     });
     match unknown {
-        None => Ok(filter),
+        None => Ok(()),
         Some(name) => Err(QueryError::new(
             "unknown_field",
             format!("`filter` names `{name}`, which is not a field of the index"),
@@ -287,15 +307,31 @@ fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
     }
 }
 
-fn limit(offset: usize, limit: usize) -> Result<usize, QueryError> {
-    if offset.saturating_add(limit) > HITS_MAX {
+fn limit(hits_max: usize, offset: usize, limit: usize) -> Result<usize, QueryError> {
+    if offset.saturating_add(limit) > hits_max {
         return Err(QueryError::new(
             "bad_limit",
-            format!("`offset` {offset} and `limit` {limit} add up to more than {HITS_MAX}"),
+            format!("`offset` {offset} and `limit` {limit} add up to more than {hits_max}"),
             "narrow the search by a `filter` instead of paging that far",
         ));
     }
     Ok(limit)
+}
+
+fn deadline(searcher: &Searcher, timeout_ms: Option<u64>) -> Result<Deadline, QueryError> {
+    let longest = searcher.limits.timeout_max;
+    let timeout = match timeout_ms.map(Duration::from_millis) {
+        None => searcher.limits.timeout,
+        Some(timeout) if !timeout.is_zero() && timeout <= longest => timeout,
+        Some(timeout) => {
+            return Err(QueryError::new(
+                "bad_timeout",
+                format!("`timeout_ms` is {}", timeout.as_millis()),
+                format!("give 1 to {}, or leave it out", longest.as_millis()),
+            ));
+        }
+    };
+    Ok(searcher.deadline.within(timeout))
 }
 
 fn effort(request: &SearchRequest) -> Result<Effort, QueryError> {
@@ -377,6 +413,7 @@ mod tests {
             key: vec![2],
             text: vec![],
             fields: vec![],
+            tenant: None,
             vectors: source.map(field).into_iter().collect(),
             freshness: Freshness::Split,
             fusion: Fusion::Relative { weight: 0.2 },
