@@ -901,6 +901,7 @@ fn search_args(url: &str) -> SearchArgs {
         exact: false,
         index: None,
         json: false,
+        access: Default::default(),
     }
 }
 

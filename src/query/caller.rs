@@ -107,10 +107,12 @@ impl Sight {
         match self {
             Sight::All => None,
             Sight::Nothing => Some(vec![RoaringBitmap::new(); snapshot.shards.len()]),
-            Sight::Only(condition) => Some(super::run::guarded(snapshot, condition).unwrap_or_else(|reason| {
-                tracing::error!(%reason, "what a caller may see could not be found out");
-                vec![RoaringBitmap::new(); snapshot.shards.len()]
-            })),
+            Sight::Only(condition) => {
+                Some(super::run::guarded(snapshot, condition).unwrap_or_else(|reason| {
+                    tracing::error!(%reason, "what a caller may see could not be found out");
+                    vec![RoaringBitmap::new(); snapshot.shards.len()]
+                }))
+            }
         }
     }
 }

@@ -217,13 +217,20 @@ mod tests {
         let service = Arc::<Gated>::default();
         let queries = embedder(&service, Duration::from_millis(1));
         for number in 0..CALLS_MAX {
-            let error = queries.embed(&format!("query {number}"), &Deadline::never()).unwrap_err();
+            let error = queries
+                .embed(&format!("query {number}"), &Deadline::never())
+                .unwrap_err();
             assert!(error.contains("gated has not answered within 1 ms"), "{error}");
         }
         // Further ones are refused, but those under way are still waited for.
         let error = queries.embed("one more", &Deadline::never()).unwrap_err();
         assert!(error.contains("the last 16 queries"), "{error}");
-        assert!(queries.embed("query 3", &Deadline::never()).unwrap_err().contains("within"));
+        assert!(
+            queries
+                .embed("query 3", &Deadline::never())
+                .unwrap_err()
+                .contains("within")
+        );
 
         service.open();
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
-    OwnStats, Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, OwnStats, Piece,
+    SearchAnswer, Stats, VectorState,
 };
 pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
@@ -226,7 +226,8 @@ impl Searcher {
         let snapshot = self.published.snapshot();
         let (shard, slot, document) = snapshot.find(key)?;
         let visible = self.sight.slots(&snapshot);
-        let is_visible = visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
+        let is_visible =
+            visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
         is_visible.then(|| DocumentAnswer::new(document, &snapshot))
     }
 

@@ -181,11 +181,7 @@ fn without_stale(leg: &LegState, allowed: Option<&RoaringBitmap>, slots: usize) 
 }
 
 /// The vector of a query's text.
-pub(super) fn embed(
-    field: &SearchedField,
-    text: &str,
-    deadline: &Deadline,
-) -> Result<Arc<[f32]>, String> {
+pub(super) fn embed(field: &SearchedField, text: &str, deadline: &Deadline) -> Result<Arc<[f32]>, String> {
     let Some(queries) = &field.queries else {
         return Err(
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),

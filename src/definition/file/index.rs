@@ -246,7 +246,11 @@ fn tenant(entry: &Entry<'_>, fields: Option<&[Field]>) -> Option<String> {
         return Some(name.to_owned());
     }
     entry.wrong(
-        format!("{} in `{}` is not a field of kind `keyword`", quoted(name), entry.path),
+        format!(
+            "{} in `{}` is not a field of kind `keyword`",
+            quoted(name),
+            entry.path
+        ),
         format!("name it in `fields`: `{{ {name} = \"keyword\" }}`"),
     );
     None

@@ -19,7 +19,8 @@ const AUDIT_BYTES: u64 = 64 << 20;
 
 /// `index` is absent where there is none, and where it is at fault.
 pub(super) fn read(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Option<ServerSettings> {
-    let mut section = entry.section("a section such as `[server.keys.NAME]`, `[server.tls]` or `[server.limits]`")?;
+    let mut section =
+        entry.section("a section such as `[server.keys.NAME]`, `[server.tls]` or `[server.limits]`")?;
     let open = section.optional("open");
     let keys = section.optional("keys");
     let jwt = section.optional("jwt");
@@ -38,6 +39,13 @@ pub(super) fn read(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) 
     let limits = limits.map_or(Some(Limits::default()), |entry| read_limits(&entry));
     let audit = optional(audit, |entry| read_audit(entry, world));
     let slow_query = optional(slow_query, duration);
+    if open == Some(true) && keys.as_ref().is_none_or(|keys| !keys.is_empty()) {
+        entry.wrong(
+            "`server.open` is true, and there are keys",
+            "`open` is for a node that asks nobody for a key: leave it out",
+        );
+        return None;
+    }
     Some(ServerSettings {
         open: open?,
         keys: keys?,
@@ -81,13 +89,16 @@ fn read_keys(entry: &Entry<'_>, index: Option<&Index>) -> Option<Vec<KeySettings
 
 fn read_key(entry: &Entry<'_>, index: Option<&Index>) -> Option<KeySettings> {
     const SCOPES: &str = "a list such as `[\"search\"]`, of `search`, `write` and `admin`";
-    let mut section = entry.section("a section with `hash` and `scopes`, as `millpond key new NAME` prints it")?;
+    let mut section =
+        entry.section("a section with `hash` and `scopes`, as `millpond key new NAME` prints it")?;
     let hash = section.required("hash", HASH).and_then(|entry| hash(&entry));
     let scopes = section
         .required("scopes", SCOPES)
         .and_then(|entry| scopes(&entry, SCOPES));
     let tenant = optional(section.optional("tenant"), |entry| {
-        entry.text("the tenant whose documents the key sees").map(str::to_owned)
+        entry
+            .text("the tenant whose documents the key sees")
+            .map(str::to_owned)
     });
     let filter = optional(section.optional("filter"), |entry| filter(entry, index));
     let budget = budget(&mut section);
@@ -124,7 +135,10 @@ fn makes_sense(entry: &Entry<'_>, key: &KeySettings, index: Option<&Index>) -> b
     let sees_nothing = index.tenant.is_some() && key.tenant.is_none() && !key.scopes.has(Scope::Admin);
     if sees_nothing && key.scopes.has(Scope::Search) {
         entry.wrong(
-            format!("`{}` is of no tenant, so its searches would find nothing", entry.path),
+            format!(
+                "`{}` is of no tenant, so its searches would find nothing",
+                entry.path
+            ),
             "give it a `tenant`, or the scope `admin` to see all of them",
         );
         return false;
@@ -136,16 +150,24 @@ const HASH: &str = "`sha256:` and 64 hexadecimal digits, as `millpond key new NA
 
 fn hash(entry: &Entry<'_>) -> Option<[u8; 32]> {
     let digits = entry.text(HASH)?.strip_prefix("sha256:");
-    let hash = digits.filter(|digits| digits.len() == 64 && digits.is_ascii()).and_then(|digits| {
-        let mut hash = [0; 32];
-        for (place, byte) in hash.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
-        }
-        digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then_some(hash)
-    });
+    let hash = digits
+        .filter(|digits| digits.len() == 64 && digits.is_ascii())
+        .and_then(|digits| {
+            let mut hash = [0; 32];
+            for (place, byte) in hash.iter_mut().enumerate() {
+                *byte = u8::from_str_radix(digits.get(2 * place..2 * place + 2)?, 16).ok()?;
+            }
+            digits
+                .bytes()
+                .all(|digit| digit.is_ascii_hexdigit())
+                .then_some(hash)
+        });
     if hash.is_none() {
         // It may be the key itself: it is not repeated.
-        entry.wrong(format!("`{}` is no hash of a key", entry.path), format!("it must be {HASH}"));
+        entry.wrong(
+            format!("`{}` is no hash of a key", entry.path),
+            format!("it must be {HASH}"),
+        );
     }
     hash
 }
@@ -202,9 +224,14 @@ fn budget(section: &mut Section<'_>) -> Option<Budget> {
 
 fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Option<JwtSettings> {
     let mut section = entry.section("a section with `algorithm` and its key")?;
-    let algorithm = section.required("algorithm", "`HS256`, `RS256` or `ES256`").and_then(|entry| {
-        entry.choice("algorithm", &[("HS256", "HS256"), ("RS256", "RS256"), ("ES256", "ES256")])
-    });
+    let algorithm = section
+        .required("algorithm", "`HS256`, `RS256` or `ES256`")
+        .and_then(|entry| {
+            entry.choice(
+                "algorithm",
+                &[("HS256", "HS256"), ("RS256", "RS256"), ("ES256", "ES256")],
+            )
+        });
     let key = match algorithm {
         None => {
             // Either may stand here.
@@ -213,7 +240,10 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
             None
         }
         Some("HS256") => section
-            .required("secret_env", "the name of the environment variable that has the secret")
+            .required(
+                "secret_env",
+                "the name of the environment variable that has the secret",
+            )
             .and_then(|entry| entry.text("the name of an environment variable"))
             .map(|name| JwtKey::Hs256(name.to_owned())),
         Some(algorithm) => section
@@ -225,7 +255,9 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
             }),
     };
     let mut claim = |name, expected: &'static str| {
-        optional(section.optional(name), |entry| entry.text(expected).map(str::to_owned))
+        optional(section.optional(name), |entry| {
+            entry.text(expected).map(str::to_owned)
+        })
     };
     let issuer = claim("issuer", "what `iss` of a token must be");
     let audience = claim("audience", "what `aud` of a token must have");
@@ -249,7 +281,10 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
             "name their field: `tenant = \"tenant_id\"` in `[index]`",
         ),
         (Some(true), None) => entry.wrong(
-            format!("`{}` names no claim for the tenant, and the index has tenants", entry.path),
+            format!(
+                "`{}` names no claim for the tenant, and the index has tenants",
+                entry.path
+            ),
             "such as `tenant = \"tenant_id\"`",
         ),
         _ => return Some(jwt),
@@ -260,7 +295,10 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
 fn read_tls(entry: &Entry<'_>, world: &World<'_>) -> Option<TlsSettings> {
     let mut section = entry.section("a section with `cert` and `key`, two PEM files")?;
     let cert = section
-        .required("cert", "a PEM file with the certificate, then those between it and the root")
+        .required(
+            "cert",
+            "a PEM file with the certificate, then those between it and the root",
+        )
         .and_then(|entry| path(&entry, "a PEM file", world));
     let key = section
         .required("key", "a PEM file with the certificate's private key")
@@ -279,7 +317,9 @@ fn path(entry: &Entry<'_>, expected: &str, world: &World<'_>) -> Option<PathBuf>
 fn read_cors(entry: &Entry<'_>) -> Option<Vec<String>> {
     const ORIGINS: &str = "a list such as `[\"https://shop.example\"]`, or `\"*\"`";
     let mut section = entry.section("a section with `origins`")?;
-    let origins = section.required("origins", ORIGINS).and_then(|entry| entry.texts(ORIGINS));
+    let origins = section
+        .required("origins", ORIGINS)
+        .and_then(|entry| entry.texts(ORIGINS));
     section.finish();
     let mut complete = true;
     let origins: Vec<String> = origins?
@@ -299,7 +339,9 @@ fn read_cors(entry: &Entry<'_>) -> Option<Vec<String>> {
 }
 
 fn is_origin(text: &str) -> bool {
-    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\\".contains(&byte);
     text == "*" || host.is_some_and(|host| !host.is_empty() && host.bytes().all(plain))
 }
@@ -309,7 +351,9 @@ fn read_limits(entry: &Entry<'_>) -> Option<Limits> {
     let mut section = entry.section("a section with `hits`, `clauses`, `timeout` and others")?;
     let search_bytes = optional(section.optional("search_body"), |entry| bytes(entry, 64 << 20));
     let push_bytes = optional(section.optional("push_body"), |entry| bytes(entry, 64 << 20));
-    let hits = optional(section.optional("hits"), |entry| entry.integer(1..10_001, "1 to 10000"));
+    let hits = optional(section.optional("hits"), |entry| {
+        entry.integer(1..10_001, "1 to 10000")
+    });
     let clauses = optional(section.optional("clauses"), |entry| {
         entry.integer(1..16_385, "1 to 16384")
     });
