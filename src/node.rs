@@ -76,6 +76,7 @@ pub struct ServeOptions {
 ///
 /// The port is open while the node recovers: `/readyz` says so, and searches are told to come back.
 pub fn serve(definition: Definition, options: &ServeOptions) -> Result<(), NodeError> {
+    server::may_listen(&definition, options.listen)?;
     let runtime = Runtime::new().map_err(NodeError::Thread)?;
     let listener = runtime
         .block_on(TcpListener::bind(options.listen))

@@ -228,6 +228,7 @@ fn definition(has_index: bool) -> Definition {
             analyzer: Analyzer::English,
         }],
         fields: vec![],
+        tenant: None,
         vectors: Vec::new(),
         freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
@@ -241,6 +242,7 @@ fn definition(has_index: bool) -> Definition {
         index: has_index.then_some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        server: Default::default(),
         kept: Default::default(),
         folder: Default::default(),
     }
@@ -900,6 +902,7 @@ fn search_args(url: &str) -> SearchArgs {
         exact: false,
         index: None,
         json: false,
+        access: Default::default(),
     }
 }
 

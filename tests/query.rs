@@ -60,6 +60,7 @@ fn a_request_with_everything_is_read() {
         wait_ms: Some(100),
         keep_alive_ms: Some(1_000),
         cursor: Some("x".to_owned()),
+        timeout_ms: None,
         origin: true,
     };
     assert_eq!(request, Ok(expected.clone()));
@@ -148,6 +149,7 @@ fn index(source: Option<VectorSource>) -> Index {
             column: 2,
             kind: FieldKind::F64,
         }],
+        tenant: None,
         vectors: source.map(field).into_iter().collect(),
         freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
@@ -200,6 +202,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         index: Some(index),
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
+        server: Default::default(),
         kept: Default::default(),
         folder: Default::default(),
     };

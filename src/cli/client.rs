@@ -1,8 +1,13 @@
 //! A running node, as the commands ask it.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+use super::access::Access;
 
 use crate::server::{ErrorBody, ErrorDetail};
 
@@ -21,6 +26,10 @@ pub enum NodeError {
     Failed { url: String, source: Box<ureq::Error> },
     #[error("{url} does not answer as a Millpond node does")]
     NotMillpond { url: String, source: serde_json::Error },
+    #[error("the environment variable {0} has no key")]
+    NoKey(String),
+    #[error("read {}, the certificates to trust", path.display())]
+    NoRoots { path: PathBuf, source: std::io::Error },
     #[error("{}", with_hint(.0))]
     Refused(ErrorDetail),
 }
@@ -36,25 +45,34 @@ fn with_hint(detail: &ErrorDetail) -> String {
 pub(super) struct Node {
     url: String,
     agent: ureq::Agent,
+    /// The value of the Authorization header.
+    authorization: Option<String>,
 }
 
 impl Node {
-    pub fn new(url: &str) -> Node {
-        Node::patient(url, ANSWER_MAX)
+    /// # Errors
+    /// The key or the certificates that `access` names are not there.
+    pub fn new(url: &str, access: &Access) -> Result<Node, NodeError> {
+        Node::patient(url, access, ANSWER_MAX)
     }
 
     /// A node that may take so long for an answer.
-    pub fn patient(url: &str, answer_max: Duration) -> Node {
+    ///
+    /// # Errors
+    /// As [`Node::new`].
+    pub fn patient(url: &str, access: &Access, answer_max: Duration) -> Result<Node, NodeError> {
         // Statuses are read with their bodies, and a proxy knows nothing of a node on this machine.
         let settings = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .proxy(None)
             .timeout_global(Some(answer_max))
+            .tls_config(tls(access)?)
             .build();
-        Node {
+        Ok(Node {
             url: url.trim_end_matches('/').to_owned(),
             agent: settings.into(),
-        }
+            authorization: access.key()?.map(|key| format!("Bearer {key}")),
+        })
     }
 
     pub fn url(&self) -> &str {
@@ -63,26 +81,40 @@ impl Node {
 
     /// The body, whatever the status.
     pub fn get_any(&self, path: &str) -> Result<Vec<u8>, NodeError> {
-        let response = self.agent.get(format!("{}{path}", self.url)).call();
+        let response = self
+            .authorized(self.agent.get(format!("{}{path}", self.url)))
+            .call();
         Ok(self.receive(response)?.1)
     }
 
     /// The body of an answer that is no error.
     pub fn get(&self, path: &str) -> Result<Vec<u8>, NodeError> {
-        let response = self.agent.get(format!("{}{path}", self.url)).call();
+        let response = self
+            .authorized(self.agent.get(format!("{}{path}", self.url)))
+            .call();
         self.accept(self.receive(response)?)
     }
 
     /// The body of an answer that is no error.
     pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Vec<u8>, NodeError> {
-        let response = self.agent.post(format!("{}{path}", self.url)).send_json(body);
+        let request = self.authorized(self.agent.post(format!("{}{path}", self.url)));
+        let response = request.send_json(body);
         self.accept(self.receive(response)?)
     }
 
     /// The body of an answer that is no error.
     pub fn delete(&self, path: &str) -> Result<Vec<u8>, NodeError> {
-        let response = self.agent.delete(format!("{}{path}", self.url)).call();
+        let response = self
+            .authorized(self.agent.delete(format!("{}{path}", self.url)))
+            .call();
         self.accept(self.receive(response)?)
+    }
+
+    fn authorized<Body>(&self, request: ureq::RequestBuilder<Body>) -> ureq::RequestBuilder<Body> {
+        match &self.authorization {
+            None => request,
+            Some(value) => request.header("authorization", value),
+        }
     }
 
     pub fn read<'a, T: Deserialize<'a>>(&self, body: &'a [u8]) -> Result<T, NodeError> {
@@ -123,6 +155,21 @@ impl Node {
             .map_err(failed)?;
         Ok((response.status().is_success(), body))
     }
+}
+
+/// Which nodes are trusted.
+fn tls(access: &Access) -> Result<TlsConfig, NodeError> {
+    let Some(pem) = access.roots()? else {
+        return Ok(TlsConfig::default());
+    };
+    let roots: Vec<Certificate<'static>> = parse_pem(&pem)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    let roots = RootCerts::Specific(Arc::new(roots));
+    Ok(TlsConfig::builder().root_certs(roots).build())
 }
 
 /// A text as one segment of a path.

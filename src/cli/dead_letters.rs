@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::Failure;
+use super::access::Access;
 use super::client::{Node, percent_encode};
 use super::search::{plain, shortened, width};
 use crate::intake::Letter;
@@ -29,6 +30,8 @@ pub struct DeadLettersArgs {
     /// Print the node's answers as they are
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
@@ -87,7 +90,7 @@ const AT_ONCE: usize = 1_000;
 
 /// Exit code 3 says that some letters failed again, or are not there.
 pub fn run(args: &DeadLettersArgs) -> Result<ExitCode, Failure> {
-    let node = Node::new(&args.url);
+    let node = Node::new(&args.url, &args.access)?;
     let mut out = io::stdout().lock();
     let outcome = match &args.action {
         Action::List { table, limit, after } => list(

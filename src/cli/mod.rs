@@ -1,7 +1,9 @@
 //! The commands: what a person types, and what comes back.
 
+mod access;
 mod client;
 mod dead_letters;
+mod key;
 mod model;
 mod replay;
 pub mod search;
@@ -44,6 +46,8 @@ enum Command {
     DeadLetters(dead_letters::DeadLettersArgs),
     /// Change the embedding model of a running index, without a pause.
     Model(model::ModelArgs),
+    /// Make a key for the port of a node.
+    Key(key::KeyArgs),
     /// Keep, list and bring back checkpoints for backups.
     Snapshot(snapshot::SnapshotArgs),
 }
@@ -59,6 +63,7 @@ pub fn run() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Check { dataflow } => check(&dataflow),
         Command::Model(arguments) => model::run(&arguments),
+        Command::Key(arguments) => key::run(&arguments),
         Command::Snapshot(arguments) => snapshot::run(&arguments),
         Command::Search(arguments) => search::run(&arguments)
             .map(|()| ExitCode::SUCCESS)

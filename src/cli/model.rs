@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::Failure;
+use super::access::Access;
 use super::client::{Node, NodeError, percent_encode};
 use crate::query::Comparison;
 use crate::server::{SecondStatus, UpgradePhase, UpgradeStatus};
@@ -37,6 +38,8 @@ pub struct ModelArgs {
     /// Print the node's answers as they are
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
@@ -101,7 +104,7 @@ struct UpgradeArgs {
 
 pub fn run(args: &ModelArgs) -> Result<ExitCode, Failure> {
     let asked = Asked {
-        node: Node::patient(&args.url, CHANGE_MAX),
+        node: Node::patient(&args.url, &args.access, CHANGE_MAX)?,
         json: args.json,
     };
     match &args.action {

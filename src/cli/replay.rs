@@ -97,7 +97,9 @@ pub fn run(arguments: &ReplayArgs) -> Result<ExitCode, Failure> {
             query: Some(text.clone()),
             ..SearchRequest::default()
         };
-        let answer = searcher.search_in(&replay.snapshot(), &request)?;
+        let answer = searcher
+            .seen_by_operator()
+            .search_in(&replay.snapshot(), &request)?;
         let json = serde_json::to_vec(&answer)?;
         match arguments.json {
             true => out.write_all(&json).and_then(|()| out.write_all(b"\n"))?,

@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::access::Access;
 use super::client::{Node, NodeError, percent_encode};
 use crate::query::{Hit, LegHit, SearchAnswer, VectorState};
 use crate::server::Readiness;
@@ -48,6 +49,8 @@ pub struct SearchArgs {
     /// Print the node's answer as it is
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub access: Access,
 }
 
 /// Why nothing could be printed.
@@ -79,7 +82,7 @@ struct Search<'a> {
 
 /// Searches, and prints the hits on standard output. A reader of the output may go away at any time.
 pub fn run(args: &SearchArgs) -> Result<(), SearchError> {
-    let node = Node::new(&args.url);
+    let node = Node::new(&args.url, &args.access)?;
     let index = match &args.index {
         Some(index) => index.clone(),
         None => index_of(&node)?,

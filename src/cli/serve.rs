@@ -15,7 +15,7 @@ use crate::node::{self, ModelHost, ServeOptions};
 pub struct ServeArgs {
     /// The dataflow file.
     dataflow: PathBuf,
-    /// Where to answer requests. Anything but a loopback address is reachable by others, without a password.
+    /// Where to answer requests. Anything but a loopback address is reachable by others, and needs keys in the dataflow file.
     #[arg(long, default_value = "127.0.0.1:7700", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Where the node keeps what it writes [default: millpond-data/NAME, after the name in the dataflow file]

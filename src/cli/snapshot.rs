@@ -7,7 +7,8 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use super::client::Node;
+use super::access::Access;
+use super::client::{Node, NodeError};
 use crate::checkpoint::snapshots::{self, SnapshotInfo};
 use crate::server::SnapshotList;
 use crate::storage::Disk;
@@ -16,6 +17,8 @@ use crate::storage::Disk;
 pub struct SnapshotArgs {
     #[command(subcommand)]
     command: SnapshotCommand,
+    #[command(flatten)]
+    access: Access,
 }
 
 #[derive(Subcommand)]
@@ -61,8 +64,8 @@ const ROUTE: &str = "/v1/snapshots";
 
 pub fn run(arguments: &SnapshotArgs) -> Result<ExitCode, Failure> {
     match &arguments.command {
-        SnapshotCommand::Create { name, of } => show(&create(name.clone(), of)?),
-        SnapshotCommand::List { of } => list(of)?.iter().for_each(show),
+        SnapshotCommand::Create { name, of } => show(&create(name.clone(), of, &arguments.access)?),
+        SnapshotCommand::List { of } => list(of, &arguments.access)?.iter().for_each(show),
         SnapshotCommand::Restore { from, data_dir } => {
             show(&snapshots::restore(&Disk::new(from), &Disk::lock(data_dir)?)?);
         }
@@ -70,9 +73,9 @@ pub fn run(arguments: &SnapshotArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn create(name: Option<String>, of: &Place) -> Result<SnapshotInfo, Failure> {
+fn create(name: Option<String>, of: &Place, access: &Access) -> Result<SnapshotInfo, Failure> {
     let name = name.unwrap_or_else(snapshots::name_of_now);
-    match of.node() {
+    match of.node(access)? {
         Some(node) => {
             let made = node.post(ROUTE, &serde_json::json!({ "name": name }))?;
             Ok(node.read(&made)?)
@@ -81,17 +84,17 @@ fn create(name: Option<String>, of: &Place) -> Result<SnapshotInfo, Failure> {
     }
 }
 
-fn list(of: &Place) -> Result<Vec<SnapshotInfo>, Failure> {
-    match of.node() {
+fn list(of: &Place, access: &Access) -> Result<Vec<SnapshotInfo>, Failure> {
+    match of.node(access)? {
         Some(node) => Ok(node.read::<SnapshotList>(&node.get(ROUTE)?)?.snapshots),
         None => Ok(snapshots::list(&of.disk())?),
     }
 }
 
 impl Place {
-    fn node(&self) -> Option<Node> {
-        let url = self.url.as_deref()?;
-        Some(Node::patient(url, SNAPSHOT_MAX))
+    fn node(&self, access: &Access) -> Result<Option<Node>, NodeError> {
+        let node = |url: &str| Node::patient(url, access, SNAPSHOT_MAX);
+        self.url.as_deref().map(node).transpose()
     }
 
     /// The data directory; clap asks for one where there is no node.

@@ -9,6 +9,7 @@ mod kafka;
 mod kept;
 mod lane;
 mod model;
+mod server;
 mod source;
 mod table;
 mod vectors;
@@ -23,7 +24,7 @@ use toml::de::DeTable;
 use self::embedder::Embedder;
 use self::written::{Entry, Report, Section};
 use super::fault::{Fault, Faults, quoted};
-use super::{CheckpointSettings, Definition, EmbedderSettings, KeptFile, Table};
+use super::{CheckpointSettings, Definition, EmbedderSettings, KeptFile, ServerSettings, Table};
 
 /// Far more than a person writes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -192,6 +193,13 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         None => Some(None),
         Some(entry) => kafka::dead_letters(&entry, world).map(Some),
     };
+    let server = match file.optional("server") {
+        None => Some(ServerSettings::default()),
+        Some(entry) => {
+            let read = index.as_ref().and_then(|read| read.as_ref());
+            server::read(&entry, read.map(|read| &read.index), world)
+        }
+    };
     file.finish();
 
     let mut tables = tables
@@ -214,6 +222,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         index,
         checkpoint: checkpoint?,
         dead_letters: dead_letters?,
+        server: server?,
         kept: KeptFile::default(),
         folder: PathBuf::new(),
     })

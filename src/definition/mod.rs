@@ -17,6 +17,7 @@ pub mod template;
 mod model;
 mod needs;
 mod filter;
+pub mod server;
 pub(crate) mod worth;
 mod picture;
 
@@ -35,6 +36,7 @@ pub use model::{Api, LocalModel, Model, ServiceModel};
 pub use moment::Interval;
 pub use needs::Need;
 pub use plan::Plan;
+pub use server::ServerSettings;
 pub use sql::parse_filter;
 pub use template::Template;
 pub use tuning::{Builder, Effort, Originals, Quantization, Reduce, Tuning};
@@ -53,6 +55,8 @@ pub struct Definition {
     pub checkpoint: CheckpointSettings,
     /// Where dead letters are produced to, beside the node's own store.
     pub dead_letters: Option<DeadLetterTopic>,
+    /// Who may ask the port, and how.
+    pub server: ServerSettings,
     /// A dataflow file of the same tables and index, kept with what is stored: it reads what this one has made.
     pub kept: KeptFile,
     /// Where the file lies: relative paths are relative to it.
@@ -269,6 +273,8 @@ pub struct Index {
     pub key: Vec<usize>,
     pub text: Vec<TextField>,
     pub fields: Vec<Field>,
+    /// The field, of kind keyword, by whose value documents belong to tenants.
+    pub tenant: Option<String>,
     /// What the vector leg searches: the first is the one that a query asks which names none. None: keyword search only.
     pub vectors: Vec<VectorField>,
     pub freshness: Freshness,

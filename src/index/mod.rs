@@ -1,5 +1,6 @@
 //! The two legs and the documents behind them: a write side per shard, an immutable read side per tick.
 
+mod deadline;
 pub mod documents;
 mod keys;
 pub mod leg;
@@ -15,6 +16,7 @@ mod waiting;
 pub mod stored;
 pub mod vector;
 
+pub use deadline::{Deadline, Waiting};
 pub use documents::{Document, Slot};
 pub use leg::{DocumentVector, DocumentVectors};
 pub use sets::{FieldOfFile, Phase, Progress, SecondSet, Sets, VectorSet};

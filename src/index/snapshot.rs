@@ -15,7 +15,7 @@ use super::keyword::KeywordState;
 use super::pieces::Pieces;
 use super::sets::Sets;
 use super::vector::{Effort, VectorHit, VectorState};
-use super::{Document, Slot};
+use super::{Deadline, Document, Slot};
 use crate::change::{Span, Tick};
 
 /// One cut of the stream, immutable. Everything an answer needs is read from one of these.
@@ -189,16 +189,21 @@ impl LegState {
         }
     }
 
-    /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many.
+    /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many and
+    /// time is left.
     pub fn search(
         &self,
         query: &[f32],
         limit: usize,
         effort: Effort,
         allowed: Option<&RoaringBitmap>,
+        deadline: &Deadline,
     ) -> Vec<LegHit> {
         let Some(pieces) = &self.pieces else {
-            let hits = self.vectors.search(query, limit, effort, allowed).into_iter();
+            let hits = self
+                .vectors
+                .search_until(query, limit, effort, allowed, deadline)
+                .into_iter();
             let whole = |VectorHit { slot, score }| LegHit {
                 slot,
                 span: Span::WHOLE,
@@ -213,7 +218,9 @@ impl LegState {
         // How many pieces of one document are among the nearest is not known before.
         let mut asked = 2 * limit;
         loop {
-            let found = self.vectors.search(query, asked, effort, allowed.as_ref());
+            let found = self
+                .vectors
+                .search_until(query, asked, effort, allowed.as_ref(), deadline);
             let mut seen = FxHashSet::default();
             let documents = found.iter().filter_map(|hit| {
                 let piece = pieces.at(hit.slot)?;
@@ -224,7 +231,7 @@ impl LegState {
                 })
             });
             let documents: Vec<LegHit> = documents.take(limit).collect();
-            if documents.len() == limit || found.len() < asked {
+            if documents.len() == limit || found.len() < asked || deadline.is_over() {
                 return documents;
             }
             asked *= 4;
@@ -258,6 +265,15 @@ impl Snapshot {
             .iter()
             .find_map(|shard| shard.documents.by_key(key))
             .map(|(_, document)| document)
+    }
+
+    /// The document with this key text, and where it is: its shard and its slot there.
+    pub fn find(&self, key: &str) -> Option<(usize, Slot, &Arc<Document>)> {
+        let mut shards = self.shards.iter().enumerate();
+        shards.find_map(|(number, shard)| {
+            let (slot, document) = shard.documents.by_key(key)?;
+            Some((number, slot, document))
+        })
     }
 
     /// The document in a slot of a shard.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::OpenError;
 use crate::embed::EmbedError;
+use crate::server::Refused;
 use crate::source::SourceError;
 use crate::storage::LockError;
 
@@ -29,6 +30,8 @@ pub enum NodeError {
         #[source]
         cause: std::io::Error,
     },
+    #[error(transparent)]
+    Refused(#[from] Refused),
     #[error(transparent)]
     Locked(#[from] LockError),
     #[error(transparent)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use roaring::RoaringBitmap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
@@ -12,7 +13,7 @@ use super::fuse::Fused;
 use crate::change::{Row, Span, Tick, write_json_object};
 use crate::embed::Health;
 use crate::index::snapshot::{ShardState, VectorStatus};
-use crate::index::{Document, Snapshot};
+use crate::index::{Document, Slot, Snapshot};
 
 /// The hits of a search, best first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
@@ -25,6 +26,9 @@ pub struct SearchAnswer {
     /// Asks for the next page, where there is one and the search goes by pages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cursor: Option<String>,
+    /// Whether time was over before everything was looked at: there may be better hits. Absent where it was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub timed_out: bool,
     /// The legs that were asked and could not answer; absent where none failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedLeg>,
@@ -261,7 +265,7 @@ impl DocumentAnswer {
 }
 
 /// What an index holds and what was done for it, all at one tick. Counts begin with the start of the node.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stats {
     /// Visible documents.
     pub documents: usize,
@@ -356,6 +360,72 @@ impl Stats {
             embedding_money_saved: price_per_million_tokens.map(money_saved),
             dead_letters: counters.dead_letters,
             embedders: BTreeMap::new(),
+        }
+    }
+}
+
+/// What an index holds for a caller who does not see all of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct OwnStats {
+    /// Documents that the caller sees.
+    pub documents: usize,
+    /// Those of them that the vector leg finds; each once for each vector field.
+    pub vectors: usize,
+    /// Those of them whose current vector is not searchable yet.
+    pub vectors_pending: usize,
+    /// Those of them that are shown with the vector of a text before.
+    pub vectors_stale: usize,
+    /// Those of them without a vector, since the embedder refuses their text.
+    pub vectors_failed: usize,
+    #[schema(value_type = u64)]
+    pub tick: Tick,
+    /// The last position read of each partition, as `table/partition`: what answers are as of.
+    #[schema(value_type = BTreeMap<String, u64>)]
+    pub positions: Arc<BTreeMap<String, u64>>,
+}
+
+impl OwnStats {
+    /// Of the documents in these slots, by shard.
+    pub(super) fn new(snapshot: &Snapshot, slots: &[RoaringBitmap]) -> OwnStats {
+        let mut own = OwnStats {
+            documents: slots.iter().map(|slots| slots.len() as usize).sum(),
+            vectors: 0,
+            vectors_pending: 0,
+            vectors_stale: 0,
+            vectors_failed: 0,
+            tick: snapshot.tick,
+            positions: snapshot.positions.clone(),
+        };
+        for (shard, slots) in snapshot.shards.iter().zip(slots) {
+            let legs = shard.legs.iter().enumerate();
+            for (_, leg) in legs.filter(|(number, _)| snapshot.sets.answers(*number)) {
+                for slot in slots {
+                    let status = leg.status(Slot(slot));
+                    let (is_stale, is_current) =
+                        (status == VectorStatus::Stale, status == VectorStatus::Current);
+                    own.vectors += usize::from(is_current || is_stale);
+                    own.vectors_stale += usize::from(is_stale);
+                    own.vectors_pending += usize::from(is_stale || status == VectorStatus::Pending);
+                    own.vectors_failed += usize::from(status == VectorStatus::Failed);
+                }
+            }
+        }
+        own
+    }
+}
+
+impl From<OwnStats> for Stats {
+    fn from(own: OwnStats) -> Stats {
+        Stats {
+            documents: own.documents,
+            vectors: own.vectors,
+            vectors_pending: own.vectors_pending,
+            vectors_stale: own.vectors_stale,
+            vectors_missing: own.vectors_pending - own.vectors_stale,
+            vectors_failed: own.vectors_failed,
+            tick: own.tick,
+            positions: own.positions,
+            ..Stats::default()
         }
     }
 }
@@ -466,6 +536,7 @@ mod tests {
             as_of: as_of(),
             took_ms: Some(0.412),
             cursor: None,
+            timed_out: false,
             failed: vec![],
         };
         check(
@@ -487,6 +558,7 @@ mod tests {
             as_of: as_of(),
             took_ms: None,
             cursor: None,
+            timed_out: false,
             failed,
         };
         check(

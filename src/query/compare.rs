@@ -13,7 +13,7 @@ use super::answer::AsOf;
 use super::run::embed;
 use super::{SearchedField, Searcher};
 use crate::definition::{Effort, Metric};
-use crate::index::{Slot, Snapshot};
+use crate::index::{Deadline, Slot, Snapshot};
 
 const DEPTH: usize = 10;
 
@@ -122,7 +122,7 @@ fn compare(
         kendall_tau: None,
         failed: None,
     };
-    let vectors = match fields.map(|field| embed(field, text)) {
+    let vectors = match fields.map(|field| embed(field, text, &Deadline::never())) {
         [Ok(one), Ok(other)] => [one, other],
         [Err(reason), _] | [_, Err(reason)] => {
             compared.failed = Some(reason);
@@ -154,7 +154,7 @@ fn nearest(snapshot: &Snapshot, number: usize, field: &SearchedField, vector: &[
     let mut hits = Vec::new();
     for (place, shard) in snapshot.shards.iter().enumerate() {
         if let Some(leg) = shard.legs.get(number) {
-            let found = leg.search(vector, DEPTH, Effort::Exact, None);
+            let found = leg.search(vector, DEPTH, Effort::Exact, None, &Deadline::never());
             hits.extend(found.into_iter().map(|hit| (hit.score, (place, hit.slot))));
         }
     }

@@ -14,6 +14,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::run::PANICKED;
 use crate::embed::{Embedder, Health, Recent};
+use crate::index::Deadline;
 
 /// For vectors of recent queries: some ten thousand of 384 dimensions.
 const RECENT_BYTES_MAX: usize = 16 << 20;
@@ -73,8 +74,8 @@ impl QueryEmbedder {
         self.0.embedder.health()
     }
 
-    /// The vector of a query's text, or why there is none.
-    pub fn embed(&self, text: &str) -> Result<QueryVector, String> {
+    /// The vector of a query's text, or why there is none. The wait for a slow embedder ends with the deadline.
+    pub fn embed(&self, text: &str, deadline: &Deadline) -> Result<QueryVector, String> {
         let shared = &self.0;
         let hash = xxh3_128(text.as_bytes());
         let mut state = shared.state();
@@ -98,9 +99,12 @@ impl QueryEmbedder {
             }
             Entry::Vacant(place) => place.insert(self.start(hash, text)?).clone(),
         };
+        let timeout = deadline.left().map_or(timeout, |left| left.min(timeout));
         let is_open = |_: &mut State| call.get().is_none();
         drop(shared.answered.wait_timeout_while(state, timeout, is_open));
         call.get().cloned().unwrap_or_else(|| {
+            // Where it was the deadline that ended the wait, the answer says so.
+            deadline.is_over();
             Err(format!(
                 "model {} has not answered within {} ms",
                 shared.embedder.model(),
@@ -213,13 +217,20 @@ mod tests {
         let service = Arc::<Gated>::default();
         let queries = embedder(&service, Duration::from_millis(1));
         for number in 0..CALLS_MAX {
-            let error = queries.embed(&format!("query {number}")).unwrap_err();
+            let error = queries
+                .embed(&format!("query {number}"), &Deadline::never())
+                .unwrap_err();
             assert!(error.contains("gated has not answered within 1 ms"), "{error}");
         }
         // Further ones are refused, but those under way are still waited for.
-        let error = queries.embed("one more").unwrap_err();
+        let error = queries.embed("one more", &Deadline::never()).unwrap_err();
         assert!(error.contains("the last 16 queries"), "{error}");
-        assert!(queries.embed("query 3").unwrap_err().contains("within"));
+        assert!(
+            queries
+                .embed("query 3", &Deadline::never())
+                .unwrap_err()
+                .contains("within")
+        );
 
         service.open();
         let deadline = Instant::now() + Duration::from_secs(20);
@@ -229,7 +240,7 @@ mod tests {
         }
         assert_eq!(service.calls.load(Ordering::SeqCst), CALLS_MAX);
         // What nobody waited for is there now.
-        assert_eq!(*queries.embed("query 3").unwrap(), [7.0, 1.0]);
+        assert_eq!(*queries.embed("query 3", &Deadline::never()).unwrap(), [7.0, 1.0]);
         assert_eq!(service.calls.load(Ordering::SeqCst), CALLS_MAX);
     }
 
@@ -240,7 +251,7 @@ mod tests {
         let searches: Vec<_> = (0..8)
             .map(|_| {
                 let queries = queries.clone();
-                thread::spawn(move || queries.embed("red shoe"))
+                thread::spawn(move || queries.embed("red shoe", &Deadline::never()))
             })
             .collect();
         service.open();
@@ -249,7 +260,7 @@ mod tests {
         }
         assert_eq!(service.calls.load(Ordering::SeqCst), 1);
         assert!(
-            queries.embed("blue shoe").is_ok(),
+            queries.embed("blue shoe", &Deadline::never()).is_ok(),
             "a call that has ended leaves its place"
         );
         assert_eq!(service.calls.load(Ordering::SeqCst), 2);

@@ -4,6 +4,7 @@
 //! `now()`, and while a slow embedder makes it wait for the vector of its query.
 
 mod request;
+mod caller;
 mod answer;
 mod filter;
 mod plan;
@@ -20,9 +21,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, HitOrigin, Leg, LegHit, OldestHeld, Piece,
-    SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, HitOrigin, Leg, LegHit, OldestHeld, OwnStats,
+    Piece, SearchAnswer, Stats, VectorState,
 };
+pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
 pub use filter::FilterRequest;
@@ -35,15 +37,17 @@ use pins::{Cursor, Pins};
 use recent::RecentQueries;
 
 use crate::change::Tick;
+use crate::definition::server::Limits;
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
-use crate::index::{Published, Snapshot};
+use crate::index::{Deadline, Published, Snapshot};
+use caller::Sight;
 use fuse::Fused;
 
 /// How often it is looked whether sources have been read to their end, while a search waits for that.
 const POLL: Duration = Duration::from_millis(20);
 
-/// Answers searches over what is published. Cheap to clone; never blocks the dataflow.
+/// Answers searches over what is published, for one [`Caller`]. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
 pub struct Searcher {
     index: Arc<Index>,
@@ -57,6 +61,10 @@ pub struct Searcher {
     /// Where there is a node around.
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
     clock: Clock,
+    limits: Limits,
+    sight: Sight,
+    spent: Spent,
+    deadline: Deadline,
 }
 
 /// What `now()` is in filters.
@@ -107,6 +115,8 @@ pub struct QueryError {
 pub enum ErrorKind {
     /// What it asks for cannot be.
     Request,
+    /// Who asks may not.
+    Forbidden,
     /// The snapshot that it asks for is not kept any more.
     Gone,
     /// Nothing is as fresh as it asks for.
@@ -136,7 +146,8 @@ impl QueryError {
 }
 
 impl Searcher {
-    /// The definition has an index, and its vector fields that embed have embedders.
+    /// Answers for nobody in particular: [`Searcher::seen_by`] says who asks. The definition has an index, and its vector
+    /// fields that embed have embedders.
     pub fn new(
         definition: Arc<Definition>,
         published: Arc<Published>,
@@ -146,6 +157,10 @@ impl Searcher {
             .index
             .clone()
             .expect("a definition that is searched has an index");
+        let sight = match index.tenant {
+            None => Sight::All,
+            Some(_) => Sight::Nothing,
+        };
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(searched(&index, embedders))),
             index: Arc::new(index),
@@ -155,6 +170,10 @@ impl Searcher {
             pins: Arc::default(),
             sources: Arc::default(),
             clock: Clock::Node,
+            limits: definition.server.limits,
+            sight,
+            spent: Spent::default(),
+            deadline: Deadline::never(),
         }
     }
 
@@ -203,6 +222,14 @@ impl Searcher {
         }
     }
 
+    /// The same, whose searches stop with what they have when the deadline is over.
+    pub fn until(&self, deadline: &Deadline) -> Searcher {
+        Searcher {
+            deadline: deadline.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Searches the newest snapshot, or the one that the request has pinned, and says how long that took.
     ///
     /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
@@ -215,6 +242,10 @@ impl Searcher {
     /// answer is no error: [`SearchAnswer::failed`] names it.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
+        if request.timeout_ms.is_some() && self.deadline.is_never() {
+            // Without a server, a time begins where it is asked for.
+            return self.until(&Deadline::begin()).search(request);
+        }
         let cursor = request.cursor.as_deref().map(Cursor::parse).transpose()?;
         let snapshot = self.snapshot_for(request, cursor.as_ref(), start)?;
         let mut answer = match self.page(&snapshot, request, cursor, start)? {
@@ -363,19 +394,36 @@ impl Searcher {
         snapshot: &Snapshot,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, QueryError> {
+        let start = Instant::now();
         let search = plan::plan(self, snapshot, request)?;
-        run::run(snapshot, &search)
+        let answer = run::run(snapshot, &search);
+        self.spent.add(start.elapsed());
+        answer
     }
 
-    /// The document with this key text, all columns of the query.
+    /// The document with this key text, all columns of the query; of one that the caller does not see, nothing.
     pub fn document(&self, key: &str) -> Option<DocumentAnswer> {
         let snapshot = self.published.snapshot();
-        let document = snapshot.document(key)?;
-        Some(DocumentAnswer::new(document, &snapshot))
+        let (shard, slot, document) = snapshot.find(key)?;
+        let visible = self.sight.slots(&snapshot);
+        let is_visible =
+            visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
+        is_visible.then(|| DocumentAnswer::new(document, &snapshot))
     }
 
-    /// What the newest snapshot holds, and what was done up to it.
+    /// What the newest snapshot holds of the documents that the caller sees; `None` where those are all.
+    pub fn own_stats(&self) -> Option<OwnStats> {
+        let snapshot = self.published.snapshot();
+        let slots = self.sight.slots(&snapshot)?;
+        Some(OwnStats::new(&snapshot, &slots))
+    }
+
+    /// What the newest snapshot holds, and what was done up to it. What was done is known of all documents together
+    /// only: a caller who does not see all of them sees zeros.
     pub fn stats(&self) -> Stats {
+        if let Some(own) = self.own_stats() {
+            return own.into();
+        }
         let prices = self.index.vectors.iter();
         let price = prices
             .filter_map(|field| settings(field).price_per_million_tokens)

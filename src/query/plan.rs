@@ -1,13 +1,15 @@
 //! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::filter;
+use super::filter::FilterRequest;
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 use super::{QueryError, SearchedField, Searcher, Sources};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource};
-use crate::index::Snapshot;
+use crate::index::{Deadline, Snapshot};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
 pub(super) const HITS_MAX: usize = 10_000;
@@ -28,6 +30,8 @@ pub(super) struct Search<'a> {
     /// The number of the leg that answers for the vector field, and what is known of it, where the index has vectors.
     pub leg: usize,
     pub field: Option<Arc<SearchedField>>,
+    /// What the caller may see: whatever is found, counted or scored is of these documents. Over fields of the index only.
+    pub population: Option<Expression>,
     /// Over fields of the index only.
     pub filter: Option<Expression>,
     pub fusion: Fusion,
@@ -41,6 +45,7 @@ pub(super) struct Search<'a> {
     pub origin: Option<Arc<dyn Sources>>,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
+    pub deadline: Deadline,
 }
 
 /// What the vector leg looks for.
@@ -66,6 +71,7 @@ impl Search<'_> {
 ///
 /// | code               | what is wrong                                                             |
 /// |--------------------|---------------------------------------------------------------------------|
+/// | `no_tenant`        | documents belong to tenants, and the caller is of none                    |
 /// | `missing_query`    | the legs asked need `query`, or `query` or `vector`                       |
 /// | `missing_vector`   | ready-made vectors are searched, and nothing embeds `query`               |
 /// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
@@ -74,13 +80,14 @@ impl Search<'_> {
 /// | `wrong_model`      | the vectors searched are not of `model`                                   |
 /// | `wrong_dimensions` | `vector` is not as long as the index's vectors                            |
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
-/// | `bad_filter`       | `filter` is no condition, too long, or compares a field with another kind |
+/// | `bad_filter`       | `filter` is no condition, too long, of too many conditions, or compares a field with another kind |
 /// | `unknown_field`    | `filter` names what is not in the index's `fields`                        |
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
 /// | `unknown_table`    | `consistency` names a partition of no table                               |
 /// | `no_origin`        | `origin` is asked for where nothing is known of sources                   |
+/// | `bad_timeout`      | `timeout_ms` is zero, or longer than the node takes                       |
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
@@ -99,8 +106,9 @@ pub(super) fn plan<'a>(
         nearest,
         leg,
         field,
+        population: searcher.sight.population()?,
         filter: match &request.filter {
-            Some(asked) => Some(filter::plan(asked, &index.fields, searcher.clock)?),
+            Some(asked) => Some(filter(searcher, asked)?),
             None => None,
         },
         fusion: match &request.fusion {
@@ -110,13 +118,14 @@ pub(super) fn plan<'a>(
         effort: effort(request)?,
         vectors: request.vectors,
         offset: request.offset,
-        limit: limit(request.offset, request.limit)?,
+        limit: limit(searcher.limits.hits, request.offset, request.limit)?,
         by_pages: false,
         origin: origin(searcher, request)?,
         columns: match &request.fields {
             Some(names) => columns(index, names)?,
             None => usual_columns(index),
         },
+        deadline: deadline(searcher, request.timeout_ms)?,
     })
 }
 
@@ -296,6 +305,38 @@ fn checked<'a>(field: &SearchedField, vector: &'a [f32]) -> Result<&'a [f32], Qu
     Ok(vector)
 }
 
+fn filter(searcher: &Searcher, asked: &FilterRequest) -> Result<Expression, QueryError> {
+    let filter = filter::plan(asked, &searcher.index.fields, searcher.clock)?;
+    let (mut clauses, clauses_max) = (0, searcher.limits.clauses);
+    filter.visit_columns(&mut |_| clauses += 1);
+    if clauses > clauses_max {
+        return Err(QueryError::new(
+            "bad_filter",
+            format!("`filter` names fields {clauses} times, more than {clauses_max}"),
+            "a list of values names its field once: `id IN (1, 2, 3)`",
+        ));
+    }
+    Ok(filter)
+}
+
+/// Whether a filter names fields of the index only.
+pub(super) fn check_fields(index: &Index, filter: &Expression) -> Result<(), QueryError> {
+    let mut unknown = None;
+    filter.visit_columns(&mut |name| {
+        if !index.fields.iter().any(|field| field.name == name) {
+            unknown.get_or_insert_with(|| name.to_owned());
+        }
+    });
+    match unknown {
+        None => Ok(()),
+        Some(name) => Err(QueryError::new(
+            "unknown_field",
+            format!("`filter` names `{name}`, which is not a field of the index"),
+            among("the fields are", index.fields.iter().map(|field| &field.name)),
+        )),
+    }
+}
+
 fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
     let is_amount = |number: f32| (0.0..=AMOUNT_MAX).contains(&number);
     let wrong = |message: String, hint: &str| Err(QueryError::new("bad_fusion", message, hint));
@@ -327,15 +368,31 @@ fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
     }
 }
 
-fn limit(offset: usize, limit: usize) -> Result<usize, QueryError> {
-    if offset.saturating_add(limit) > HITS_MAX {
+fn limit(hits_max: usize, offset: usize, limit: usize) -> Result<usize, QueryError> {
+    if offset.saturating_add(limit) > hits_max {
         return Err(QueryError::new(
             "bad_limit",
-            format!("`offset` {offset} and `limit` {limit} add up to more than {HITS_MAX}"),
+            format!("`offset` {offset} and `limit` {limit} add up to more than {hits_max}"),
             "narrow the search by a `filter` instead of paging that far",
         ));
     }
     Ok(limit)
+}
+
+fn deadline(searcher: &Searcher, timeout_ms: Option<u64>) -> Result<Deadline, QueryError> {
+    let longest = searcher.limits.timeout_max;
+    let timeout = match timeout_ms.map(Duration::from_millis) {
+        None => searcher.limits.timeout,
+        Some(timeout) if !timeout.is_zero() && timeout <= longest => timeout,
+        Some(timeout) => {
+            return Err(QueryError::new(
+                "bad_timeout",
+                format!("`timeout_ms` is {}", timeout.as_millis()),
+                format!("give 1 to {}, or leave it out", longest.as_millis()),
+            ));
+        }
+    };
+    Ok(searcher.deadline.within(timeout))
 }
 
 fn effort(request: &SearchRequest) -> Result<Effort, QueryError> {
@@ -417,6 +474,7 @@ mod tests {
             key: vec![2],
             text: vec![],
             fields: vec![],
+            tenant: None,
             vectors: source.map(field).into_iter().collect(),
             freshness: Freshness::Split,
             fusion: Fusion::Relative { weight: 0.2 },

@@ -43,6 +43,10 @@ pub struct SearchRequest {
     /// a search that takes is measured on the index's own vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accuracy: Option<f32>,
+    /// How long the search may take, in milliseconds; then the answer is what was found until then, and `timed_out` says
+    /// so. The node's own limit where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
     /// Which vectors the vector leg may find.
     #[serde(skip_serializing_if = "VectorsWanted::is_any")]
     pub vectors: VectorsWanted,
@@ -82,6 +86,7 @@ impl Default for SearchRequest {
             fusion: None,
             ef: None,
             accuracy: None,
+            timeout_ms: None,
             vectors: VectorsWanted::default(),
             consistency: Consistency::default(),
             wait_ms: None,

@@ -14,14 +14,22 @@ use super::{QueryError, SearchedField};
 use crate::change::Span;
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordState};
-use crate::index::{LegState, Slot, Snapshot};
+use crate::index::{Deadline, LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
 pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
-    let allowed = match &search.filter {
-        Some(filter) => Some(guard(|| allowed(snapshot, filter)).map_err(filter_failed)?),
+    let condition = match (&search.population, &search.filter) {
+        (None, filter) => filter.clone(),
+        (population, None) => population.clone(),
+        (Some(population), Some(filter)) => Some(Expression::And(
+            Box::new(population.clone()),
+            Box::new(filter.clone()),
+        )),
+    };
+    let allowed = match &condition {
+        Some(condition) => Some(guarded(snapshot, condition).map_err(filter_failed)?),
         None => None,
     };
     let (keyword, vector) = ask(snapshot, search, allowed.as_deref());
@@ -61,11 +69,16 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         as_of: AsOf::new(snapshot),
         took_ms: None,
         cursor: None,
+        timed_out: search.deadline.was_met(),
         failed,
     })
 }
 
-/// The slots of each shard that the filter lets through.
+/// The slots of each shard that the filter lets through; a panic is an error.
+pub(super) fn guarded(snapshot: &Snapshot, filter: &Expression) -> Result<Vec<RoaringBitmap>, String> {
+    guard(|| allowed(snapshot, filter))
+}
+
 fn allowed(snapshot: &Snapshot, filter: &Expression) -> Result<Vec<RoaringBitmap>, String> {
     let bitmaps = snapshot.shards.iter().map(|shard| {
         let document = |slot| shard.documents.get(slot).cloned();
@@ -84,7 +97,7 @@ fn ask<'s>(
     search: &Search,
     allowed: Option<&[RoaringBitmap]>,
 ) -> (Option<LegAnswer<'s>>, Option<LegAnswer<'s>>) {
-    let by_words = |words| guard(|| keyword_leg(snapshot, words, allowed, search.depth()));
+    let by_words = |words| guard(|| keyword_leg(snapshot, words, allowed, search));
     let by_vector = |nearest| guard(|| vector_leg(snapshot, nearest, allowed, search));
     match (search.words, search.nearest) {
         (Some(words), Some(nearest)) => thread::scope(|scope| {
@@ -105,12 +118,13 @@ fn keyword_leg<'s>(
     snapshot: &'s Snapshot,
     words: &str,
     allowed: Option<&[RoaringBitmap]>,
-    depth: usize,
+    search: &Search,
 ) -> LegAnswer<'s> {
     let states: Vec<&KeywordState> = snapshot.shards.iter().map(|shard| &*shard.keyword).collect();
     let document = |shard, slot| snapshot.document_at(shard, slot).map(|document| &**document);
-    let hits =
-        keyword::search(&states, words, allowed, depth, &document).map_err(|error| error.to_string())?;
+    let (depth, deadline) = (search.depth(), &search.deadline);
+    let hits = keyword::search(&states, words, allowed, depth, &document, deadline)
+        .map_err(|error| error.to_string())?;
     let hits = hits
         .iter()
         .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score, Span::WHOLE));
@@ -130,7 +144,7 @@ fn vector_leg<'s>(
         // Nothing is near to nothing; as for documents, a text without words is not embedded.
         Nearest::Text(text) if text.trim().is_empty() => return Ok(Vec::new()),
         Nearest::Text(text) => {
-            embedded = embed(field, text)?;
+            embedded = embed(field, text, &search.deadline)?;
             &embedded
         }
     };
@@ -152,7 +166,7 @@ fn vector_leg<'s>(
             }
             VectorsWanted::Current | VectorsWanted::Any => allowed,
         };
-        let found = leg.search(query, search.depth(), search.effort, allowed);
+        let found = leg.search(query, search.depth(), search.effort, allowed, &search.deadline);
         for hit in found {
             hits.extend(scored(snapshot, number, hit.slot, hit.score, hit.span));
         }
@@ -173,13 +187,13 @@ fn without_stale(leg: &LegState, allowed: Option<&RoaringBitmap>, slots: usize) 
 }
 
 /// The vector of a query's text.
-pub(super) fn embed(field: &SearchedField, text: &str) -> Result<Arc<[f32]>, String> {
+pub(super) fn embed(field: &SearchedField, text: &str, deadline: &Deadline) -> Result<Arc<[f32]>, String> {
     let Some(queries) = &field.queries else {
         return Err(
             "the index has ready-made vectors, and no model that embeds `query`: give `vector`".to_owned(),
         );
     };
-    queries.embed(text)
+    queries.embed(text, deadline)
 }
 
 /// A leg's hit with its document. The snapshot holds one for every slot that its legs know.

@@ -23,14 +23,11 @@ use crate::index::Published;
 use crate::source::NotTaken;
 use crate::source::http::{IdempotencyKey, PushError, PushTable};
 
-/// The largest push. It is decoded as one batch, and a larger one would delay the tick.
-const PUSH_BYTES_MAX: usize = 64 << 20;
-
 /// How long a push waits to become visible or durable before it says how far it is.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 /// Names a push, so that a retry of it is not taken twice.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
+pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -116,7 +113,8 @@ async fn take(
 ) -> Result<Response, ApiError> {
     let key = idempotency_key(request.headers());
     // The body comes first: a client that is still sending might not see the answer.
-    let body = server.bodies.read(request, PUSH_BYTES_MAX).await?;
+    let bytes_max = server.app.definition.server.limits.push_bytes;
+    let body = server.bodies.read(request, bytes_max).await?;
     let Path(name) = path?;
     let table = server.push_table(&name)?;
     let Query(PushParameters { wait }) = parameters?;

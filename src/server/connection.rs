@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::tls::{Stream, Tls};
 
 /// Connections open at once; more wait in the backlog. Far below the usual limit of open files.
 const CONNECTIONS_MAX: usize = 512;
@@ -20,17 +22,22 @@ const CONNECTIONS_MAX: usize = 512;
 /// answer takes, the wait for a push to become visible included.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
+/// How long the handshake of TLS may take.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
+
 /// Accepts connections while there are places.
 pub struct Connections {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Connections {
-    pub fn new(listener: TcpListener) -> Connections {
+    pub fn new(listener: TcpListener, tls: Option<Arc<Tls>>) -> Connections {
         Connections {
             listener,
             places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            tls,
         }
     }
 }
@@ -49,10 +56,14 @@ impl Listener for Connections {
         let (stream, address) = Listener::accept(&mut self.listener).await;
         // An answer is written at once; where this fails, it is only later.
         let _ = stream.set_nodelay(true);
+        let (stream, silence_max) = match &self.tls {
+            None => (Stream::Plain(stream), SILENCE_MAX),
+            Some(tls) => (tls.accept(stream), HANDSHAKE_MAX),
+        };
         (
             Connection {
                 stream,
-                silence: Box::pin(sleep(SILENCE_MAX)),
+                silence: Box::pin(sleep(silence_max)),
                 _place: place,
             },
             address,
@@ -64,9 +75,9 @@ impl Listener for Connections {
     }
 }
 
-/// A TCP stream that fails when nothing was read or written for [`SILENCE_MAX`].
+/// A stream that fails when nothing was read or written for [`SILENCE_MAX`], or its handshake takes too long.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     silence: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }

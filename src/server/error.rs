@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
+use std::time::Duration;
+
+use axum::http::HeaderValue;
+use axum::http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -34,8 +37,8 @@ pub struct ErrorDetail {
 pub struct ApiError {
     status: StatusCode,
     detail: ErrorDetail,
-    /// Whether the same request may succeed in a second.
-    retry: bool,
+    /// When the same request may succeed, in seconds.
+    retry_after_s: Option<u64>,
 }
 
 impl ApiError {
@@ -48,12 +51,17 @@ impl ApiError {
         ApiError {
             status,
             detail,
-            retry: false,
+            retry_after_s: None,
         }
     }
 
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// Nobody knows who asks.
+    pub fn unauthorized(message: impl Into<String>) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
     pub fn forbidden(code: &'static str, message: impl Into<String>) -> ApiError {
@@ -95,8 +103,17 @@ impl ApiError {
     /// The node is behind and has taken nothing.
     pub fn behind(message: impl Into<String>) -> ApiError {
         let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "behind", message);
-        error.retry = true;
+        error.retry_after_s = Some(1);
         error.hint("send the same again after a second: nothing of it was taken")
+    }
+
+    /// Who asks has asked for too much.
+    pub fn exceeded(what: &str, wait: Duration) -> ApiError {
+        let message = format!("the budget of {what} is used up");
+        let mut error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, "budget_exceeded", message);
+        let wait_s = wait.as_secs_f64().ceil().max(1.0) as u64;
+        error.retry_after_s = Some(wait_s);
+        error.hint(format!("wait {wait_s} s"))
     }
 
     pub fn internal(message: impl Into<String>) -> ApiError {
@@ -121,7 +138,7 @@ impl ApiError {
     /// The node is starting or stopping, or its disk fails.
     pub fn unavailable(code: &'static str, message: impl Into<String>) -> ApiError {
         let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code, message);
-        error.retry = true;
+        error.retry_after_s = Some(1);
         error
     }
 
@@ -147,6 +164,7 @@ impl From<QueryError> for ApiError {
             ErrorKind::Gone => StatusCode::GONE,
             ErrorKind::NotYet => StatusCode::REQUEST_TIMEOUT,
             ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorKind::Forbidden => StatusCode::FORBIDDEN,
         };
         let detail = ErrorDetail {
             code: error.code.into(),
@@ -156,7 +174,7 @@ impl From<QueryError> for ApiError {
         ApiError {
             status,
             detail,
-            retry: false,
+            retry_after_s: None,
         }
     }
 }
@@ -176,9 +194,15 @@ impl From<QueryRejection> for ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let body = Json(ErrorBody { error: self.detail });
-        match self.retry {
-            true => (self.status, [(RETRY_AFTER, "1")], body).into_response(),
-            false => (self.status, body).into_response(),
+        let mut response = (self.status, body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static(r#"Bearer realm="millpond""#);
+            headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
     }
 }

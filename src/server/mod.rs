@@ -1,13 +1,20 @@
 //! The query port: HTTP in, HTTP out. The only folder that names axum.
 //!
 //! Searches and pushes compute, so they run on blocking threads, a bounded number at once (`lane`); bodies,
-//! connections and waits are bounded too. Every error has one shape (`error`), and a panic is one of them.
+//! connections and waits are bounded too. Every error has one shape (`error`), and a panic is one of them. Every
+//! request passes the `guard`, which knows who asks and whether they may.
 
 mod error;
+mod auth;
+mod budget;
+mod audit;
+mod guard;
+mod tls;
 mod connection;
 mod body;
 mod lane;
 mod search;
+mod slow;
 mod key;
 mod changes;
 mod dead_letters;
@@ -27,15 +34,19 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::http::{Method, Uri};
+use axum::middleware;
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+pub use auth::{JwtError, NewKey, new_key};
 pub use dead_letters::{Done, LetterHead, LetterList};
 pub use error::{ErrorBody, ErrorDetail};
+pub use guard::{Refused, may_listen};
 pub use health::{Readiness, ReadyState, SourceHealth};
 pub use rebuild::{Before, Rebuilding};
 pub use snapshots::SnapshotList;
+pub use tls::TlsError;
 pub use upgrade::{SecondStatus, UpgradeError, UpgradePhase, UpgradeStatus, Upgrades};
 
 use crate::checkpoint::Durable;
@@ -50,7 +61,9 @@ use crate::source::http::PushTable;
 use body::Bodies;
 use connection::Connections;
 use error::ApiError;
+use guard::Guard;
 use lane::Lane;
+use tls::Tls;
 
 /// What the port needs of the node.
 pub struct App {
@@ -89,11 +102,25 @@ impl App {
 const STOP_GRACE: Duration = Duration::from_secs(3);
 
 /// Answers requests until `stop` ends, and a few seconds longer those under way.
+///
+/// # Errors
+/// [`Refused`], as the cause, where the settings do not allow the port to be opened.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
+    let settings = &app.definition.server;
+    may_listen(&app.definition, listener.local_addr()?)?;
+    guard::announce(settings, listener.local_addr()?);
+    let guard = Arc::new(Guard::new(&app.definition)?);
+    let tls = settings
+        .tls
+        .as_ref()
+        .map(Tls::open)
+        .transpose()
+        .map_err(Refused::from)?;
+    let tls = tls.map(Arc::new);
     let (stopping, stopped) = oneshot::channel();
     let signal = async move {
         stop.await;
@@ -103,10 +130,18 @@ pub async fn serve(
         let _ = stopped.await;
         tokio::time::sleep(STOP_GRACE).await;
     };
-    let serving = axum::serve(Connections::new(listener), router(app)).with_graceful_shutdown(signal);
+    let renewal = async {
+        match tls.clone() {
+            Some(tls) => tls.follow().await,
+            None => std::future::pending().await,
+        }
+    };
+    let connections = Connections::new(listener, tls.clone());
+    let serving = axum::serve(connections, router(app, guard)).with_graceful_shutdown(signal);
     tokio::select! {
         result = serving => result,
         () = grace => Ok(()),
+        () = renewal => Ok(()),
     }
 }
 
@@ -121,7 +156,8 @@ struct Server {
     bodies: Bodies,
 }
 
-fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
+    let cors = guard::cors(&app.definition.server);
     let server = Server {
         app,
         searches: Lane::for_searches(),
@@ -157,6 +193,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/", get(console::page))
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(guard, guard::pass))
+        // A browser asks before it sends a key.
+        .layer(cors)
         .with_state(Arc::new(server))
 }
 

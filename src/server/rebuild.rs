@@ -39,7 +39,7 @@ impl App {
         let before = self.before()?;
         let new = self.published.snapshot();
         let of = match new.tick < before.tick {
-            true => before.searcher.stats().documents,
+            true => before.searcher.seen_by_operator().stats().documents,
             false => new.documents(),
         };
         Some(Rebuilding {

@@ -12,17 +12,16 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::auth::Identity;
 use super::body::TakenBody;
 use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
-use super::{Rebuilding, Server};
-use crate::metrics::{Metrics, QueryMode};
+use super::{App, Rebuilding, Server, slow};
+use crate::index::Deadline;
+use crate::metrics::QueryMode;
 use crate::query::{
-    DocumentAnswer, ErrorKind, Mode, QueryError, SearchAnswer, SearchRequest, Searcher, Stats,
+    DocumentAnswer, ErrorKind, Mode, OwnStats, QueryError, SearchAnswer, SearchRequest, Searcher, Stats,
 };
-
-/// A query vector of 4,096 dimensions written with 17 digits each takes 100 KB; texts and filters are shorter.
-const SEARCH_BYTES_MAX: usize = 2 << 20;
 
 /// Searches an index.
 ///
@@ -45,29 +44,28 @@ const SEARCH_BYTES_MAX: usize = 2 << 20;
 )]
 pub async fn search(
     State(server): State<Arc<Server>>,
+    identity: Identity,
     path: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, ApiError> {
-    let body = server.bodies.read(request, SEARCH_BYTES_MAX).await?;
-    let searcher = server.searcher(&path?)?;
-    let metrics = server.app.metrics.clone();
-    let answered = search_body(&server, searcher, body, metrics).await;
+    let bytes_max = server.app.definition.server.limits.search_bytes;
+    let body = server.bodies.read(request, bytes_max).await?;
+    // The wait for a place counts, and when the client goes away, this is dropped and the search stops.
+    let deadline = Deadline::begin();
+    let _waiting = deadline.waiting();
+    let searcher = server.searcher(&identity, &path?)?.until(&deadline);
+    let answered = search_body(&server, searcher, body).await;
     if answered.is_err() {
         server.app.metrics.query_failed();
     }
     answered
 }
 
-async fn search_body(
-    server: &Server,
-    searcher: Searcher,
-    body: TakenBody,
-    metrics: Metrics,
-) -> Result<Response, ApiError> {
-    let searching = (searcher.clone(), metrics.clone());
+async fn search_body(server: &Server, searcher: Searcher, body: TakenBody) -> Result<Response, ApiError> {
+    let (searching, app) = (searcher.clone(), server.app.clone());
     let at_once = move || -> Result<Result<Response, Box<SearchRequest>>, ApiError> {
         let request: SearchRequest = serde_json::from_slice(&body).map_err(not_a_search)?;
-        match answer(&searching.0, &request, &searching.1) {
+        match answer(&searching, &request, &app) {
             Err(error) if error.kind == ErrorKind::NotYet => Ok(Err(Box::new(request))),
             answered => Ok(Ok(answered?)),
         }
@@ -78,19 +76,27 @@ async fn search_body(
     };
     // It waits without a thread, and only where it has to.
     searcher.fresh(&request).await?;
-    let searching = move || answer(&searcher, &request, &metrics);
+    let app = server.app.clone();
+    let searching = move || answer(&searcher, &request, &app);
     Ok(server.searches.run(searching).await??)
 }
 
-fn answer(searcher: &Searcher, request: &SearchRequest, metrics: &Metrics) -> Result<Response, QueryError> {
+fn answer(searcher: &Searcher, request: &SearchRequest, app: &App) -> Result<Response, QueryError> {
     let started = Instant::now();
-    let response = json(&searcher.search(request)?);
+    let answer = searcher.search(request)?;
+    slow::note(
+        app.definition.server.slow_query,
+        &app.definition.name,
+        request,
+        &answer,
+    );
+    let response = json(&answer);
     let mode = match request.mode {
         Mode::Keyword => QueryMode::Keyword,
         Mode::Vector => QueryMode::Vector,
         Mode::Hybrid => QueryMode::Hybrid,
     };
-    metrics.query(mode, started.elapsed());
+    app.metrics.query(mode, started.elapsed());
     Ok(response.into_response())
 }
 
@@ -121,11 +127,12 @@ fn not_a_search(error: serde_json::Error) -> ApiError {
 )]
 pub async fn document(
     State(server): State<Arc<Server>>,
+    identity: Identity,
     path: Result<Path<(String, String)>, PathRejection>,
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let Path((index, key)) = path?;
-    let searcher = server.searcher(&index)?;
+    let searcher = server.searcher(&identity, &index)?;
     let mut texts = key_texts(&key, uri.path());
     if !server.has_composite_key() {
         texts.truncate(1);
@@ -144,14 +151,20 @@ pub async fn document(
     json(&answer)
 }
 
-/// What an index holds, and whether another one is to take its place.
+/// What an index holds, as far as it is there for who asks.
 #[derive(Serialize, ToSchema)]
-pub struct IndexStats {
-    #[serde(flatten)]
-    stats: Stats,
-    /// Only while a new index is made and this one, the one before, answers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    rebuilding: Option<Rebuilding>,
+#[serde(untagged)]
+pub enum IndexStats {
+    /// For who sees all documents.
+    Whole {
+        #[serde(flatten)]
+        stats: Box<Stats>,
+        /// Only while a new index is made and this one, the one before, answers.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        rebuilding: Option<Rebuilding>,
+    },
+    /// For a tenant, or who sees only what a filter lets through.
+    Own(OwnStats),
 }
 
 /// What an index holds and what was done for it, all at one tick.
@@ -168,17 +181,30 @@ pub struct IndexStats {
 )]
 pub async fn stats(
     State(server): State<Arc<Server>>,
+    identity: Identity,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let searcher = server.searcher(&path?)?;
-    let stats = server.searches.run(move || searcher.stats()).await?;
-    let rebuilding = server.app.rebuilding();
-    json(&IndexStats { stats, rebuilding })
+    let searcher = server.searcher(&identity, &path?)?;
+    let app = server.app.clone();
+    let run = move || match searcher.own_stats() {
+        Some(own) => IndexStats::Own(own),
+        None => IndexStats::Whole {
+            stats: Box::new(searcher.stats()),
+            rebuilding: app.rebuilding(),
+        },
+    };
+    json(&server.searches.run(run).await?)
 }
 
 impl Server {
-    /// The searcher of an index, once it has recovered: before, an answer would show a state that never was.
-    pub(super) fn searcher(&self, index: &str) -> Result<Searcher, ApiError> {
+    /// The searcher of an index for who asks.
+    pub(super) fn searcher(&self, identity: &Identity, index: &str) -> Result<Searcher, ApiError> {
+        Ok(self.whole_index(index)?.seen_by(&identity.caller)?)
+    }
+
+    /// The searcher of an index, once it has recovered: before, an answer would show a state that never was. Only for routes that
+    /// need the scope `admin`: what it finds may be anybody's.
+    pub(super) fn whole_index(&self, index: &str) -> Result<Searcher, ApiError> {
         let name = &self.app.definition.name;
         let unknown = || ApiError::not_found("unknown_index", format!("there is no index {index}"));
         let Some(searcher) = &self.app.searcher else {
@@ -190,13 +216,13 @@ impl Server {
             return Err(unknown().hint(format!("this node has the index {name}")));
         }
         if let Some(before) = self.app.before() {
-            return Ok(before.searcher.clone());
+            return Ok(before.searcher.seen_by_operator());
         }
         if !self.app.ready.load(Ordering::Acquire) {
             return Err(ApiError::unavailable("recovering", "the node is recovering")
                 .hint("/readyz says when it is ready"));
         }
-        Ok(searcher.clone())
+        Ok(searcher.seen_by_operator())
     }
 
     fn has_composite_key(&self) -> bool {

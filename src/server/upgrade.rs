@@ -368,7 +368,7 @@ pub async fn compare(
         let message = format!("there are {} queries, more than {QUERIES_MAX}", queries.len());
         return Err(ApiError::bad_request("too_many_queries", message));
     }
-    let searcher = server.searcher(&index)?;
+    let searcher = server.whole_index(&index)?;
     let compared = server.searches.run(move || searcher.compare(&queries)).await?;
     compared.map(Json).map_err(|error| match error {
         CompareError::NoSecond => no_second(),
@@ -394,7 +394,7 @@ impl Server {
 
     /// What changes the models of an index, where it can be changed now.
     fn upgrades(&self, index: &str) -> Result<&dyn Upgrades, ApiError> {
-        self.searcher(index)?;
+        self.whole_index(index)?;
         if let Some(rebuilding) = self.app.rebuilding() {
             let (documents, of) = (rebuilding.documents, rebuilding.of);
             let message = format!("the index is being rebuilt: {documents} of {of} documents");

@@ -256,9 +256,16 @@ fn an_old_state_answers_as_before() {
     );
     let of_slot = |_: usize, _: Slot| Some(&document);
     let find = |state| {
-        millpond::index::keyword::search(&[state], "shoe", None, 10, &of_slot)
-            .unwrap()
-            .len()
+        millpond::index::keyword::search(
+            &[state],
+            "shoe",
+            None,
+            10,
+            &of_slot,
+            &millpond::index::Deadline::never(),
+        )
+        .unwrap()
+        .len()
     };
     assert_eq!(find(&*old[0]), 1);
     assert_eq!(find(&*shards.states()[0]), 0);

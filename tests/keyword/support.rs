@@ -41,6 +41,7 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
         key: vec![0],
         text: text.collect(),
         fields: field.collect(),
+        tenant: None,
         vectors: Vec::new(),
         freshness: Default::default(),
         fusion: Fusion::Relative { weight: 0.2 },
@@ -174,7 +175,15 @@ impl Shards {
         let document = |shard: usize, slot: Slot| self.shards[shard].documents[slot.0 as usize].as_deref();
         let states = self.states();
         let states: Vec<&KeywordState> = states.iter().map(|state| &**state).collect();
-        let hits = search(&states, query, filters, limit, &document).unwrap();
+        let hits = search(
+            &states,
+            query,
+            filters,
+            limit,
+            &document,
+            &millpond::index::Deadline::never(),
+        )
+        .unwrap();
         hits.into_iter()
             .map(|hit| {
                 let document = document(hit.shard, hit.slot).expect("a hit is there");

@@ -220,7 +220,16 @@ impl Directory {
         let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
         for words in ["word", "word1 word2", "\"word word1\""] {
             // A leg that panics, as tantivy may over lists that are not its own, is one that says it failed.
-            let run = || search(&[&state.keyword], words, None, 20, &of_slot);
+            let run = || {
+                search(
+                    &[&state.keyword],
+                    words,
+                    None,
+                    20,
+                    &of_slot,
+                    &millpond::index::Deadline::never(),
+                )
+            };
             let hits = catch_unwind(AssertUnwindSafe(run));
             for hit in hits.unwrap_or(Ok(Vec::new())).expect("it answers") {
                 assert!(hit.score.is_finite(), "{}", hit.score);

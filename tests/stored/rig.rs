@@ -235,7 +235,15 @@ pub fn answers(state: &ShardState) -> Vec<String> {
     lines.sort();
     for words in ["tea", "tea pot", "w1 w2 w3", "note5", "w4 note7 tea", "nothing"] {
         let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
-        let hits = search(&[&state.keyword], words, None, 1_000, &of_slot).unwrap();
+        let hits = search(
+            &[&state.keyword],
+            words,
+            None,
+            1_000,
+            &of_slot,
+            &millpond::index::Deadline::never(),
+        )
+        .unwrap();
         let hits = hits
             .iter()
             .map(|hit| format!("{}:{:08x}", key(hit.slot), hit.score.to_bits()));

@@ -49,6 +49,10 @@ pub(super) fn read(
         None => Some(Vec::new()),
         Some(entry) => fields(&entry, &view),
     };
+    let tenant = match section.optional("tenant") {
+        None => Some(None),
+        Some(entry) => tenant(&entry, fields.as_deref()).map(Some),
+    };
     let weight = default_weight(embedder.as_ref());
     let vectors = vectors(&mut section, entry, embedder, &view);
     let has_vectors = vectors.as_ref().is_none_or(|vectors| !vectors.fields.is_empty());
@@ -79,6 +83,7 @@ pub(super) fn read(
         key: key?,
         text: text?,
         fields: fields?,
+        tenant: tenant?,
         vectors: vectors.fields,
         freshness: freshness?,
         fusion: fusion?,
@@ -258,6 +263,25 @@ fn place(entry: &Entry<'_>, view: &View<'_>) -> Option<Field> {
         column: lat?,
         kind: FieldKind::Geo { lon: Some(lon?) },
     })
+}
+
+/// A field of kind keyword. What `fields` says is not known where it is at fault.
+fn tenant(entry: &Entry<'_>, fields: Option<&[Field]>) -> Option<String> {
+    let expected = "a field of the index of kind `keyword`, such as `\"tenant_id\"`";
+    let name = entry.text(expected)?;
+    let mut fields = fields?.iter();
+    if fields.any(|field| field.name == name && field.kind == FieldKind::Keyword) {
+        return Some(name.to_owned());
+    }
+    entry.wrong(
+        format!(
+            "{} in `{}` is not a field of kind `keyword`",
+            quoted(name),
+            entry.path
+        ),
+        format!("name it in `fields`: `{{ {name} = \"keyword\" }}`"),
+    );
+    None
 }
 
 /// All of them, each read so that each notes its faults, or nothing.

@@ -14,7 +14,7 @@ use crate::definition::KeptFile;
 pub(super) fn without_sources(file: &DeTable<'_>, base: &Path) -> KeptFile {
     let lines = in_order(file).filter_map(|(name, value)| {
         let value = match (name, value) {
-            ("dead_letters", _) => return None,
+            ("dead_letters" | "server", _) => return None,
             ("tables", DeValue::Table(tables)) => inline(in_order(tables).map(|(name, table)| {
                 let table = match table {
                     DeValue::Table(table) => inline(in_order(table).filter_map(setting)),
@@ -132,12 +132,19 @@ mod tests {
             fields.b = "keyword"
             text = { title = { boost = 2.5 }, body = {} }
             embed = "{title}\n{body}"
+            tenant = "b"
+            [server.keys.shop]
+            hash = "sha256:5ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e75ec2e7abcd"
+            scopes = ["admin"]
             [embedder]
             model = "hash"
             dimensions = 0x40
         "#;
         let definition = parse(file, "shop.toml", Path::new("")).unwrap();
-        assert!(!definition.kept.0.contains("secret"), "{}", definition.kept.0);
+        assert_eq!(definition.server.keys.len(), 1);
+        for gone in ["secret", "server"] {
+            assert!(!definition.kept.0.contains(gone), "{}", definition.kept.0);
+        }
         let again = definition.kept.parse().unwrap();
         assert_eq!(
             format!("{:?}", again.index),

@@ -15,7 +15,7 @@ use super::dead::TermHash;
 use super::postings::{self, Lengths, Postings};
 use super::state::Part;
 use super::{KeywordError, KeywordSchema, KeywordState};
-use crate::index::{Document, Slot};
+use crate::index::{Deadline, Document, Slot};
 
 /// Different words of a query that are searched in each text; more would let one query hold a core for long.
 const WORDS_MAX: usize = 1_024;
@@ -37,6 +37,8 @@ pub struct KeywordHit {
 /// Scores are BM25 with the statistics of the live documents of all shards: they do not depend on segments,
 /// shards or merges. `filters` has one bitmap of slots per shard. `document` gives the document in a slot of a shard.
 ///
+/// When the deadline is over, what was found until then is the answer.
+///
 /// # Errors
 ///
 /// When a segment cannot be read; no query is wrong.
@@ -46,12 +48,13 @@ pub fn search<'a>(
     filters: Option<&[RoaringBitmap]>,
     limit: usize,
     document: &dyn Fn(usize, Slot) -> Option<&'a Document>,
+    deadline: &Deadline,
 ) -> Result<Vec<KeywordHit>, KeywordError> {
     let Some(schema) = states.first().map(|state| &state.schema).filter(|_| limit > 0) else {
         return Ok(Vec::new());
     };
     let words = words(schema, query);
-    let mut found = find(states, &words)?;
+    let mut found = find(states, &words, deadline)?;
     let statistics = Statistics::new(states, &words, &found);
 
     // From the largest segment on: it raises the floor for the others.
@@ -68,7 +71,7 @@ pub fn search<'a>(
             None => None,
         };
         let postings = statistics.postings(schema, &words, found)?;
-        score(found, postings, filter, &mut window, &mut best);
+        score(found, postings, filter, deadline, &mut window, &mut best);
     }
     Ok(best.into_hits())
 }
@@ -114,10 +117,17 @@ struct FoundTerm {
     info: TermInfo,
 }
 
-fn find<'a>(states: &[&'a KeywordState], words: &[Word]) -> Result<Vec<Found<'a>>, KeywordError> {
+fn find<'a>(
+    states: &[&'a KeywordState],
+    words: &[Word],
+    deadline: &Deadline,
+) -> Result<Vec<Found<'a>>, KeywordError> {
     let mut all = Vec::new();
     for (shard, state) in states.iter().enumerate() {
         for part in &state.parts {
+            if deadline.is_over() {
+                return Ok(all);
+            }
             let mut found = Vec::new();
             for (i, word) in words.iter().enumerate() {
                 for (j, (text, term)) in word.terms.iter().enumerate() {
@@ -224,6 +234,7 @@ fn score(
     found: &Found,
     mut postings: Vec<Postings>,
     filter: Option<&RoaringBitmap>,
+    deadline: &Deadline,
     window: &mut Window,
     best: &mut Best,
 ) {
@@ -242,7 +253,7 @@ fn score(
             .min(postings.len());
         let (walking, looked_up) = postings.split_at_mut(walked);
         let base = walking.iter().map(Postings::doc).min().unwrap_or(TERMINATED);
-        if base == TERMINATED {
+        if base == TERMINATED || deadline.is_over() {
             return;
         }
         walking

@@ -377,6 +377,7 @@ mod tests {
             key: vec![0],
             text: vec![text],
             fields: Vec::new(),
+            tenant: None,
             vectors: Vec::new(),
             freshness: Default::default(),
             fusion: Fusion::Relative { weight: 0.2 },

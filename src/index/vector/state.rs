@@ -15,6 +15,7 @@ use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
 use super::{Effort, SharedVector, Slot, VectorSettings, way};
+use crate::index::Deadline;
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
 #[derive(Clone)]
@@ -114,17 +115,30 @@ impl VectorState {
         effort: Effort,
         filter: Option<&RoaringBitmap>,
     ) -> Vec<VectorHit> {
+        self.search_until(query, limit, effort, filter, &Deadline::never())
+    }
+
+    /// The same, but when the deadline is over, what was found until then is the answer. A search along links has no
+    /// more than its width to go, so it is scans that stop.
+    pub fn search_until(
+        &self,
+        query: &[f32],
+        limit: usize,
+        effort: Effort,
+        filter: Option<&RoaringBitmap>,
+        deadline: &Deadline,
+    ) -> Vec<VectorHit> {
         let eligible = filter.map_or(self.len(), |filter| self.len().min(filter.len() as usize));
         let limit = limit.min(eligible);
-        if limit == 0 || !self.settings.fits(query) {
+        if limit == 0 || !self.settings.fits(query) || deadline.is_over() {
             return Vec::new();
         }
         let query = Query::new(query, self.settings.metric);
         if let Some(width) = self.width(effort, limit) {
-            let candidates = self.candidates(&query, limit, width, filter, eligible);
+            let candidates = self.candidates(&query, limit, width, filter, eligible, deadline);
             return self.score(&query, limit, &candidates);
         }
-        self.scan(&query, limit, filter)
+        self.scan(&query, limit, filter, deadline)
     }
 
     /// The width of a graph search; `None` where all are to be looked at.
@@ -149,7 +163,13 @@ impl VectorState {
     }
 
     /// Scores every eligible vector.
-    fn scan(&self, query: &Query, limit: usize, filter: Option<&RoaringBitmap>) -> Vec<VectorHit> {
+    fn scan(
+        &self,
+        query: &Query,
+        limit: usize,
+        filter: Option<&RoaringBitmap>,
+        deadline: &Deadline,
+    ) -> Vec<VectorHit> {
         let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let mut push = |slot: Slot, entry: &Entry| {
             nearest.push(Scored {
@@ -157,10 +177,19 @@ impl VectorState {
                 id: slot.0,
             });
         };
+        let mut scanned = 0;
+        let mut in_time = || {
+            scanned += 1;
+            scanned % BATCH_ROWS != 0 || !deadline.is_over()
+        };
         match filter {
-            None => self.table.iter().for_each(|(slot, entry)| push(slot, entry)),
+            None => self
+                .table
+                .iter()
+                .take_while(|_| in_time())
+                .for_each(|(slot, entry)| push(slot, entry)),
             Some(filter) => {
-                let slots = filter.iter().map(Slot);
+                let slots = filter.iter().map(Slot).take_while(|_| in_time());
                 slots
                     .filter_map(|slot| Some((slot, self.table.get(slot)?)))
                     .for_each(|(slot, entry)| push(slot, entry));
@@ -178,6 +207,7 @@ impl VectorState {
         width: usize,
         filter: Option<&RoaringBitmap>,
         eligible: usize,
+        deadline: &Deadline,
     ) -> Vec<Scored> {
         let code = QueryCode::new(query.vector(), self.settings.quantization);
         let asked = Asked {
@@ -187,6 +217,7 @@ impl VectorState {
             width,
             filter,
             eligible: eligible.min(self.in_graph),
+            deadline,
         };
         let mut candidates = match &self.graph {
             Some(linked) => {
@@ -213,6 +244,9 @@ impl VectorState {
         let mut nearest = Nearest::new(asked.kept);
         let mut scores = Scores::default();
         for block in self.young.blocks() {
+            if asked.deadline.is_over() {
+                break;
+            }
             let is_alive = block.marks.at(self.moment);
             block.rows.scores(asked.code, &mut scores);
             for (row, &score) in (0..).zip(&scores.values) {
@@ -283,6 +317,7 @@ struct Asked<'a> {
     filter: Option<&'a RoaringBitmap>,
     /// Rows of the graph that are alive and, about, allowed.
     eligible: usize,
+    deadline: &'a Deadline,
 }
 
 impl Asked<'_> {
@@ -355,7 +390,7 @@ impl Linked {
         loop {
             batch.clear();
             batch.extend(eligible.by_ref().take(BATCH_ROWS));
-            if batch.is_empty() {
+            if batch.is_empty() || asked.deadline.is_over() {
                 return nearest.into_sorted();
             }
             rows.scores_at(asked.code, &batch, &mut scores);
