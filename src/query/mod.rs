@@ -6,7 +6,16 @@
 mod request;
 mod answer;
 mod plan;
+mod results;
 mod run;
+mod whole;
+mod facets;
+mod sort;
+mod group;
+mod highlight;
+mod snippet;
+mod suggest;
+mod value;
 mod embedding;
 mod fuse;
 mod compare;
@@ -17,11 +26,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
-    Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, Leg, LegHit, OldestHeld, Piece,
+    SearchAnswer, Stats, VectorState,
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
+pub use facets::{
+    Bucket, FacetAnswer, FacetRequest, HistogramRequest, RangeCount, RangeRequest, StatsRequest, TermCount,
+    TermsOrder, TermsRequest,
+};
+pub use group::GroupRequest;
+pub use highlight::{Encode, HighlightRequest};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
+pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
+pub use whole::{Relation, Total, TotalBound, TotalRequest};
 
 use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
@@ -159,16 +177,33 @@ impl Searcher {
     /// What is wrong with the request, or, with `internal` set, that no leg could answer it. One leg that
     /// cannot answer is no error: [`SearchAnswer::failed`] names it.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
+        self.search_at(&self.snapshot(), request)
+    }
+
+    /// The newest snapshot, for several searches of one cut.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.snapshot()
+    }
+
+    /// Searches one snapshot, and says how long that took.
+    ///
+    /// # Errors
+    ///
+    /// As [`Searcher::search`].
+    pub fn search_at(
+        &self,
+        snapshot: &Snapshot,
+        request: &SearchRequest,
+    ) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
-        let answer = self.search_in(&self.published.snapshot(), request)?;
+        let answer = self.search_in(snapshot, request)?;
         if let (Some(query), None) = (&request.query, &request.vector)
             && request.mode != Mode::Keyword
         {
             self.recent.note(query);
         }
-        let took_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         Ok(SearchAnswer {
-            took_ms: Some(took_ms),
+            took_ms: Some(milliseconds(start)),
             ..answer
         })
     }
@@ -214,6 +249,11 @@ impl Searcher {
         };
         self.legs.load().iter().filter_map(health).collect()
     }
+}
+
+/// Since `start`, to the microsecond.
+fn milliseconds(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// The legs of an index's vector fields.

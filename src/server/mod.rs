@@ -8,6 +8,8 @@ mod connection;
 mod body;
 mod lane;
 mod search;
+mod msearch;
+mod suggest;
 mod key;
 mod changes;
 mod dead_letters;
@@ -132,6 +134,8 @@ fn router(app: Arc<App>) -> Router {
     };
     Router::new()
         .route("/v1/indexes/{index}/search", post(search::search))
+        .route("/v1/indexes/{index}/msearch", post(msearch::msearch))
+        .route("/v1/indexes/{index}/suggest", post(suggest::suggest))
         .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route(

@@ -16,7 +16,7 @@ use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
 use super::{Rebuilding, Server};
 use crate::metrics::{Metrics, QueryMode};
-use crate::query::{DocumentAnswer, Mode, SearchAnswer, SearchRequest, Searcher, Stats};
+use crate::query::{DocumentAnswer, Mode, QueryError, SearchAnswer, SearchRequest, Searcher, Stats};
 
 /// A query vector of 4,096 dimensions written with 17 digits each takes 100 KB; texts and filters are shorter.
 const SEARCH_BYTES_MAX: usize = 2 << 20;
@@ -58,20 +58,29 @@ pub async fn search(
 }
 
 fn answer(searcher: &Searcher, body: &[u8], metrics: &Metrics) -> Result<Response, ApiError> {
-    let started = Instant::now();
     let request: SearchRequest = serde_json::from_slice(body).map_err(not_a_search)?;
-    let response = json(&searcher.search(&request)?)?;
+    run(&request, metrics, || searcher.search(&request)).and_then(|answer| json(&answer))
+}
+
+/// Runs a search that was read, and counts it.
+pub(super) fn run(
+    request: &SearchRequest,
+    metrics: &Metrics,
+    search: impl FnOnce() -> Result<SearchAnswer, QueryError>,
+) -> Result<SearchAnswer, ApiError> {
+    let started = Instant::now();
+    let answer = search()?;
     let mode = match request.mode {
         Mode::Keyword => QueryMode::Keyword,
         Mode::Vector => QueryMode::Vector,
         Mode::Hybrid => QueryMode::Hybrid,
     };
     metrics.query(mode, started.elapsed());
-    Ok(response)
+    Ok(answer)
 }
 
 /// The message of serde_json ends with line and column.
-fn not_a_search(error: serde_json::Error) -> ApiError {
+pub(super) fn not_a_search(error: serde_json::Error) -> ApiError {
     let (code, what) = match error.is_data() {
         true => ("bad_request", "the search cannot be read"),
         false => ("not_json", "the body is not JSON"),
@@ -184,7 +193,7 @@ impl Server {
     }
 }
 
-fn json<T: Serialize>(answer: &T) -> Result<Response, ApiError> {
+pub(super) fn json<T: Serialize>(answer: &T) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(answer)
         .map_err(|error| ApiError::internal(format!("the answer cannot be written as JSON: {error}")))?;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
