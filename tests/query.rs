@@ -62,6 +62,7 @@ fn a_request_with_everything_is_read() {
         cursor: Some("x".to_owned()),
         timeout_ms: None,
         origin: true,
+        ..SearchRequest::default()
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(

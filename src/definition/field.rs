@@ -142,7 +142,7 @@ impl Field {
 }
 
 impl FieldValue<'_> {
-    fn into_datum(self) -> Datum {
+    pub(crate) fn into_datum(self) -> Datum {
         match self {
             FieldValue::Text(text) => Datum::text(&text),
             FieldValue::Int(value) => Datum::Int(value),

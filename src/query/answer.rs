@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::consistency::Sources;
+use super::facets::FacetAnswer;
 use super::fuse::Fused;
+use super::whole::Total;
 use crate::change::{Row, Span, Tick, write_json_object};
 use crate::embed::Health;
 use crate::index::snapshot::{ShardState, VectorStatus};
@@ -18,7 +20,17 @@ use crate::index::{Document, Slot, Snapshot};
 /// The hits of a search, best first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct SearchAnswer {
+    /// Empty where there are `groups`.
     pub hits: Vec<Hit>,
+    /// Where `group_by` was given: those of the best hits first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Vec<Group>>,
+    /// Where `total` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<Total>,
+    /// Where `facets` were given, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, FacetAnswer>,
     pub as_of: AsOf,
     /// Milliseconds that the search took; absent in a replay, whose output must not depend on time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -57,6 +69,12 @@ pub struct Hit {
     /// What change the document comes from, where the search asks for it and the node knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<HitOrigin>,
+    /// What the hit is sorted by, where `sort` was given; null where a value is missing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sort: Vec<serde_json::Value>,
+    /// Where `highlight` was given: the parts of each text that have words of the query. Texts without one are left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub highlight: BTreeMap<String, Vec<String>>,
     /// The columns asked for by `fields`, in the order of the index's query.
     #[schema(value_type = Object)]
     pub document: Box<RawValue>,
@@ -131,6 +149,8 @@ impl Hit {
             vector_state,
             piece: None,
             origin: None,
+            sort: Vec::new(),
+            highlight: BTreeMap::new(),
             key: fused.document.key.text().into(),
             score: fused.score,
             keyword: fused.keyword,
@@ -138,6 +158,14 @@ impl Hit {
             document: write_columns(&fused.document.row, columns),
         }
     }
+}
+
+/// The hits that have one value of the field that they are grouped by.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Group {
+    /// Null for hits without a value.
+    pub value: serde_json::Value,
+    pub hits: Vec<Hit>,
 }
 
 /// A part of a document's text that is embedded by itself.
@@ -533,6 +561,9 @@ mod tests {
                 Hit::new(&fused, None, &[0, 1, 2]),
                 Hit::new(&keyword_only, Some(VectorState::Failed), &[]),
             ],
+            groups: None,
+            total: None,
+            facets: BTreeMap::new(),
             as_of: as_of(),
             took_ms: Some(0.412),
             cursor: None,
@@ -555,6 +586,9 @@ mod tests {
         }];
         let answer = SearchAnswer {
             hits: vec![],
+            groups: None,
+            total: None,
+            facets: BTreeMap::new(),
             as_of: as_of(),
             took_ms: None,
             cursor: None,

@@ -1,17 +1,20 @@
 //! How fresh an answer has to be, by the clocks of the sources, and how fresh it is.
 
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::change::PartitionId;
+use super::pages::{self, Cursor};
+use super::{ErrorKind, QueryError, SearchRequest, Searcher, plan};
+use crate::change::{PartitionId, Tick};
 use crate::index::Snapshot;
 
 /// How long a search waits for a snapshot that is fresh enough, in milliseconds: unless it says so, and at most.
-pub const WAIT_MS: u64 = 5_000;
-pub const WAIT_MS_MAX: u64 = 60_000;
+const WAIT_MS: u64 = 5_000;
+const WAIT_MS_MAX: u64 = 60_000;
 
 /// Which of the numbers under `at_least` is no position.
 const COMMIT_TS: &str = "commit_ts";
@@ -145,12 +148,94 @@ impl<'a> Freshness<'a> {
     }
 }
 
+/// How often it is looked whether sources have been read to their end, while a search waits for that.
+const POLL: Duration = Duration::from_millis(20);
+
+impl Searcher {
+    /// Says what is known of the sources: answers tell their staleness from then on, and hits their origin. Once.
+    pub fn set_sources(&self, sources: Arc<dyn Sources>) {
+        let _ = self.sources.set(sources);
+    }
+
+    fn freshness(&self) -> Freshness<'_> {
+        Freshness::now(self.sources.get().map(|sources| &**sources))
+    }
+
+    /// Waits until a search can be answered as freshly as it asks to be: [`Searcher::search`] finds it so then, unless
+    /// a source falls behind in between.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotYet`]: how far the index is, when the request's `wait_ms` is over.
+    pub async fn fresh(&self, request: &SearchRequest) -> Result<(), QueryError> {
+        let wait = request.wait_ms.unwrap_or(WAIT_MS);
+        let until = Instant::now() + Duration::from_millis(wait.min(WAIT_MS_MAX));
+        loop {
+            let snapshot = self.published.snapshot();
+            let lacks = self.fresh_enough(&snapshot, request);
+            if lacks.is_ok() || Instant::now() >= until {
+                return lacks;
+            }
+            // Sources come to their end without a tick, too.
+            let next = self.published.wait_for(|newest| newest.tick != snapshot.tick);
+            let _ = tokio::time::timeout(POLL, next).await;
+        }
+    }
+
+    fn fresh_enough(&self, snapshot: &Snapshot, request: &SearchRequest) -> Result<(), QueryError> {
+        match request.consistency.lacks(snapshot, &self.freshness()) {
+            None => Ok(()),
+            Some(lacks) => Err(QueryError {
+                kind: ErrorKind::NotYet,
+                ..QueryError::new(
+                    "not_fresh_yet",
+                    format!("the index is at tick {}: {lacks}", snapshot.tick),
+                    "ask again, wait longer with `wait_ms`, or for less; /stats and /readyz say how far the node is",
+                )
+            }),
+        }
+    }
+
+    /// The snapshot that a request is answered from.
+    pub(super) fn snapshot_for(
+        &self,
+        request: &SearchRequest,
+        cursor: Option<&Cursor>,
+        now: Instant,
+    ) -> Result<Arc<Snapshot>, QueryError> {
+        if let Some(Cursor { tick, .. }) = cursor {
+            let expired = || {
+                pages::gone(
+                    "cursor_expired",
+                    format!("the snapshot of tick {tick} is not kept any more"),
+                )
+            };
+            return self.pins.get(*tick, now).ok_or_else(expired);
+        }
+        let newest = self.published.snapshot();
+        if let Consistency::Pinned(tick) = request.consistency
+            && tick != newest.tick.0
+        {
+            let gone = || pages::gone("not_pinned", format!("the snapshot of tick {tick} is not kept"));
+            return self.pins.get(Tick(tick), now).ok_or_else(gone);
+        }
+        plan::of_tables(self, request)?;
+        self.fresh_enough(&newest, request)?;
+        Ok(newest)
+    }
+
+    /// How far a snapshot is behind; one that is not the newest, at least by what has been published since.
+    pub(super) fn staleness(&self, snapshot: &Snapshot) -> Option<u64> {
+        let newest = self.published.snapshot();
+        let staleness = self.freshness().staleness(snapshot)?;
+        let replaced = newest.tick.0.saturating_sub(snapshot.tick.0);
+        Some(staleness.max(replaced))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::change::Tick;
     use crate::index::snapshot::HeldBack;
 
     struct Known(&'static [&'static str]);

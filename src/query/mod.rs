@@ -8,44 +8,57 @@ mod caller;
 mod answer;
 mod filter;
 mod plan;
+mod results;
 mod run;
+mod whole;
+mod facets;
+mod sort;
+mod group;
+mod highlight;
+mod snippet;
+mod suggest;
+mod value;
 mod embedding;
 mod fuse;
 mod compare;
 mod consistency;
-mod pins;
+mod pages;
 mod recent;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, HitOrigin, Leg, LegHit, OldestHeld, OwnStats,
-    Piece, SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld,
+    OwnStats, Piece, SearchAnswer, Stats, VectorState,
 };
 pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
+pub use facets::{
+    Bucket, FacetAnswer, FacetRequest, HistogramRequest, RangeCount, RangeRequest, StatsRequest, TermCount,
+    TermsOrder, TermsRequest,
+};
 pub use filter::FilterRequest;
+pub use group::GroupRequest;
+pub use highlight::{Encode, HighlightRequest};
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
+pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
+pub use whole::{Relation, Total, TotalBound, TotalRequest};
 
 use arc_swap::ArcSwap;
-use consistency::Freshness;
 use embedding::QueryEmbedder;
-use pins::{Cursor, Pins};
+use pages::{Cursor, Pins};
 use recent::RecentQueries;
 
-use crate::change::Tick;
 use crate::definition::server::Limits;
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Deadline, Published, Snapshot};
 use caller::Sight;
 use fuse::Fused;
-
-/// How often it is looked whether sources have been read to their end, while a search waits for that.
-const POLL: Duration = Duration::from_millis(20);
 
 /// Answers searches over what is published, for one [`Caller`]. Cheap to clone; never blocks the dataflow.
 #[derive(Clone)]
@@ -177,15 +190,6 @@ impl Searcher {
         }
     }
 
-    /// Says what is known of the sources: answers tell their staleness from then on, and hits their origin. Once.
-    pub fn set_sources(&self, sources: Arc<dyn Sources>) {
-        let _ = self.sources.set(sources);
-    }
-
-    fn freshness(&self) -> Freshness<'_> {
-        Freshness::now(self.sources.get().map(|sources| &**sources))
-    }
-
     /// Says which legs there are, by an index that has a vector field for each of them. Before the first search.
     pub fn set_legs(&self, index: &Index, embedders: FieldEmbedders) {
         self.legs.store(Arc::new(searched(index, embedders)));
@@ -242,146 +246,58 @@ impl Searcher {
     /// answer is no error: [`SearchAnswer::failed`] names it.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchAnswer, QueryError> {
         let start = Instant::now();
-        if request.timeout_ms.is_some() && self.deadline.is_never() {
-            // Without a server, a time begins where it is asked for.
-            return self.until(&Deadline::begin()).search(request);
-        }
         let cursor = request.cursor.as_deref().map(Cursor::parse).transpose()?;
         let snapshot = self.snapshot_for(request, cursor.as_ref(), start)?;
-        let mut answer = match self.page(&snapshot, request, cursor, start)? {
-            Some(answer) => answer,
-            None => self.search_in(&snapshot, request)?,
+        self.timed(start, request, &snapshot, |searcher| {
+            match searcher.page(&snapshot, request, cursor, start)? {
+                Some(answer) => Ok(answer),
+                None => searcher.search_in(&snapshot, request),
+            }
+        })
+    }
+
+    /// The newest snapshot, for several searches of one cut.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.snapshot()
+    }
+
+    /// Searches one snapshot, and says how long that took. `consistency`, `keep_alive_ms` and `cursor` have no say.
+    ///
+    /// # Errors
+    ///
+    /// As [`Searcher::search`].
+    pub fn search_at(
+        &self,
+        snapshot: &Snapshot,
+        request: &SearchRequest,
+    ) -> Result<SearchAnswer, QueryError> {
+        let start = Instant::now();
+        self.timed(start, request, snapshot, |searcher| {
+            searcher.search_in(snapshot, request)
+        })
+    }
+
+    /// Adds to an answer what depends on the time.
+    fn timed(
+        &self,
+        start: Instant,
+        request: &SearchRequest,
+        snapshot: &Snapshot,
+        search: impl FnOnce(&Searcher) -> Result<SearchAnswer, QueryError>,
+    ) -> Result<SearchAnswer, QueryError> {
+        // Without a server, a time begins where it is asked for.
+        let mut answer = match request.timeout_ms.is_some() && self.deadline.is_never() {
+            true => search(&self.until(&Deadline::begin()))?,
+            false => search(self)?,
         };
         if let (Some(query), None) = (&request.query, &request.vector)
             && request.mode != Mode::Keyword
         {
             self.recent.note(query);
         }
-        answer.as_of.staleness_ms = self.staleness(&snapshot);
-        let took_ms = (start.elapsed().as_secs_f64() * 1e6).round() / 1e3;
-        Ok(SearchAnswer {
-            took_ms: Some(took_ms),
-            ..answer
-        })
-    }
-
-    /// Waits until a search can be answered as freshly as it asks to be: [`Searcher::search`] finds it so then, unless
-    /// a source falls behind in between.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotYet`]: how far the index is, when the request's `wait_ms` is over.
-    pub async fn fresh(&self, request: &SearchRequest) -> Result<(), QueryError> {
-        let wait = request.wait_ms.unwrap_or(consistency::WAIT_MS);
-        let until = Instant::now() + Duration::from_millis(wait.min(consistency::WAIT_MS_MAX));
-        loop {
-            let snapshot = self.published.snapshot();
-            let lacks = self.fresh_enough(&snapshot, request);
-            if lacks.is_ok() || Instant::now() >= until {
-                return lacks;
-            }
-            // Sources come to their end without a tick, too.
-            let next = self.published.wait_for(|newest| newest.tick != snapshot.tick);
-            let _ = tokio::time::timeout(POLL, next).await;
-        }
-    }
-
-    fn fresh_enough(&self, snapshot: &Snapshot, request: &SearchRequest) -> Result<(), QueryError> {
-        match request.consistency.lacks(snapshot, &self.freshness()) {
-            None => Ok(()),
-            Some(lacks) => Err(QueryError {
-                kind: ErrorKind::NotYet,
-                ..QueryError::new(
-                    "not_fresh_yet",
-                    format!("the index is at tick {}: {lacks}", snapshot.tick),
-                    "ask again, wait longer with `wait_ms`, or for less; /stats and /readyz say how far the node is",
-                )
-            }),
-        }
-    }
-
-    /// The snapshot that a request is answered from.
-    fn snapshot_for(
-        &self,
-        request: &SearchRequest,
-        cursor: Option<&Cursor>,
-        now: Instant,
-    ) -> Result<Arc<Snapshot>, QueryError> {
-        if let Some(Cursor { tick, .. }) = cursor {
-            let expired = || {
-                pins::gone(
-                    "cursor_expired",
-                    format!("the snapshot of tick {tick} is not kept any more"),
-                )
-            };
-            return self.pins.get(*tick, now).ok_or_else(expired);
-        }
-        let newest = self.published.snapshot();
-        if let Consistency::Pinned(tick) = request.consistency
-            && tick != newest.tick.0
-        {
-            let gone = || pins::gone("not_pinned", format!("the snapshot of tick {tick} is not kept"));
-            return self.pins.get(Tick(tick), now).ok_or_else(gone);
-        }
-        plan::of_tables(self, request)?;
-        self.fresh_enough(&newest, request)?;
-        Ok(newest)
-    }
-
-    /// The answer of a search by pages; `None` where it is none.
-    fn page(
-        &self,
-        snapshot: &Arc<Snapshot>,
-        request: &SearchRequest,
-        cursor: Option<Cursor>,
-        now: Instant,
-    ) -> Result<Option<SearchAnswer>, QueryError> {
-        let first = || {
-            Some(Cursor {
-                tick: snapshot.tick,
-                offset: request.offset,
-                keep_ms: request.keep_alive_ms?,
-                search: pins::fingerprint(request),
-                failed: Vec::new(),
-            })
-        };
-        let is_first = cursor.is_none();
-        let Some(mut cursor) = cursor.or_else(first) else {
-            return Ok(None);
-        };
-        if cursor.search != pins::fingerprint(request) {
-            return Err(QueryError::new(
-                "other_search",
-                "`cursor` is of another search",
-                "send the request of the first page again, with `cursor` and no `offset`; only `limit` may differ",
-            ));
-        }
-        let mut search = plan::plan(self, snapshot, request)?;
-        (search.offset, search.by_pages) = (cursor.offset, true);
-        let mut answer = run::run(snapshot, &search)?;
-        let failed: Vec<Leg> = answer.failed.iter().map(|failed| failed.leg).collect();
-        if !is_first && failed != cursor.failed {
-            return Err(QueryError::unavailable(
-                "leg_failed",
-                "the legs that answer this page are not those that answered the first",
-            ));
-        }
-        self.pins
-            .keep(snapshot, now, Duration::from_millis(cursor.keep_ms));
-        cursor.failed = failed;
-        cursor.offset += answer.hits.len();
-        if answer.hits.len() == search.limit && cursor.offset < plan::HITS_MAX {
-            answer.cursor = Some(cursor.to_text());
-        }
-        Ok(Some(answer))
-    }
-
-    /// How far a snapshot is behind; one that is not the newest, at least by what has been published since.
-    fn staleness(&self, snapshot: &Snapshot) -> Option<u64> {
-        let newest = self.published.snapshot();
-        let staleness = self.freshness().staleness(snapshot)?;
-        let replaced = newest.tick.0.saturating_sub(snapshot.tick.0);
-        Some(staleness.max(replaced))
+        answer.as_of.staleness_ms = self.staleness(snapshot);
+        answer.took_ms = Some(milliseconds(start));
+        Ok(answer)
     }
 
     /// Searches one snapshot. The answer depends on nothing else but `now()` in a filter, so it says no time.
@@ -442,6 +358,11 @@ impl Searcher {
         };
         self.legs.load().iter().filter_map(health).collect()
     }
+}
+
+/// Since `start`, to the microsecond.
+fn milliseconds(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// The legs of an index's vector fields.

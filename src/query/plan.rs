@@ -7,8 +7,9 @@ use super::filter;
 use super::filter::FilterRequest;
 use super::fuse::LEG_DEPTH_MIN;
 use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+use super::results::Results;
 use super::{QueryError, SearchedField, Searcher, Sources};
-use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource};
+use crate::definition::{Effort, Expression, FieldKind, Fusion, Index, Metric, VectorField, VectorSource};
 use crate::index::{Deadline, Snapshot};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
@@ -21,7 +22,7 @@ const QUERY_BYTES_MAX: usize = 64 << 10;
 /// The greatest `k` and weight of a fusion, as in a dataflow file: scores stay far inside an `f32`.
 const AMOUNT_MAX: f32 = 1e6;
 
-/// A search that can be run. At least one leg is asked.
+/// A search that can be run. Where no leg is asked, it lists what the filter lets through.
 pub(super) struct Search<'a> {
     /// What the keyword leg looks for, where it is asked.
     pub words: Option<&'a str>,
@@ -46,6 +47,9 @@ pub(super) struct Search<'a> {
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
     pub deadline: Deadline,
+    /// The words to be highlighted, whichever leg is asked.
+    pub highlighted: Option<&'a str>,
+    pub results: Results,
 }
 
 /// What the vector leg looks for.
@@ -72,7 +76,7 @@ impl Search<'_> {
 /// | code               | what is wrong                                                             |
 /// |--------------------|---------------------------------------------------------------------------|
 /// | `no_tenant`        | documents belong to tenants, and the caller is of none                    |
-/// | `missing_query`    | the legs asked need `query`, or `query` or `vector`                       |
+/// | `missing_query`    | the legs asked need `query`, or `query` or `vector`, and nothing is listed |
 /// | `missing_vector`   | ready-made vectors are searched, and nothing embeds `query`               |
 /// | `no_text`          | the index has no text columns, and the keyword leg is asked               |
 /// | `no_vectors`       | the index has no vectors, and the vector leg is asked, or `vector` given  |
@@ -91,6 +95,8 @@ impl Search<'_> {
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
+///
+/// and those of [`Results::plan`].
 pub(super) fn plan<'a>(
     searcher: &Searcher,
     snapshot: &Snapshot,
@@ -126,6 +132,8 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
+        highlighted: request.query.as_deref().map(cut),
+        results: Results::plan(index, request, HITS_MAX)?,
     })
 }
 
@@ -218,6 +226,7 @@ fn legs<'a>(
     };
     let has_text = !searcher.index.text.is_empty();
     match request.mode {
+        Mode::Hybrid if query.is_none() && nearest.is_none() && request.lists() => Ok((None, None)),
         Mode::Keyword if query.is_none() => Err(QueryError::new(
             "missing_query",
             "mode `keyword` searches for words",
@@ -233,7 +242,7 @@ fn legs<'a>(
         Mode::Vector | Mode::Hybrid if nearest.is_none() => Err(QueryError::new(
             "missing_query",
             format!("mode `{}` has nothing to search for", request.mode.name()),
-            "give `query`, `vector` or both",
+            "give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`",
         )),
         Mode::Vector => Ok((None, Some(answerable(field, nearest)?))),
         Mode::Hybrid => match (query.filter(|_| has_text), nearest.filter(|_| field.is_some())) {
@@ -305,7 +314,7 @@ fn checked<'a>(field: &SearchedField, vector: &'a [f32]) -> Result<&'a [f32], Qu
     Ok(vector)
 }
 
-fn filter(searcher: &Searcher, asked: &FilterRequest) -> Result<Expression, QueryError> {
+pub(super) fn filter(searcher: &Searcher, asked: &FilterRequest) -> Result<Expression, QueryError> {
     let filter = filter::plan(asked, &searcher.index.fields, searcher.clock)?;
     let (mut clauses, clauses_max) = (0, searcher.limits.clauses);
     filter.visit_columns(&mut |_| clauses += 1);
@@ -444,7 +453,21 @@ fn columns(index: &Index, names: &[String]) -> Result<Vec<usize>, QueryError> {
         .collect())
 }
 
-fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
+/// A field of the index by its name: its place there, and its kind.
+pub(super) fn field_named(index: &Index, key: &str, name: &str) -> Result<(usize, FieldKind), QueryError> {
+    let place = index.fields.iter().position(|field| field.name == name);
+    place
+        .map(|place| (place, index.fields[place].kind))
+        .ok_or_else(|| {
+            QueryError::new(
+                "unknown_field",
+                format!("`{key}` names `{name}`, which is not a field of the index"),
+                among("the fields are", index.fields.iter().map(|field| &field.name)),
+            )
+        })
+}
+
+pub(super) fn among<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.is_empty() {
         true => "there are none: name some in the dataflow file".to_owned(),

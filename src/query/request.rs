@@ -1,12 +1,23 @@
 //! What a search asks for, as JSON. Unknown keys are refused; `plan` checks the values.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::consistency::Consistency;
+use super::facets::FacetRequest;
 use super::filter::FilterRequest;
+use super::group::GroupRequest;
+use super::highlight::HighlightRequest;
+use super::sort::SortRequest;
+use super::whole::TotalRequest;
 
-/// A search. At least one of `query` and `vector` is given.
+/// A search. Without `query` and `vector`, one that has a `filter`, `sort`, `facets`, `total`, `group_by` or `distinct` lists
+/// what the filter lets through, in the order of the keys.
+///
+/// `total`, `facets` and `sort` are over the whole result: the documents with the words of `query`, together with those that
+/// the vector leg has found. That one finds as many as the page needs, and at least 100.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SearchRequest {
@@ -69,6 +80,25 @@ pub struct SearchRequest {
     /// In the place of `ef`: every vector that `filter` lets through is compared with the query.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub exact: bool,
+    /// Whether to count the documents of the result: true, false, or only up to a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total: Option<TotalRequest>,
+    /// What to count over the whole result, by names of your choosing: at most 32.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub facets: BTreeMap<String, FacetRequest>,
+    /// The order of the hits in the place of the best first: fields and `_score`, ties by key. Hits have scores then only if
+    /// `_score` is among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<SortRequest>,
+    /// Hits by the value of a field: `groups` takes the place of `hits`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_by: Option<GroupRequest>,
+    /// A field of which each value is shown once, by its first hit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub distinct: Option<String>,
+    /// Shows where the hits' texts have the words of `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub highlight: Option<HighlightRequest>,
 }
 
 impl Default for SearchRequest {
@@ -94,6 +124,12 @@ impl Default for SearchRequest {
             cursor: None,
             origin: false,
             exact: false,
+            total: None,
+            facets: BTreeMap::new(),
+            sort: None,
+            group_by: None,
+            distinct: None,
+            highlight: None,
         }
     }
 }

@@ -151,6 +151,11 @@ impl ApiError {
         self.status == StatusCode::TOO_MANY_REQUESTS
     }
 
+    /// What is said, where it is a part of an answer.
+    pub fn into_body(self) -> ErrorBody {
+        ErrorBody { error: self.detail }
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> ApiError {
         self.detail.hint = Some(hint.into());
         self

@@ -15,6 +15,8 @@ mod body;
 mod lane;
 mod search;
 mod slow;
+mod msearch;
+mod suggest;
 mod key;
 mod changes;
 mod dead_letters;
@@ -168,6 +170,8 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
     };
     Router::new()
         .route("/v1/indexes/{index}/search", post(search::search))
+        .route("/v1/indexes/{index}/msearch", post(msearch::msearch))
+        .route("/v1/indexes/{index}/suggest", post(suggest::suggest))
         .route("/v1/indexes/{index}/documents/{*key}", get(search::document))
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route(

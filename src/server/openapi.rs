@@ -11,6 +11,8 @@ use utoipa::OpenApi;
     info(title = "Millpond", description = "A search node fed by change streams."),
     paths(
         super::search::search,
+        super::msearch::msearch,
+        super::suggest::suggest,
         super::search::document,
         super::search::stats,
         super::upgrade::status,

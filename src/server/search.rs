@@ -65,9 +65,9 @@ async fn search_body(server: &Server, searcher: Searcher, body: TakenBody) -> Re
     let (searching, app) = (searcher.clone(), server.app.clone());
     let at_once = move || -> Result<Result<Response, Box<SearchRequest>>, ApiError> {
         let request: SearchRequest = serde_json::from_slice(&body).map_err(not_a_search)?;
-        match answer(&searching, &request, &app) {
+        match run(&app, &request, || searching.search(&request)) {
             Err(error) if error.kind == ErrorKind::NotYet => Ok(Err(Box::new(request))),
-            answered => Ok(Ok(answered?)),
+            answer => Ok(Ok(json(&answer?)?)),
         }
     };
     let request = match server.searches.run(at_once).await?? {
@@ -77,31 +77,35 @@ async fn search_body(server: &Server, searcher: Searcher, body: TakenBody) -> Re
     // It waits without a thread, and only where it has to.
     searcher.fresh(&request).await?;
     let app = server.app.clone();
-    let searching = move || answer(&searcher, &request, &app);
-    Ok(server.searches.run(searching).await??)
+    let search = move || json(&run(&app, &request, || searcher.search(&request))?);
+    server.searches.run(search).await?
 }
 
-fn answer(searcher: &Searcher, request: &SearchRequest, app: &App) -> Result<Response, QueryError> {
+/// Runs a search that was read, counts it, and notes it where it was slow.
+pub(super) fn run(
+    app: &App,
+    request: &SearchRequest,
+    search: impl FnOnce() -> Result<SearchAnswer, QueryError>,
+) -> Result<SearchAnswer, QueryError> {
     let started = Instant::now();
-    let answer = searcher.search(request)?;
+    let answer = search()?;
     slow::note(
         app.definition.server.slow_query,
         &app.definition.name,
         request,
         &answer,
     );
-    let response = json(&answer);
     let mode = match request.mode {
         Mode::Keyword => QueryMode::Keyword,
         Mode::Vector => QueryMode::Vector,
         Mode::Hybrid => QueryMode::Hybrid,
     };
     app.metrics.query(mode, started.elapsed());
-    Ok(response.into_response())
+    Ok(answer)
 }
 
 /// The message of serde_json ends with line and column.
-fn not_a_search(error: serde_json::Error) -> ApiError {
+pub(super) fn not_a_search(error: serde_json::Error) -> ApiError {
     let (code, what) = match error.is_data() {
         true => ("bad_request", "the search cannot be read"),
         false => ("not_json", "the body is not JSON"),
@@ -234,7 +238,7 @@ impl Server {
     }
 }
 
-fn json<T: Serialize>(answer: &T) -> Result<Response, ApiError> {
+pub(super) fn json<T: Serialize>(answer: &T) -> Result<Response, ApiError> {
     let body = serde_json::to_vec(answer)
         .map_err(|error| ApiError::internal(format!("the answer cannot be written as JSON: {error}")))?;
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())

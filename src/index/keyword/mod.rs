@@ -29,12 +29,21 @@ mod range;
 mod places;
 mod columns;
 mod verdict;
+mod slot_bits;
+mod matching;
+mod marks;
+mod complete;
+mod values_of;
 
+pub use complete::{Completion, complete, documents_with, written};
+pub use marks::{Mark, Marker};
+pub use matching::matching;
 pub use schema::KeywordSchema;
 pub use search::{KeywordHit, search};
 pub use state::KeywordState;
 pub use stored::StoredKeyword;
 pub(super) use stored::{AliveWords, store};
+pub use values_of::{FieldValues, Selection, TextValues, Values};
 pub use writer::{Compaction, KeywordChange, KeywordWriter};
 
 /// What failed in the keyword leg; never caused by what a query or a document says.

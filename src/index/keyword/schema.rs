@@ -3,6 +3,7 @@
 //! Text columns are indexed with frequencies, everything for filters is a column only, and nothing is
 //! stored: documents come from the rows. Each document carries its slot.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use tantivy::index::{IndexBuilder, IndexSettings};
@@ -44,7 +45,7 @@ struct Parts {
 pub(super) struct Text {
     pub field: TantivyField,
     pub boost: f32,
-    column: usize,
+    pub column: usize,
     analyzer: TextAnalyzer,
 }
 
@@ -209,6 +210,14 @@ impl Text {
         analyzer
             .token_stream(text)
             .process(&mut |token| each(token.position, &token.text));
+    }
+
+    /// Calls `each` with every token of `text`, and the bytes that it was made of.
+    pub fn spans(&self, text: &str, each: &mut dyn FnMut(Range<usize>, &str)) {
+        let mut analyzer = self.analyzer.clone();
+        analyzer
+            .token_stream(text)
+            .process(&mut |token| each(token.offset_from..token.offset_to, &token.text));
     }
 }
 

@@ -77,13 +77,13 @@ pub fn search<'a>(
 }
 
 /// A word of the query: what to look for in each text.
-struct Word {
+pub(super) struct Word {
     /// Text and term, by text.
-    terms: Vec<(usize, String)>,
+    pub terms: Vec<(usize, String)>,
 }
 
 /// The query's different words, as each text's analyser sees them. Whatever is typed is words.
-fn words(schema: &KeywordSchema, query: &str) -> Vec<Word> {
+pub(super) fn words(schema: &KeywordSchema, query: &str) -> Vec<Word> {
     // Analysers split alike, and then change or drop: a word's place in the query says what belongs together.
     let mut words: BTreeMap<usize, Word> = BTreeMap::new();
     let mut seen = HashSet::new();

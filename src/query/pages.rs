@@ -9,9 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::answer::Leg;
+use super::answer::{Leg, SearchAnswer};
 use super::request::SearchRequest;
-use super::{ErrorKind, QueryError};
+use super::{ErrorKind, QueryError, Searcher, plan, run};
 use crate::change::Tick;
 use crate::index::Snapshot;
 
@@ -115,6 +115,56 @@ pub(super) fn gone(code: &'static str, message: String) -> QueryError {
             message,
             "begin again with the first page; `keep_alive_ms` says how long a snapshot is kept after each page, at most 600000",
         )
+    }
+}
+
+impl Searcher {
+    /// The answer of a search by pages; `None` where it is none.
+    pub(super) fn page(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        request: &SearchRequest,
+        cursor: Option<Cursor>,
+        now: Instant,
+    ) -> Result<Option<SearchAnswer>, QueryError> {
+        let first = || {
+            Some(Cursor {
+                tick: snapshot.tick,
+                offset: request.offset,
+                keep_ms: request.keep_alive_ms?,
+                search: fingerprint(request),
+                failed: Vec::new(),
+            })
+        };
+        let is_first = cursor.is_none();
+        let Some(mut cursor) = cursor.or_else(first) else {
+            return Ok(None);
+        };
+        if cursor.search != fingerprint(request) {
+            return Err(QueryError::new(
+                "other_search",
+                "`cursor` is of another search",
+                "send the request of the first page again, with `cursor` and no `offset`; only `limit` may differ",
+            ));
+        }
+        let mut search = plan::plan(self, snapshot, request)?;
+        (search.offset, search.by_pages) = (cursor.offset, true);
+        let mut answer = run::run(snapshot, &search)?;
+        let failed: Vec<Leg> = answer.failed.iter().map(|failed| failed.leg).collect();
+        if !is_first && failed != cursor.failed {
+            return Err(QueryError::unavailable(
+                "leg_failed",
+                "the legs that answer this page are not those that answered the first",
+            ));
+        }
+        self.pins
+            .keep(snapshot, now, Duration::from_millis(cursor.keep_ms));
+        cursor.failed = failed;
+        cursor.offset += answer.hits.len();
+        if answer.hits.len() == search.limit && cursor.offset < plan::HITS_MAX {
+            answer.cursor = Some(cursor.to_text());
+        }
+        Ok(Some(answer))
     }
 }
 

@@ -1,0 +1,83 @@
+//! What is to be counted, as JSON.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Number;
+use utoipa::ToSchema;
+
+/// What is counted over the whole result: exactly one of `terms`, `ranges`, `histogram` and `stats`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FacetRequest {
+    /// The field whose values are counted; the name of the facet where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    /// The documents of each value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<TermsRequest>,
+    /// The documents of each of these ranges of a number: at most 100, which may overlap.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ranges: Option<Vec<RangeRequest>>,
+    /// The documents of each interval of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub histogram: Option<HistogramRequest>,
+    /// The least, the greatest, the sum and the mean of a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stats: Option<StatsRequest>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TermsRequest {
+    /// How many values are shown: 1 to 10,000.
+    pub size: usize,
+    pub order: TermsOrder,
+}
+
+impl Default for TermsRequest {
+    fn default() -> TermsRequest {
+        TermsRequest {
+            size: 10,
+            order: TermsOrder::default(),
+        }
+    }
+}
+
+/// Which values come first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TermsOrder {
+    /// Those of the most documents; of equals the least.
+    #[default]
+    Count,
+    /// The least.
+    Value,
+}
+
+/// A range of numbers; without an end it is open there.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RangeRequest {
+    /// The least number inside.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub from: Option<Number>,
+    /// The least number above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<f64>)]
+    pub to: Option<Number>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HistogramRequest {
+    /// How wide an interval is: more than 0. Wide enough for at most 10,000 that hold a document.
+    pub interval: f64,
+    /// Where an interval begins, and so all others.
+    #[serde(default)]
+    pub offset: f64,
+}
+
+/// Statistics have no options.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatsRequest {}
