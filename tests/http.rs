@@ -221,11 +221,12 @@ fn definition(has_index: bool) -> Definition {
             columns: vec!["id".to_owned(), "name".to_owned()],
         },
         key: vec![0],
+        vocabulary: Default::default(),
         text: vec![TextField {
             name: "name".to_owned(),
             column: 1,
             boost: 1.0,
-            analyzer: Analyzer::English,
+            analyzer: Analyzer::ENGLISH,
         }],
         fields: vec![],
         vectors: Vec::new(),

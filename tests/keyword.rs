@@ -1,6 +1,7 @@
 //! The keyword leg against a model that scores every document by the formula, and its own other layouts.
 
 mod filter;
+mod language;
 mod model;
 mod quality;
 mod ranking;

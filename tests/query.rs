@@ -13,7 +13,10 @@ use millpond::definition::{
 use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
-use millpond::query::{FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher, VectorsWanted};
+use millpond::query::{
+    Fuzzy, FusionRequest, LegWeights, MinimumMatchRequest, Mode, Operator, QueryError, SearchRequest, Searcher,
+    VectorsWanted,
+};
 
 // ---- requests -----------------------------------------------------------------------------------------
 
@@ -26,7 +29,7 @@ fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
             "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
-            "vectors":"current"}"#,
+            "vectors":"current","operator":"and","minimum_match":"75%","fuzzy":"off","text_fields":["name^2"]}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -48,6 +51,10 @@ fn a_request_with_everything_is_read() {
         accuracy: Some(0.5),
         exact: true,
         vectors: VectorsWanted::Current,
+        operator: Some(Operator::And),
+        minimum_match: Some(MinimumMatchRequest::Share("75%".to_owned())),
+        fuzzy: Some(Fuzzy::Off),
+        text_fields: Some(vec!["name^2".to_owned()]),
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -124,11 +131,12 @@ fn index(source: Option<VectorSource>) -> Index {
             columns: ["id", "name", "price", "embedding"].map(str::to_owned).to_vec(),
         },
         key: vec![0],
+        vocabulary: Default::default(),
         text: vec![TextField {
             name: "name".to_owned(),
             column: 1,
             boost: 1.0,
-            analyzer: Analyzer::English,
+            analyzer: Analyzer::ENGLISH,
         }],
         fields: vec![Field {
             name: "price".to_owned(),

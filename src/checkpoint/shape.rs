@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
-use crate::definition::{Analyzer, Definition, FieldKind, Index, Metric, VectorField, VectorSource};
+use crate::definition::{Definition, FieldKind, Index, Metric, TextField, VectorField, VectorSource};
 use crate::index::Sets;
 
 /// What of a definition the stored data depends on.
@@ -148,15 +148,22 @@ impl Shape {
 impl IndexShape {
     fn of(definition: &Definition, index: &Index, models: &[Option<Model<'_>>]) -> IndexShape {
         let column = |place: usize| index.plan.columns.get(place).cloned().unwrap_or_default();
+        // Synonyms are a query's affair: nothing stored depends on them.
+        let stop_words = match &index.vocabulary.stop_words {
+            None => String::new(),
+            Some(words) => format!(", stop words {words:?}"),
+        };
         let text = index.text.iter().map(|field| {
-            let analyzer = match field.analyzer {
-                Analyzer::English => "english",
-                Analyzer::Simple => "simple",
-            };
-            let name = field.name.clone();
-            (
+            let TextField {
                 name,
-                format!("{} {analyzer}, boost {}", column(field.column), field.boost),
+                analyzer,
+                boost,
+                ..
+            } = field;
+            let column = column(field.column);
+            (
+                name.clone(),
+                format!("{column} {analyzer}, boost {boost}{stop_words}"),
             )
         });
         let fields = index.fields.iter().map(|field| {

@@ -11,6 +11,7 @@ mod lane;
 mod model;
 mod source;
 mod table;
+mod text;
 mod vectors;
 mod written;
 

@@ -15,6 +15,7 @@ mod model;
 mod needs;
 pub(crate) mod worth;
 mod picture;
+mod analyzer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use analyzer::{Analyzer, Language, Sizes, Split, Synonyms, Vocabulary};
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
 pub use file::{load, parse, parse_embedder};
@@ -259,6 +261,8 @@ pub struct Index {
     /// The columns that are the key of the plan's table, in the order of the file.
     pub key: Vec<usize>,
     pub text: Vec<TextField>,
+    /// Of all texts.
+    pub vocabulary: Vocabulary,
     pub fields: Vec<Field>,
     /// What the vector leg searches: the first is the one that a query asks which names none. None: keyword search only.
     pub vectors: Vec<VectorField>,
@@ -284,14 +288,6 @@ pub struct TextField {
     pub column: usize,
     pub boost: f32,
     pub analyzer: Analyzer,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Analyzer {
-    /// Lower case, English stop words and stemming; the default.
-    English,
-    /// Lower case only.
-    Simple,
 }
 
 /// A column for filters.

@@ -4,7 +4,7 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
+    Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
     Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
     Table, Tuning, VectorField, VectorSource,
 };
@@ -164,11 +164,7 @@ impl Picture {
         }
         if !index.text.is_empty() {
             let fields = index.text.iter().map(|field| {
-                let analyzer = match field.analyzer {
-                    Analyzer::English => "english",
-                    Analyzer::Simple => "simple",
-                };
-                format!("{} ({analyzer}, boost {})", field.name, field.boost)
+                format!("{} ({}, boost {})", field.name, field.analyzer, field.boost)
             });
             self.leg("keyword", &fields.collect::<Vec<_>>().join(", "));
         }

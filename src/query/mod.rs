@@ -4,6 +4,7 @@
 //! it wait for the vector of its query.
 
 mod request;
+pub mod language;
 mod answer;
 mod plan;
 mod run;
@@ -21,7 +22,9 @@ pub use answer::{
     Stats, VectorState,
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
-pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+pub use request::{
+    Fuzzy, FusionRequest, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
+};
 
 use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;

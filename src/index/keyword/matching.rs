@@ -1,0 +1,72 @@
+//! All documents that answer a question, whatever they score.
+
+use roaring::RoaringBitmap;
+
+use super::docs::Docs;
+use super::evaluate::Evaluation;
+use super::query::KeywordQuery;
+use super::scope::Scope;
+use super::statistics::{Corpus, Found};
+use super::{KeywordError, question};
+
+/// By shard, the slots of all documents that a search without a limit would find.
+///
+/// # Errors
+///
+/// When a segment cannot be read; no query is wrong.
+pub fn matching(scope: &Scope<'_, '_>, query: &KeywordQuery) -> Result<Vec<RoaringBitmap>, KeywordError> {
+    let mut slots = vec![Bits::default(); scope.states.len()];
+    let Some(schema) = scope.schema() else {
+        return Ok(Vec::new());
+    };
+    let corpus = Corpus::new(scope)?;
+    let exact = question::exact(schema, &corpus, query)?;
+    let prepared = question::tolerant(schema, &corpus, query, &exact)?.unwrap_or(exact);
+    if let Some(root) = &prepared.compiled.root {
+        for (part, found) in corpus.parts.iter().enumerate() {
+            let within = within(scope, found);
+            let answers = Evaluation::new(&prepared, found, part, scope).answers(root, &within)?;
+            if let Some(slots) = slots.get_mut(found.shard) {
+                answers
+                    .iter()
+                    .for_each(|doc| slots.insert(found.part.segment.slot(doc).0));
+            }
+        }
+    }
+    Ok(slots.into_iter().map(Bits::into_bitmap).collect())
+}
+
+/// The documents of a segment that may be found.
+pub(super) fn within(scope: &Scope<'_, '_>, found: &Found) -> Docs {
+    let living = found.living();
+    let Some(filters) = scope.filters else {
+        return living.clone();
+    };
+    let mut within = Docs::none(living.size());
+    if let Some(filter) = filters.get(found.shard) {
+        let segment = &found.part.segment;
+        let admitted = living.iter().filter(|doc| filter.contains(segment.slot(*doc).0));
+        admitted.for_each(|doc| within.insert(doc));
+    }
+    within
+}
+
+/// Slots that come in no order: single bits are set faster than a compressed bitmap grows.
+#[derive(Clone, Default)]
+struct Bits(Vec<u8>);
+
+impl Bits {
+    fn insert(&mut self, slot: u32) {
+        let byte = slot as usize / 8;
+        if byte >= self.0.len() {
+            self.0.resize(byte + 1, 0);
+        }
+        if let Some(byte) = self.0.get_mut(byte) {
+            *byte |= 1 << (slot % 8);
+        }
+    }
+
+    fn into_bitmap(self) -> RoaringBitmap {
+        RoaringBitmap::from_lsb0_bytes(0, &self.0)
+    }
+}
