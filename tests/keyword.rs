@@ -2,6 +2,7 @@
 
 mod filter;
 mod filter_kinds;
+mod language;
 mod model;
 mod quality;
 mod ranking;

@@ -14,8 +14,8 @@ use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
 use millpond::query::{
-    Consistency, ErrorKind, FusionRequest, LegWeights, Mode, QueryError, SearchRequest, Searcher,
-    VectorsWanted,
+    Consistency, ErrorKind, FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator,
+    QueryError, SearchRequest, Searcher, VectorsWanted,
 };
 
 // ---- requests -----------------------------------------------------------------------------------------
@@ -29,7 +29,8 @@ fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
             "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
-            "vectors":"current","consistency":{"at_least":{"products/0":7,"commit_ts":1795000000000}},"wait_ms":100,
+            "vectors":"current","operator":"and","minimum_match":"75%","fuzzy":"off","text_fields":["name^2"],
+            "consistency":{"at_least":{"products/0":7,"commit_ts":1795000000000}},"wait_ms":100,
             "keep_alive_ms":1000,"cursor":"x","origin":true,"model":"m"}"#,
     );
     let expected = SearchRequest {
@@ -53,6 +54,10 @@ fn a_request_with_everything_is_read() {
         accuracy: Some(0.5),
         exact: true,
         vectors: VectorsWanted::Current,
+        operator: Some(Operator::And),
+        minimum_match: Some(MinimumMatchRequest::Share("75%".to_owned())),
+        fuzzy: Some(Fuzzy::Off),
+        text_fields: Some(vec!["name^2".to_owned()]),
         consistency: Consistency::AtLeast(BTreeMap::from([
             ("products/0".to_owned(), 7),
             ("commit_ts".to_owned(), 1_795_000_000_000),
@@ -106,7 +111,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `timeout_ms`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact`, `total`, `facets`, `sort`, `group_by`, `distinct`, `highlight` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -139,11 +144,12 @@ fn index(source: Option<VectorSource>) -> Index {
             columns: ["id", "name", "price", "embedding"].map(str::to_owned).to_vec(),
         },
         key: vec![0],
+        vocabulary: Default::default(),
         text: vec![TextField {
             name: "name".to_owned(),
             column: 1,
             boost: 1.0,
-            analyzer: Analyzer::English,
+            analyzer: Analyzer::ENGLISH,
         }],
         fields: vec![Field {
             name: "price".to_owned(),
@@ -278,16 +284,16 @@ fn a_search_for_nothing_is_refused() {
         &embedding_searcher(),
         &requests,
         expect![[r#"
-        {}
-          missing_query: mode `hybrid` has nothing to search for
-          give `query`, `vector` or both
-        {"mode":"vector"}
-          missing_query: mode `vector` has nothing to search for
-          give `query`, `vector` or both
-        {"mode":"keyword","vector":[1,0]}
-          missing_query: mode `keyword` searches for words
-          give `query`
-    "#]],
+            {}
+              missing_query: mode `hybrid` has nothing to search for
+              give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
+            {"mode":"vector"}
+              missing_query: mode `vector` has nothing to search for
+              give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
+            {"mode":"keyword","vector":[1,0]}
+              missing_query: mode `keyword` searches for words
+              give `query`
+        "#]],
     );
 }
 

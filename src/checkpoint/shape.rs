@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::plan::Node;
 use crate::definition::{
-    Analyzer, Definition, FieldKind, Index, Metric, ReadyMade, VectorField, VectorSource,
+    Definition, FieldKind, Index, Metric, ReadyMade, TextField, VectorField, VectorSource,
 };
 use crate::index::Sets;
 
@@ -153,15 +153,22 @@ impl Shape {
 impl IndexShape {
     fn of(definition: &Definition, index: &Index, models: &[Option<Model<'_>>]) -> IndexShape {
         let column = |place: usize| index.plan.columns.get(place).cloned().unwrap_or_default();
+        // Synonyms are a query's affair: nothing stored depends on them.
+        let stop_words = match &index.vocabulary.stop_words {
+            None => String::new(),
+            Some(words) => format!(", stop words {words:?}"),
+        };
         let text = index.text.iter().map(|field| {
-            let analyzer = match field.analyzer {
-                Analyzer::English => "english",
-                Analyzer::Simple => "simple",
-            };
-            let name = field.name.clone();
-            (
+            let TextField {
                 name,
-                format!("{} {analyzer}, boost {}", column(field.column), field.boost),
+                analyzer,
+                boost,
+                ..
+            } = field;
+            let column = column(field.column);
+            (
+                name.clone(),
+                format!("{column} {analyzer}, boost {boost}{stop_words}"),
             )
         });
         let fields = index.fields.iter().map(|field| {

@@ -12,6 +12,7 @@ mod model;
 mod server;
 mod source;
 mod table;
+mod text;
 mod vectors;
 mod written;
 

@@ -20,6 +20,7 @@ mod filter;
 pub mod server;
 pub(crate) mod worth;
 mod picture;
+mod analyzer;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use analyzer::{Analyzer, Language, Sizes, Split, Synonyms, Vocabulary};
 pub use expression::Expression;
 pub use fault::{Fault, Faults};
 pub use field::{Field, FieldKind};
@@ -272,6 +274,8 @@ pub struct Index {
     /// The columns that are the key of the plan's table, in the order of the file.
     pub key: Vec<usize>,
     pub text: Vec<TextField>,
+    /// Of all texts.
+    pub vocabulary: Vocabulary,
     pub fields: Vec<Field>,
     /// The field, of kind keyword, by whose value documents belong to tenants.
     pub tenant: Option<String>,
@@ -299,14 +303,6 @@ pub struct TextField {
     pub column: usize,
     pub boost: f32,
     pub analyzer: Analyzer,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Analyzer {
-    /// Lower case, English stop words and stemming; the default.
-    English,
-    /// Lower case only.
-    Simple,
 }
 
 /// One vector of each document, searched by itself.

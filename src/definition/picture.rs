@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion, Index,
-    KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce,
-    SourceSettings, Table, Tuning, VectorField, VectorSource,
+    Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion, Index, KafkaSettings,
+    KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, SourceSettings, Table,
+    Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -163,13 +163,10 @@ impl Picture {
             }
         }
         if !index.text.is_empty() {
-            let fields = index.text.iter().map(|field| {
-                let analyzer = match field.analyzer {
-                    Analyzer::English => "english",
-                    Analyzer::Simple => "simple",
-                };
-                format!("{} ({analyzer}, boost {})", field.name, field.boost)
-            });
+            let fields = index
+                .text
+                .iter()
+                .map(|field| format!("{} ({}, boost {})", field.name, field.analyzer, field.boost));
             self.leg("keyword", &fields.collect::<Vec<_>>().join(", "));
         }
         for field in &index.vectors {

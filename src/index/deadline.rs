@@ -30,6 +30,12 @@ impl Deadline {
         Deadline(None)
     }
 
+    /// The same, for who lends it.
+    pub const NEVER: &Deadline = {
+        static NEVER: Deadline = Deadline(None);
+        &NEVER
+    };
+
     /// Time is counted from now on; [`Deadline::within`] says how much there is.
     pub fn begin() -> Deadline {
         Deadline(Some(Known {

@@ -5,6 +5,7 @@
 
 mod request;
 mod caller;
+pub mod language;
 mod answer;
 mod filter;
 mod plan;
@@ -43,7 +44,9 @@ pub use facets::{
 pub use filter::FilterRequest;
 pub use group::GroupRequest;
 pub use highlight::{Encode, HighlightRequest};
-pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+pub use request::{
+    FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
+};
 pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
 pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
 pub use whole::{Relation, Total, TotalBound, TotalRequest};

@@ -1,15 +1,20 @@
 //! A request -> what is to be run. Every fault of a request is found here; past this door nobody asks again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::filter;
 use super::filter::FilterRequest;
 use super::fuse::LEG_DEPTH_MIN;
-use super::request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
+use super::language::{self, Options, Parsed};
+use super::request::{
+    FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
+};
 use super::results::Results;
 use super::{QueryError, SearchedField, Searcher, Sources};
 use crate::definition::{Effort, Expression, FieldKind, Fusion, Index, Metric, VectorField, VectorSource};
+use crate::index::keyword::{KeywordQuery, MinimumMatch, TextFields, Typos};
 use crate::index::{Deadline, Snapshot};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
@@ -25,7 +30,9 @@ const AMOUNT_MAX: f32 = 1e6;
 /// A search that can be run. Where no leg is asked, it lists what the filter lets through.
 pub(super) struct Search<'a> {
     /// What the keyword leg looks for, where it is asked.
-    pub words: Option<&'a str>,
+    pub words: Option<KeywordQuery>,
+    /// What every hit must or must not have, whichever leg finds it.
+    pub required: Option<KeywordQuery>,
     /// What the vector leg looks for, where it is asked.
     pub nearest: Option<Nearest<'a>>,
     /// The number of the leg that answers for the vector field, and what is known of it, where the index has vectors.
@@ -53,12 +60,12 @@ pub(super) struct Search<'a> {
 }
 
 /// What the vector leg looks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Nearest<'a> {
     /// Of the index's dimensions and finite.
     Vector(&'a [f32]),
     /// To be embedded. The index may be one of ready-made vectors, where no embedder is there for it.
-    Text(&'a str),
+    Text(Cow<'a, str>),
 }
 
 impl Search<'_> {
@@ -86,6 +93,10 @@ impl Search<'_> {
 /// | `bad_vector`       | `vector` has a number that is not finite, or no direction under cosine    |
 /// | `bad_filter`       | `filter` is no condition, too long, of too many conditions, or compares a field with another kind |
 /// | `unknown_field`    | `filter` names what is not in the index's `fields`                        |
+/// | `unknown_text_field` | `text_fields` names what is not in the index's `text`                   |
+/// | `bad_text_fields`  | `text_fields` names none                                                  |
+/// | `bad_boost`        | a boost in `text_fields` is no number that is more than 0                 |
+/// | `bad_minimum_match` | `minimum_match` is 0 or no number or share, or `operator` is given too   |
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
@@ -106,9 +117,16 @@ pub(super) fn plan<'a>(
     let leg = snapshot.sets.leg(field(index, request.using.as_deref())?);
     let field = searcher.legs.load().get(leg).cloned();
     of_model(field.as_deref(), request)?;
-    let (words, nearest) = legs(searcher, field.as_deref(), request)?;
+    let options = options(index, request)?;
+    let parsed = request
+        .query
+        .as_deref()
+        .map(|query| language::parse(cut(query), &index.text, &options));
+    let (asks_words, nearest) = legs(searcher, field.as_deref(), request, parsed.as_ref())?;
+    let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
-        words,
+        words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
+        required: required.filter(|_| !index.text.is_empty()),
         nearest,
         leg,
         field,
@@ -213,20 +231,22 @@ fn of_model(field: Option<&SearchedField>, request: &SearchRequest) -> Result<()
     }
 }
 
-/// Which legs are asked, and for what. `hybrid` asks those that the index has and the request can use.
+/// Whether the keyword leg is asked, and for what the vector leg. `hybrid` asks those that the index has and the request can use.
 fn legs<'a>(
     searcher: &Searcher,
     field: Option<&SearchedField>,
     request: &'a SearchRequest,
-) -> Result<(Option<&'a str>, Option<Nearest<'a>>), QueryError> {
+    parsed: Option<&Parsed>,
+) -> Result<(bool, Option<Nearest<'a>>), QueryError> {
     let query = request.query.as_deref().map(cut);
+    let plain = parsed.and_then(|parsed| parsed.plain.clone());
     let nearest = match &request.vector {
         Some(vector) => Some(Nearest::Vector(checked(field.ok_or_else(no_vectors)?, vector)?)),
-        None => query.map(Nearest::Text),
+        None => query.map(|query| Nearest::Text(plain.map_or(Cow::Borrowed(query), Cow::Owned))),
     };
     let has_text = !searcher.index.text.is_empty();
     match request.mode {
-        Mode::Hybrid if query.is_none() && nearest.is_none() && request.lists() => Ok((None, None)),
+        Mode::Hybrid if query.is_none() && nearest.is_none() && request.lists() => Ok((false, None)),
         Mode::Keyword if query.is_none() => Err(QueryError::new(
             "missing_query",
             "mode `keyword` searches for words",
@@ -237,16 +257,16 @@ fn legs<'a>(
             "the index has no text columns to search for words",
             "use mode `vector`, or name columns in `[index] text`",
         )),
-        Mode::Keyword => Ok((query, None)),
+        Mode::Keyword => Ok((true, None)),
         Mode::Vector if field.is_none() => Err(no_vectors()),
         Mode::Vector | Mode::Hybrid if nearest.is_none() => Err(QueryError::new(
             "missing_query",
             format!("mode `{}` has nothing to search for", request.mode.name()),
             "give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`",
         )),
-        Mode::Vector => Ok((None, Some(answerable(field, nearest)?))),
-        Mode::Hybrid => match (query.filter(|_| has_text), nearest.filter(|_| field.is_some())) {
-            (None, nearest) => Ok((None, Some(answerable(field, nearest)?))),
+        Mode::Vector => Ok((false, Some(answerable(field, nearest)?))),
+        Mode::Hybrid => match (query.is_some() && has_text, nearest.filter(|_| field.is_some())) {
+            (false, nearest) => Ok((false, Some(answerable(field, nearest)?))),
             legs => Ok(legs),
         },
     }
@@ -343,6 +363,85 @@ pub(super) fn check_fields(index: &Index, filter: &Expression) -> Result<(), Que
             format!("`filter` names `{name}`, which is not a field of the index"),
             among("the fields are", index.fields.iter().map(|field| &field.name)),
         )),
+    }
+}
+
+/// How the words of `query` are searched.
+fn options(index: &Index, request: &SearchRequest) -> Result<Options, QueryError> {
+    Ok(Options {
+        minimum: minimum(request)?,
+        typos: match request.fuzzy {
+            None | Some(Fuzzy::Auto) => Typos::Auto,
+            Some(Fuzzy::Off) => Typos::Off,
+        },
+        fields: match &request.text_fields {
+            None => None,
+            Some(names) => text_fields(index, names)?,
+        },
+    })
+}
+
+fn minimum(request: &SearchRequest) -> Result<MinimumMatch, QueryError> {
+    let wrong = |message: String| {
+        let hint = "give a number of words from 1 on, or a share such as \"75%\"";
+        Err(QueryError::new("bad_minimum_match", message, hint))
+    };
+    match (request.operator, &request.minimum_match) {
+        (None | Some(Operator::Or), None) => Ok(MinimumMatch::Any),
+        (Some(Operator::And), None) => Ok(MinimumMatch::All),
+        (Some(_), Some(_)) => wrong("both `operator` and `minimum_match` say how many words".to_owned()),
+        (None, Some(MinimumMatchRequest::Words(0))) => wrong("`minimum_match` is 0".to_owned()),
+        (None, Some(MinimumMatchRequest::Words(words))) => Ok(MinimumMatch::Words(*words)),
+        (None, Some(MinimumMatchRequest::Share(share))) => {
+            let percent = share
+                .strip_suffix('%')
+                .and_then(|share| share.trim().parse::<u8>().ok());
+            match percent.filter(|percent| (1..=100).contains(percent)) {
+                Some(percent) => Ok(MinimumMatch::Percent(percent)),
+                None => wrong(format!("`minimum_match` is {share:?}")),
+            }
+        }
+    }
+}
+
+fn text_fields(index: &Index, names: &[String]) -> Result<TextFields, QueryError> {
+    let mut fields = Vec::new();
+    for written in names {
+        let named = |name: &str| index.text.iter().position(|field| field.name == name);
+        let (name, boost) = match named(written) {
+            Some(_) => (written.as_str(), None),
+            None => language::field_with_boost(written),
+        };
+        let Some(number) = named(name) else {
+            return Err(QueryError::new(
+                "unknown_text_field",
+                format!("`text_fields` names `{name}`, which is not a text field of the index"),
+                among("the text fields are", index.text.iter().map(|field| &field.name)),
+            ));
+        };
+        let own = index.text.get(number).map_or(1.0, |field| field.boost);
+        let boost = match boost {
+            None => own,
+            Some(written) => language::field_boost(written).ok_or_else(|| {
+                QueryError::new(
+                    "bad_boost",
+                    format!("`text_fields` gives `{name}` the boost {written:?}"),
+                    "give a number more than 0 and at most 1000000, such as `name^2`",
+                )
+            })?,
+        };
+        fields.push((number, boost));
+    }
+    match fields.is_empty() {
+        true => Err(QueryError::new(
+            "bad_text_fields",
+            "`text_fields` is empty",
+            among(
+                "name some, or leave it out for all; the text fields are",
+                index.text.iter().map(|field| &field.name),
+            ),
+        )),
+        false => Ok(Some(fields)),
     }
 }
 
@@ -495,6 +594,7 @@ mod tests {
                 columns,
             },
             key: vec![2],
+            vocabulary: Default::default(),
             text: vec![],
             fields: vec![],
             tenant: None,

@@ -34,6 +34,21 @@ pub struct SearchRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub using: Option<String>,
     pub mode: Mode,
+    /// Whether a document has any (`or`) or all (`and`) of the words of `query`; `or` where left out. What has a sign
+    /// in `query` must or must not be there in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Operator>,
+    /// In the place of `operator`: how many of the words, as a number or a share such as `"75%"`, rounded down. Stop words do not
+    /// count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minimum_match: Option<MinimumMatchRequest>,
+    /// Whether words are also found with typing errors; `auto` where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fuzzy: Option<Fuzzy>,
+    /// The text fields that are searched by words, each with an optional boost in the place of its own: `["name^2",
+    /// "description"]`; all where left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text_fields: Option<Vec<String>>,
     /// A boolean SQL expression over the index's `fields`, such as `category = 'shoes' AND price < 50`, or the same as JSON.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterRequest>,
@@ -109,6 +124,10 @@ impl Default for SearchRequest {
             model: None,
             using: None,
             mode: Mode::default(),
+            operator: None,
+            minimum_match: None,
+            fuzzy: None,
+            text_fields: None,
             filter: None,
             limit: 10,
             offset: 0,
@@ -154,6 +173,34 @@ impl Mode {
             Mode::Vector => "vector",
         }
     }
+}
+
+/// How many of the words of a query a document has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Operator {
+    /// One at least.
+    Or,
+    And,
+}
+
+/// How many of the words of a query a document has at least.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum MinimumMatchRequest {
+    Words(usize),
+    /// `"1%"` to `"100%"`.
+    Share(String),
+}
+
+/// Whether words are also found with typing errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fuzzy {
+    /// In queries of up to 32 words: one edit from five letters on, two from nine on. The first letter stands, and words with
+    /// digits are meant as they are written. What is found so alone comes behind all else.
+    Auto,
+    Off,
 }
 
 /// Which vectors the vector leg may find.

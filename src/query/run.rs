@@ -17,21 +17,39 @@ use super::whole::{Total, Whole, states, with_words};
 use super::{QueryError, SearchedField, facets, value};
 use crate::change::{Datum, Span};
 use crate::definition::{Expression, Metric};
-use crate::index::{Deadline, LegState, Slot, Snapshot, keyword};
+use crate::index::keyword::{self, KeywordQuery, Scope};
+use crate::index::{Deadline, LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
 pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
-    let condition = both(search.population.clone(), search.filter.clone());
-    let allowed = match &condition {
-        Some(condition) => Some(guarded(snapshot, condition).map_err(filter_failed)?),
-        None => None,
+    let slots = |condition: &Option<Expression>| match condition {
+        Some(condition) => guarded(snapshot, condition).map(Some).map_err(filter_failed),
+        None => Ok(None),
+    };
+    let (population, filtered) = (slots(&search.population)?, slots(&search.filter)?);
+    let allowed = intersection(population.clone(), filtered);
+    let allowed = match &search.required {
+        Some(required) => {
+            let states = states(snapshot);
+            let document = |shard, slot| snapshot.document_at(shard, slot);
+            let scope = Scope {
+                filters: allowed.as_deref(),
+                population: population.as_deref(),
+                deadline: &search.deadline,
+                ..Scope::new(&states, &document)
+            };
+            // For either leg.
+            Some(with_words(&scope, required).map_err(filter_failed)?)
+        }
+        None => allowed,
     };
     let run = Run {
         snapshot,
         search,
         allowed: allowed.as_deref(),
+        population: population.as_deref(),
         vector: OnceLock::new(),
     };
     let mut depth = Depth::first(search);
@@ -77,6 +95,8 @@ struct Run<'s, 'r> {
     search: &'r Search<'r>,
     /// By shard.
     allowed: Option<&'r [RoaringBitmap]>,
+    /// By shard: what there is for who asks.
+    population: Option<&'r [RoaringBitmap]>,
     /// The vector of the query's text, embedded once. `None`: near to nothing.
     vector: OnceLock<Result<Option<Arc<[f32]>>, String>>,
 }
@@ -126,7 +146,7 @@ enum Page {
 impl<'s> Run<'s, '_> {
     fn find(&self, depth: Depth) -> Result<Found<'s>, QueryError> {
         let (snapshot, results) = (self.snapshot, &self.search.results);
-        let (words, nearest) = (self.search.words, self.search.nearest);
+        let (words, nearest) = (self.search.words.as_ref(), self.search.nearest.as_ref());
         let is_filter_only = words.is_none() && nearest.is_none();
         let is_sorted = results.sort.is_some() || is_filter_only;
         let ranked_to = match (is_sorted, results.need_scores()) {
@@ -151,7 +171,7 @@ impl<'s> Run<'s, '_> {
             whole = Some(Whole::of_filter(self.allowed));
         } else if results.need_whole() {
             let with_words = match words {
-                Some(words) => guard(|| with_words(snapshot, words, self.allowed)),
+                Some(words) => self.in_scope(|scope| with_words(scope, words)),
                 None => Ok(Vec::new()),
             };
             let with_words = match with_words {
@@ -301,7 +321,10 @@ impl<'s> Run<'s, '_> {
     fn ask(&self, ranked: Option<usize>, nearest: usize) -> (Option<LegAnswer<'s>>, Option<LegAnswer<'s>>) {
         let by_words = |(words, depth)| guard(|| self.keyword_leg(words, depth));
         let by_vector = |query| guard(|| self.vector_leg(query, nearest));
-        match (self.search.words.zip(ranked), self.search.nearest) {
+        match (
+            self.search.words.as_ref().zip(ranked),
+            self.search.nearest.as_ref(),
+        ) {
             (Some(words), Some(query)) => thread::scope(|scope| {
                 let thread = thread::Builder::new().name("vector-leg".to_owned());
                 let vector = thread.spawn_scoped(scope, || by_vector(query));
@@ -316,29 +339,32 @@ impl<'s> Run<'s, '_> {
         }
     }
 
-    fn keyword_leg(&self, words: &str, depth: usize) -> LegAnswer<'s> {
-        let snapshot = self.snapshot;
-        let document = |shard, slot| snapshot.document_at(shard, slot).map(|document| &**document);
-        let hits = keyword::search(
-            &states(snapshot),
-            words,
-            self.allowed,
-            depth,
-            &document,
-            &self.search.deadline,
-        )
-        .map_err(|error| error.to_string())?;
+    /// Asks the keyword leg something, of the documents that are allowed.
+    fn in_scope<T>(&self, ask: impl FnOnce(&Scope<'_, 's>) -> T) -> T {
+        let states = states(self.snapshot);
+        let document = |shard, slot| self.snapshot.document_at(shard, slot);
+        ask(&Scope {
+            filters: self.allowed,
+            population: self.population,
+            deadline: &self.search.deadline,
+            ..Scope::new(&states, &document)
+        })
+    }
+
+    fn keyword_leg(&self, words: &KeywordQuery, depth: usize) -> LegAnswer<'s> {
+        let hits = self.in_scope(|scope| keyword::search(scope, words, depth));
+        let hits = hits.map_err(|error| error.to_string())?;
         let hits = hits
             .iter()
-            .filter_map(|hit| scored(snapshot, hit.shard, hit.slot, hit.score, Span::WHOLE));
+            .filter_map(|hit| scored(self.snapshot, hit.shard, hit.slot, hit.score, Span::WHOLE));
         Ok(hits.collect())
     }
 
-    fn vector_leg(&self, nearest: Nearest, depth: usize) -> LegAnswer<'s> {
+    fn vector_leg(&self, nearest: &Nearest, depth: usize) -> LegAnswer<'s> {
         let (snapshot, search) = (self.snapshot, self.search);
         let field = search.field.as_deref().ok_or("the index has no vectors")?;
         let query = match nearest {
-            Nearest::Vector(vector) => vector,
+            Nearest::Vector(vector) => *vector,
             Nearest::Text(text) => match self.vector.get_or_init(|| meaning(field, text, &search.deadline)) {
                 Ok(Some(vector)) => vector,
                 Ok(None) => return Ok(Vec::new()),
@@ -396,10 +422,18 @@ fn in_order<'s>(
     Ok(listed.collect())
 }
 
-/// What satisfies both conditions, where there are any.
-pub(super) fn both(one: Option<Expression>, other: Option<Expression>) -> Option<Expression> {
+/// The slots that are in both, by shard; `None`: all.
+pub(super) fn intersection(
+    one: Option<Vec<RoaringBitmap>>,
+    other: Option<Vec<RoaringBitmap>>,
+) -> Option<Vec<RoaringBitmap>> {
     match (one, other) {
-        (Some(one), Some(other)) => Some(Expression::And(Box::new(one), Box::new(other))),
+        (Some(one), Some(other)) => Some(
+            one.into_iter()
+                .zip(other)
+                .map(|(one, other)| one & other)
+                .collect(),
+        ),
         (one, other) => one.or(other),
     }
 }

@@ -12,13 +12,14 @@ use utoipa::ToSchema;
 
 use super::answer::AsOf;
 use super::plan::{among, filter};
-use super::run::{both, filter_failed, guarded};
+use super::run::{filter_failed, guarded, intersection};
 use super::whole::{read_failed, states};
 use super::{FilterRequest, QueryError, Searcher};
-use crate::definition::{FieldKind, Index};
+use crate::definition::{Expression, FieldKind, Index};
 use crate::index::Snapshot;
 use crate::index::keyword::{
-    Completion, KeywordError, KeywordState, Marker, Values, complete, documents_with, matching, written,
+    Completion, KeywordError, KeywordQuery, Marker, MinimumMatch, Scope, Typos, Values, WordsQuery, complete,
+    documents_with, matching, written,
 };
 
 /// What is typed into a search box is shorter.
@@ -117,10 +118,13 @@ impl Searcher {
             .as_ref()
             .map(|asked| filter(self, asked))
             .transpose()?;
-        let within = match both(self.sight.population()?, wanted) {
-            Some(condition) => Some(guarded(&snapshot, &condition).map_err(filter_failed)?),
-            None => None,
+        let slots = |condition: Option<Expression>| {
+            let condition = condition.as_ref();
+            condition
+                .map(|condition| guarded(&snapshot, condition).map_err(filter_failed))
+                .transpose()
         };
+        let within = intersection(slots(self.sight.population()?)?, slots(wanted)?);
         let suggestions = match source {
             Source::Text(text) => in_text(&snapshot, text, &request.prefix, within, request.limit),
             Source::Field(field) => of_values(
@@ -178,7 +182,7 @@ fn in_text(
     if typed.is_empty() {
         return Ok(Vec::new());
     }
-    let within = narrowed(&states, before, within)?;
+    let within = narrowed(snapshot, before, within)?;
     let typed = typed.to_lowercase();
     let mut suggestions = Vec::new();
     let completions = complete(&states, text, &typed, within.as_deref())?;
@@ -208,20 +212,36 @@ fn last_word(prefix: &str) -> (&str, &str) {
 /// The documents that have all words before the last one, each in any text. Words that no text is searched for, such as
 /// `the`, do not count.
 fn narrowed(
-    states: &[&KeywordState],
+    snapshot: &Snapshot,
     before: &str,
     within: Option<Vec<RoaringBitmap>>,
 ) -> Result<Option<Vec<RoaringBitmap>>, KeywordError> {
+    let states = states(snapshot);
+    let document = |shard, slot| snapshot.document_at(shard, slot);
     let mut within = within;
     let words = before.split(|c: char| !c.is_alphanumeric());
     let texts = states.first().map_or(0, |state| state.schema().text_count());
     for word in words.rev().filter(|word| !word.is_empty()).take(WORDS_BEFORE_MAX) {
-        let marker = Marker::new(states, word);
+        let marker = Marker::new(&states, word);
         if marker.is_some_and(|marker| (0..texts).any(|text| marker.has_words_for(text))) {
-            within = Some(matching(states, word, within.as_deref())?);
+            let scope = Scope {
+                filters: within.as_deref(),
+                ..Scope::new(&states, &document)
+            };
+            within = Some(matching(&scope, &as_typed(word))?);
         }
     }
     Ok(within)
+}
+
+/// A word as it stands: what is typed next narrows it soon enough.
+fn as_typed(word: &str) -> KeywordQuery {
+    KeywordQuery::Words(WordsQuery {
+        text: word.to_owned(),
+        fields: None,
+        minimum: MinimumMatch::Any,
+        typos: Typos::Off,
+    })
 }
 
 /// How a term is most often written, among those ways that begin as typed.

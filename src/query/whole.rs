@@ -9,8 +9,9 @@ use utoipa::ToSchema;
 
 use super::QueryError;
 use super::fuse::Scored;
+use super::run::guard;
 use crate::index::Snapshot;
-use crate::index::keyword::{self, KeywordError, KeywordState, Selection};
+use crate::index::keyword::{self, KeywordError, KeywordQuery, KeywordState, Scope, Selection};
 
 /// Whether, and how far, the documents of the result are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -112,12 +113,8 @@ impl Whole {
 }
 
 /// The documents, by shard, that match by words.
-pub(super) fn with_words(
-    snapshot: &Snapshot,
-    words: &str,
-    allowed: Option<&[RoaringBitmap]>,
-) -> Result<Vec<RoaringBitmap>, String> {
-    keyword::matching(&states(snapshot), words, allowed).map_err(|error| error.to_string())
+pub(super) fn with_words(scope: &Scope<'_, '_>, words: &KeywordQuery) -> Result<Vec<RoaringBitmap>, String> {
+    guard(|| keyword::matching(scope, words).map_err(|error| error.to_string()))
 }
 
 /// The keyword leg of each shard.

@@ -81,8 +81,8 @@ fn the_file_of_the_design_is_right() {
     assert_eq!(
         text,
         [
-            ("name", 1, 2.0, Analyzer::English),
-            ("description", 2, 1.0, Analyzer::English)
+            ("name", 1, 2.0, Analyzer::ENGLISH),
+            ("description", 2, 1.0, Analyzer::ENGLISH)
         ]
     );
     let fields: Vec<_> = index
@@ -384,7 +384,7 @@ text = { title = { analyzer = "simple" } }
     .unwrap();
     let index = definition.index.unwrap();
     assert_eq!(index.key, [2, 1]);
-    assert_eq!(index.text[0].analyzer, Analyzer::Simple);
+    assert_eq!(index.text[0].analyzer, Analyzer::SIMPLE);
     assert!(index.vectors.is_empty());
 }
 

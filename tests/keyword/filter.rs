@@ -12,7 +12,7 @@ use super::support::{Random, Shards, index};
 
 fn products() -> Index {
     index(
-        &[("name", 1.0, Analyzer::Simple)],
+        &[("name", 1.0, Analyzer::SIMPLE)],
         &[
             ("brand", FieldKind::Keyword),
             ("price", FieldKind::F64),

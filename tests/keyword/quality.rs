@@ -6,6 +6,7 @@ use std::path::Path;
 use millpond::change::Datum;
 use millpond::definition::{Analyzer, Index};
 use millpond::index::keyword::Compaction;
+use millpond::query::language::{Options, parse};
 use serde_json::Value;
 
 use super::support::{Shards, index};
@@ -60,7 +61,8 @@ fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64
         let mut ideal: Vec<f64> = grades.values().copied().collect();
         ideal.sort_by(|left, right| right.total_cmp(left));
         if ideal[0] > 0.0 {
-            let hits = shards.search(text(&query, "text"), 10);
+            let parsed = parse(text(&query, "text"), &index.text, &Options::default());
+            let hits = shards.ask(&parsed.query, 10);
             let found: Vec<f64> = hits
                 .iter()
                 .map(|(key, _)| grades.get(key).copied().unwrap_or(0.0))
@@ -74,8 +76,8 @@ fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64
 fn two_texts(folder: &Path, boost: f32) -> f64 {
     let index = index(
         &[
-            ("title", boost, Analyzer::English),
-            ("text", 1.0, Analyzer::English),
+            ("title", boost, Analyzer::ENGLISH),
+            ("text", 1.0, Analyzer::ENGLISH),
         ],
         &[],
     );
@@ -85,7 +87,7 @@ fn two_texts(folder: &Path, boost: f32) -> f64 {
 }
 
 fn one_text(folder: &Path) -> f64 {
-    let index = index(&[("text", 1.0, Analyzer::English)], &[]);
+    let index = index(&[("text", 1.0, Analyzer::ENGLISH)], &[]);
     ndcg(folder, &index, |line| {
         vec![Datum::text(&format!(
             "{}. {}",

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use millpond::change::{Datum, Key, Row};
 use millpond::definition::{Analyzer, FieldKind, Index};
-use millpond::index::keyword::Compaction;
+use millpond::index::keyword::{Compaction, KeywordQuery, Scope, search};
 use millpond::index::{Document, Slot};
 
 use super::model::{self, WORDS};
@@ -14,7 +14,7 @@ use super::support::{KeyRow, Random, Shards, index};
 
 fn products() -> Index {
     index(
-        &[("name", 2.0, Analyzer::English), ("code", 1.0, Analyzer::Simple)],
+        &[("name", 2.0, Analyzer::ENGLISH), ("code", 1.0, Analyzer::SIMPLE)],
         &[("price", FieldKind::F64)],
     )
 }
@@ -206,7 +206,7 @@ fn two_runs_with_compaction_inside_the_ticks_are_equal() {
 
 #[test]
 fn equal_scores_are_ordered_by_key_at_every_limit() {
-    let index = index(&[("name", 1.0, Analyzer::English)], &[]);
+    let index = index(&[("name", 1.0, Analyzer::ENGLISH)], &[]);
     let mut shards = Shards::new(&index, 2, Compaction::Inline);
     // Keys arrive in an order that is neither theirs nor the slots'.
     for i in 0..300 {
@@ -227,7 +227,7 @@ fn equal_scores_are_ordered_by_key_at_every_limit() {
 
 #[test]
 fn what_is_not_searched_or_filtered_by_changes_nothing() {
-    let mut index = index(&[("name", 1.0, Analyzer::English)], &[("price", FieldKind::F64)]);
+    let mut index = index(&[("name", 1.0, Analyzer::ENGLISH)], &[("price", FieldKind::F64)]);
     index.plan.columns.push("note".into());
     let mut shards = Shards::new(&index, 1, Compaction::Inline);
     let row = |shards: &Shards, note: &str| {
@@ -250,22 +250,15 @@ fn an_old_state_answers_as_before() {
     shards.tick(vec![("1".into(), Some(row))]);
     let old = shards.states();
     shards.tick(vec![("1".into(), None)]);
-    let document = Document::new(
+    let document = Arc::new(Document::new(
         Key::new([Datum::text("1")]),
         shards.row(vec![Datum::Null, Datum::Null, Datum::Null]),
-    );
+    ));
     let of_slot = |_: usize, _: Slot| Some(&document);
     let find = |state| {
-        millpond::index::keyword::search(
-            &[state],
-            "shoe",
-            None,
-            10,
-            &of_slot,
-            &millpond::index::Deadline::never(),
-        )
-        .unwrap()
-        .len()
+        search(&Scope::new(&[state], &of_slot), &KeywordQuery::words("shoe"), 10)
+            .unwrap()
+            .len()
     };
     assert_eq!(find(&*old[0]), 1);
     assert_eq!(find(&*shards.states()[0]), 0);
@@ -274,7 +267,7 @@ fn an_old_state_answers_as_before() {
 #[test]
 fn every_query_is_taken_as_words() {
     let index = index(
-        &[("name", 1.0, Analyzer::English), ("code", 1.0, Analyzer::Simple)],
+        &[("name", 1.0, Analyzer::ENGLISH), ("code", 1.0, Analyzer::SIMPLE)],
         &[],
     );
     let mut shards = Shards::new(&index, 1, Compaction::Inline);
@@ -318,7 +311,7 @@ fn every_query_is_taken_as_words() {
 
 #[test]
 fn five_hundred_and_twelve_words_are_one_query() {
-    let index = index(&[("name", 1.0, Analyzer::Simple)], &[]);
+    let index = index(&[("name", 1.0, Analyzer::SIMPLE)], &[]);
     let mut shards = Shards::new(&index, 1, Compaction::Inline);
     let rows = (0..600).map(|i| {
         (
@@ -342,7 +335,7 @@ fn five_hundred_and_twelve_words_are_one_query() {
 
 #[test]
 fn a_first_tick_may_hold_more_than_a_segment() {
-    let index = index(&[("name", 1.0, Analyzer::Simple)], &[]);
+    let index = index(&[("name", 1.0, Analyzer::SIMPLE)], &[]);
     let mut shards = Shards::new(&index, 1, Compaction::Background);
     let rows = (0..60_000).map(|i| {
         (

@@ -8,7 +8,8 @@ use millpond::change::{Columns, Datum, Key, Row, TableId};
 use millpond::definition::plan::Node;
 use millpond::definition::{Analyzer, Expression, Field, FieldKind, Filters, Fusion, Index, Plan, TextField};
 use millpond::index::keyword::{
-    Compaction, KeywordChange, KeywordSchema, KeywordState, KeywordWriter, search,
+    Compaction, KeywordChange, KeywordQuery, KeywordSchema, KeywordState, KeywordWriter, Scope, Typos,
+    WordsQuery, matching, search,
 };
 use millpond::index::{Document, Slot};
 use roaring::RoaringBitmap;
@@ -39,6 +40,7 @@ pub fn index(texts: &[(&str, f32, Analyzer)], fields: &[(&str, FieldKind)]) -> I
             columns: names.map(str::to_owned).collect(),
         },
         key: vec![0],
+        vocabulary: Default::default(),
         text: text.collect(),
         fields: field.collect(),
         tenant: None,
@@ -161,9 +163,20 @@ impl Shards {
         self.shards.iter().map(|shard| shard.writer.state()).collect()
     }
 
-    /// Keys and scores.
+    /// Keys and scores of the words as they are written.
     pub fn search(&self, query: &str, limit: usize) -> Vec<(String, f32)> {
         self.search_within(query, None, limit)
+    }
+
+    /// Keys and scores.
+    pub fn ask(&self, query: &KeywordQuery, limit: usize) -> Vec<(String, f32)> {
+        self.ask_within(query, None, None, limit)
+    }
+
+    /// The keys of all documents that match.
+    pub fn matching(&self, query: &KeywordQuery, filters: Option<&[RoaringBitmap]>) -> Vec<String> {
+        let found = self.scoped(filters, None, |scope| matching(scope, query).unwrap());
+        self.keys(&found)
     }
 
     pub fn search_within(
@@ -172,24 +185,59 @@ impl Shards {
         filters: Option<&[RoaringBitmap]>,
         limit: usize,
     ) -> Vec<(String, f32)> {
-        let document = |shard: usize, slot: Slot| self.shards[shard].documents[slot.0 as usize].as_deref();
+        let query = KeywordQuery::Words(WordsQuery {
+            text: query.to_owned(),
+            fields: None,
+            minimum: Default::default(),
+            typos: Typos::Off,
+        });
+        self.ask_within(&query, filters, None, limit)
+    }
+
+    pub fn ask_within(
+        &self,
+        query: &KeywordQuery,
+        filters: Option<&[RoaringBitmap]>,
+        population: Option<&[RoaringBitmap]>,
+        limit: usize,
+    ) -> Vec<(String, f32)> {
+        let hits = self.scoped(filters, population, |scope| search(scope, query, limit).unwrap());
+        let key = |shard: usize, slot: Slot| {
+            let document = self.document(shard, slot).expect("a hit is there");
+            document.key.to_string()
+        };
+        hits.iter()
+            .map(|hit| (key(hit.shard, hit.slot), hit.score))
+            .collect()
+    }
+
+    pub fn scoped<T>(
+        &self,
+        filters: Option<&[RoaringBitmap]>,
+        population: Option<&[RoaringBitmap]>,
+        ask: impl FnOnce(&Scope) -> T,
+    ) -> T {
         let states = self.states();
         let states: Vec<&KeywordState> = states.iter().map(|state| &**state).collect();
-        let hits = search(
-            &states,
-            query,
+        let document = |shard, slot| self.document(shard, slot);
+        ask(&Scope {
             filters,
-            limit,
-            &document,
-            &millpond::index::Deadline::never(),
-        )
-        .unwrap();
-        hits.into_iter()
-            .map(|hit| {
-                let document = document(hit.shard, hit.slot).expect("a hit is there");
-                (document.key.to_string(), hit.score)
-            })
-            .collect()
+            population,
+            ..Scope::new(&states, &document)
+        })
+    }
+
+    fn document(&self, shard: usize, slot: Slot) -> Option<&Arc<Document>> {
+        self.shards[shard].documents[slot.0 as usize].as_ref()
+    }
+
+    /// By shard, the slots of the documents with these keys.
+    pub fn slots(&self, is_one: impl Fn(&str) -> bool) -> Vec<RoaringBitmap> {
+        let slots = |shard: &Shard| {
+            let slots = shard.slots.iter().filter(|(key, _)| is_one(key));
+            slots.map(|(_, slot)| slot.0).collect()
+        };
+        self.shards.iter().map(slots).collect()
     }
 
     /// Makes filters over the fields; they know no clock.

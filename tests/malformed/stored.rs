@@ -14,7 +14,7 @@ use millpond::change::{
 };
 use millpond::checkpoint::{Cut, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector};
 use millpond::definition::{Definition, Index};
-use millpond::index::keyword::search;
+use millpond::index::keyword::{Scope, search};
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
@@ -22,6 +22,7 @@ use millpond::index::{Document, Shard};
 use millpond::index::{DocumentVector, DocumentVectors};
 use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
+use millpond::query::language::{Options, parse};
 use millpond::storage::{Memory, PartReader, PartWriter, Storage};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
@@ -217,19 +218,11 @@ impl Directory {
         shard.apply(Tick(10), updates(0..3)).expect("it is a shard");
         let state = shard.state();
         assert_eq!(state.documents.len(), there.len() + 3);
-        let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
+        let of_slot = |_, slot| state.documents.get(slot);
         for words in ["word", "word1 word2", "\"word word1\""] {
             // A leg that panics, as tantivy may over lists that are not its own, is one that says it failed.
-            let run = || {
-                search(
-                    &[&state.keyword],
-                    words,
-                    None,
-                    20,
-                    &of_slot,
-                    &millpond::index::Deadline::never(),
-                )
-            };
+            let (states, query) = ([&*state.keyword], parse(words, &[], &Options::default()).query);
+            let run = || search(&Scope::new(&states, &of_slot), &query, 20);
             let hits = catch_unwind(AssertUnwindSafe(run));
             for hit in hits.unwrap_or(Ok(Vec::new())).expect("it answers") {
                 assert!(hit.score.is_finite(), "{}", hit.score);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use millpond::change::{Columns, Datum, Key, Row, Tick};
 use millpond::definition::{self, Filters, Index};
-use millpond::index::keyword::search;
+use millpond::index::keyword::{KeywordQuery, Scope, search};
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::snapshot::ShardState;
 use millpond::index::stored::{self, StoredShard};
@@ -234,14 +234,11 @@ pub fn answers(state: &ShardState) -> Vec<String> {
         .collect();
     lines.sort();
     for words in ["tea", "tea pot", "w1 w2 w3", "note5", "w4 note7 tea", "nothing"] {
-        let of_slot = |_, slot| state.documents.get(slot).map(|document| &**document);
+        let of_slot = |_, slot| state.documents.get(slot);
         let hits = search(
-            &[&state.keyword],
-            words,
-            None,
+            &Scope::new(&[&state.keyword], &of_slot),
+            &KeywordQuery::words(words),
             1_000,
-            &of_slot,
-            &millpond::index::Deadline::never(),
         )
         .unwrap();
         let hits = hits

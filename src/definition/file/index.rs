@@ -2,14 +2,13 @@
 
 use super::World;
 use super::embedder::Embedder;
+use super::text::{text_fields, vocabulary};
 use super::vectors::{default_weight, fusion, vectors};
 use super::written::Entry;
 use crate::change::TableId;
 use crate::definition::fault::{closest, listed, quoted};
 use crate::definition::sql::{self, Query};
-use crate::definition::{
-    Analyzer, Field, FieldKind, Freshness, Fusion, Index, Table, TextField, VectorColumn,
-};
+use crate::definition::{Field, FieldKind, Freshness, Fusion, Index, Table, VectorColumn};
 
 /// An index, and what its table must know of it.
 pub(super) struct Read {
@@ -45,6 +44,7 @@ pub(super) fn read(
         None => Some(Vec::new()),
         Some(entry) => text_fields(&entry, &view),
     };
+    let vocabulary = vocabulary(&mut section);
     let fields = match section.optional("fields") {
         None => Some(Vec::new()),
         Some(entry) => fields(&entry, &view),
@@ -82,6 +82,7 @@ pub(super) fn read(
         plan,
         key: key?,
         text: text?,
+        vocabulary: vocabulary?,
         fields: fields?,
         tenant: tenant?,
         vectors: vectors.fields,
@@ -187,36 +188,6 @@ fn key(entry: &Entry<'_>, view: &View<'_>) -> Option<Vec<usize>> {
     None
 }
 
-fn text_fields(entry: &Entry<'_>, view: &View<'_>) -> Option<Vec<TextField>> {
-    let section = entry.section("a table such as `{ name = { boost = 2.0 }, description = {} }`")?;
-    let read = |entry: &Entry<'_>| {
-        let column = view.place(entry.name, entry);
-        let mut section = entry.section("a table: `{}`, or `{ boost = 2.0, analyzer = \"english\" }`")?;
-        let boost = match section.optional("boost") {
-            None => Some(1.0),
-            Some(entry) => entry.number(
-                |boost| boost > 0.0 && boost <= 1e6,
-                "more than 0, at most 1000000",
-            ),
-        };
-        let analyzer = match section.optional("analyzer") {
-            None => Some(Analyzer::English),
-            Some(entry) => entry.choice(
-                "analyzer",
-                &[("english", Analyzer::English), ("simple", Analyzer::Simple)],
-            ),
-        };
-        section.finish();
-        Some(TextField {
-            name: entry.name.to_owned(),
-            column: column?,
-            boost: boost? as f32,
-            analyzer: analyzer?,
-        })
-    };
-    all(section.entries().iter().map(read))
-}
-
 const KINDS: [(&str, FieldKind); 6] = [
     ("keyword", FieldKind::Keyword),
     ("i64", FieldKind::I64),
@@ -285,6 +256,6 @@ fn tenant(entry: &Entry<'_>, fields: Option<&[Field]>) -> Option<String> {
 }
 
 /// All of them, each read so that each notes its faults, or nothing.
-fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+pub(super) fn all<T>(read: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     read.collect::<Vec<_>>().into_iter().collect()
 }

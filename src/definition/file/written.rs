@@ -219,6 +219,14 @@ impl<'a> Entry<'a> {
         complete.then_some(texts)
     }
 
+    /// The values of a list, which may be empty.
+    pub fn items(&self, expected: &str) -> Option<Vec<Entry<'a>>> {
+        match self.value {
+            DeValue::Array(values) => Some(values.iter().map(|value| self.item(value)).collect()),
+            _ => self.mistyped(expected),
+        }
+    }
+
     fn item(&self, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
         self.item_of(
             value.get_ref(),

@@ -10,8 +10,9 @@ use roaring::RoaringBitmap;
 use tantivy::schema::IndexRecordOption;
 
 use super::dead::TermHash;
-use super::matching::each_document;
+use super::postings::Occurrences;
 use super::slot_bits::SlotBits;
+use super::state::Part;
 use super::{KeywordError, KeywordState};
 use crate::index::Slot;
 
@@ -176,7 +177,7 @@ pub fn documents_with(
 pub fn written(state: &KeywordState, text: usize, content: &str, term: &str) -> HashSet<String> {
     let mut found = HashSet::new();
     if let Some(analysed) = state.schema.texts().get(text) {
-        analysed.spans(content, &mut |range, token| {
+        analysed.analysis.spans(content, &mut |range, token| {
             if token == term
                 && let Some(part) = content.get(range)
             {
@@ -203,4 +204,20 @@ mod tests {
             ["ru", "run", "runn", "runni"]
         );
     }
+}
+
+/// Calls `each` with the segment's documents, dead ones too, that have a term in a text.
+fn each_document(
+    part: &Part,
+    text: usize,
+    term: &str,
+    mut each: impl FnMut(u32),
+) -> Result<(), KeywordError> {
+    let Some(reader) = part.segment.texts.get(text) else {
+        return Ok(());
+    };
+    if let Some(info) = reader.terms().get(term)? {
+        Occurrences::open(reader, &info)?.each(|doc, _| each(doc));
+    }
+    Ok(())
 }

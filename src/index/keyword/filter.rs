@@ -50,6 +50,22 @@ impl KeywordState {
     }
 }
 
+/// The documents `within` of one segment for which a condition is true.
+pub(super) fn matching(
+    schema: &KeywordSchema,
+    segment: &Segment,
+    condition: &Expression,
+    within: &Docs,
+    document: &dyn Fn(Slot) -> Option<Arc<Document>>,
+) -> Result<Docs, KeywordError> {
+    let evaluation = Evaluation {
+        schema,
+        segment,
+        document,
+    };
+    Ok(evaluation.evaluate(condition, within)?.yes.and(within))
+}
+
 /// A filter at work on one segment.
 struct Evaluation<'a> {
     schema: &'a KeywordSchema,

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::search::words;
 use super::{KeywordSchema, KeywordState};
 
 /// The words of a query, ready to be found in texts.
@@ -27,12 +26,11 @@ impl<'a> Marker<'a> {
     pub fn new(states: &[&'a KeywordState], query: &str) -> Option<Marker<'a>> {
         let schema = &states.first()?.schema;
         let mut terms = vec![HashMap::new(); schema.texts().len()];
-        for (number, word) in words(schema, query).into_iter().enumerate() {
-            for (text, term) in word.terms {
-                if let Some(of_text) = terms.get_mut(text) {
-                    of_text.insert(term, number);
-                }
-            }
+        for (text, of_text) in schema.texts().iter().zip(&mut terms) {
+            text.analysis.query_words(query, &mut |word| {
+                let place = word.place;
+                of_text.extend(word.terms.into_iter().map(|term| (term, place)));
+            });
         }
         Some(Marker { schema, terms })
     }
@@ -52,7 +50,7 @@ impl<'a> Marker<'a> {
             return Vec::new();
         };
         let mut marks: Vec<Mark> = Vec::new();
-        analysed.spans(content, &mut |range, token| {
+        analysed.analysis.spans(content, &mut |range, token| {
             if let Some(&word) = terms.get(token)
                 && content.get(range.clone()).is_some_and(|part| !part.is_empty())
             {

@@ -1,70 +1,56 @@
-//! The words of a query -> all documents that match them, without ranking: for totals, facets and sorting.
+//! All documents that answer a question, whatever they score.
 
 use roaring::RoaringBitmap;
-use tantivy::schema::IndexRecordOption;
 
 use super::docs::Docs;
-use super::search::words;
+use super::evaluate::Evaluation;
+use super::query::KeywordQuery;
+use super::scope::Scope;
 use super::slot_bits::SlotBits;
-use super::state::Part;
-use super::{KeywordError, KeywordState};
+use super::statistics::{Corpus, Found};
+use super::{KeywordError, question};
 
-/// The slots, by shard, of the living documents that match `query` and lie in `filters`: those that a search
-/// without a limit finds.
+/// By shard, the slots of all documents that a search without a limit would find.
 ///
 /// # Errors
 ///
 /// When a segment cannot be read; no query is wrong.
-pub fn matching(
-    states: &[&KeywordState],
-    query: &str,
-    filters: Option<&[RoaringBitmap]>,
-) -> Result<Vec<RoaringBitmap>, KeywordError> {
-    let Some(schema) = states.first().map(|state| &state.schema) else {
+pub fn matching(scope: &Scope<'_, '_>, query: &KeywordQuery) -> Result<Vec<RoaringBitmap>, KeywordError> {
+    let mut slots = vec![SlotBits::default(); scope.states.len()];
+    let Some(schema) = scope.schema() else {
         return Ok(Vec::new());
     };
-    let words = words(schema, query);
-    let terms: Vec<&(usize, String)> = words.iter().flat_map(|word| &word.terms).collect();
-    let shards = states.iter().enumerate().map(|(shard, state)| {
-        let mut bits = SlotBits::default();
-        for part in &state.parts {
-            let mut found = Docs::none(part.segment.size());
-            for (text, term) in &terms {
-                each_document(part, *text, term, |doc| found.insert(doc))?;
+    let corpus = Corpus::new(scope)?;
+    let exact = question::exact(schema, &corpus, query)?;
+    let prepared = question::tolerant(schema, &corpus, query, &exact)?.unwrap_or(exact);
+    if let Some(root) = &prepared.compiled.root {
+        for (part, found) in corpus.parts.iter().enumerate() {
+            if scope.deadline.is_over() {
+                break;
             }
-            let living = found.and(&part.alive);
-            living
-                .iter()
-                .for_each(|doc| bits.insert(part.segment.slot(doc).0));
+            let within = within(scope, found);
+            let answers = Evaluation::new(&prepared, found, part, scope).answers(root, &within)?;
+            if let Some(slots) = slots.get_mut(found.shard) {
+                answers
+                    .iter()
+                    .for_each(|doc| slots.insert(found.part.segment.slot(doc).0));
+            }
         }
-        let slots = bits.into_bitmap();
-        Ok(match filters {
-            None => slots,
-            Some(filters) => filters
-                .get(shard)
-                .map_or_else(RoaringBitmap::new, |filter| slots & filter),
-        })
-    });
-    shards.collect()
+    }
+    Ok(slots.into_iter().map(SlotBits::into_bitmap).collect())
 }
 
-/// Calls `each` with the segment's documents, dead ones too, that have a term in a text.
-pub(super) fn each_document(
-    part: &Part,
-    text: usize,
-    term: &str,
-    mut each: impl FnMut(u32),
-) -> Result<(), KeywordError> {
-    let Some(reader) = part.segment.texts.get(text) else {
-        return Ok(());
+/// The documents of a segment that may be found.
+pub(super) fn within(scope: &Scope<'_, '_>, found: &Found) -> Docs {
+    let living = found.living();
+    let Some(filters) = scope.filters else {
+        return living.clone();
     };
-    let Some(info) = reader.terms().get(term)? else {
-        return Ok(());
-    };
-    let mut block = reader.read_block_postings_from_terminfo(&info, IndexRecordOption::Basic)?;
-    while !block.docs().is_empty() {
-        block.docs().iter().for_each(|doc| each(*doc));
-        block.advance();
+    let mut within = Docs::none(living.size());
+    if let Some(filter) = filters.get(found.shard) {
+        let segment = &found.part.segment;
+        let admitted = living.iter().filter(|doc| filter.contains(segment.slot(*doc).0));
+        admitted.for_each(|doc| within.insert(doc));
     }
-    Ok(())
+    within
 }

@@ -8,7 +8,12 @@
 //! answers must not depend on how documents happen to lie in segments and shards, and tantivy's do.
 //! Only this folder names tantivy.
 
+mod query;
+mod scope;
 mod schema;
+mod grams;
+mod analysis;
+mod synonyms;
 mod values;
 mod docs;
 mod segment;
@@ -20,9 +25,15 @@ mod plan;
 mod compact;
 mod state;
 mod stored;
-mod search;
+mod compile;
+mod typos;
+mod statistics;
+mod question;
 mod postings;
+mod phrase;
+mod evaluate;
 mod best;
+mod search;
 mod filter;
 mod leaf;
 mod range;
@@ -38,7 +49,11 @@ mod values_of;
 pub use complete::{Completion, complete, documents_with, written};
 pub use marks::{Mark, Marker};
 pub use matching::matching;
+pub use query::{
+    BoolQuery, KeywordQuery, MinimumMatch, PhraseQuery, PrefixQuery, TextFields, Typos, WordsQuery,
+};
 pub use schema::KeywordSchema;
+pub use scope::Scope;
 pub use search::{KeywordHit, search};
 pub use state::KeywordState;
 pub use stored::StoredKeyword;

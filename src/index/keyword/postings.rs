@@ -7,12 +7,15 @@
 //! A score is a sum over words, and sums of floats depend on their order. What a word adds is rounded to an
 //! integer first, so that a document has the same score, to the last bit, wherever it lies.
 
+use std::sync::Arc;
+
 use tantivy::TERMINATED;
 use tantivy::index::InvertedIndexReader;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 
 use super::KeywordError;
+use super::docs::Docs;
 
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
@@ -45,12 +48,34 @@ pub(super) struct Lengths<'a> {
     pub average: f32,
 }
 
+/// Documents of a segment, ascending, with how often each has what was looked for.
+#[derive(Default)]
+pub(super) struct List {
+    pub docs: Vec<u32>,
+    pub counts: Vec<f32>,
+}
+
 /// A walk over the documents of one segment that have a word in any of their texts.
 pub(super) struct Postings<'a> {
-    texts: Vec<TextPostings>,
-    lengths: Lengths<'a>,
+    sources: Vec<Source<'a>>,
+    scale: Scale<'a>,
     /// In units: no document gets more.
     weight: f32,
+    /// Only these get any.
+    guard: Option<Arc<Docs>>,
+}
+
+/// What a word's occurrences are worth.
+#[derive(Clone, Copy)]
+enum Scale<'a> {
+    Lengths(Lengths<'a>),
+    /// The weight, however many.
+    Constant,
+}
+
+enum Source<'a> {
+    Text(TextPostings),
+    List { list: &'a List, at: usize },
 }
 
 struct TextPostings {
@@ -63,9 +88,20 @@ struct TextPostings {
 impl<'a> Postings<'a> {
     pub fn new(weight: f32, lengths: Lengths<'a>) -> Postings<'a> {
         Postings {
-            texts: Vec::new(),
-            lengths,
+            sources: Vec::new(),
+            scale: Scale::Lengths(lengths),
             weight: weight * UNIT,
+            guard: None,
+        }
+    }
+
+    /// The same score for all documents of a list.
+    pub fn constant(weight: f32, list: &'a List) -> Postings<'a> {
+        Postings {
+            sources: vec![Source::List { list, at: 0 }],
+            scale: Scale::Constant,
+            weight: weight * UNIT,
+            guard: None,
         }
     }
 
@@ -76,18 +112,29 @@ impl<'a> Postings<'a> {
         term: &TermInfo,
         boost: f32,
     ) -> Result<(), KeywordError> {
-        let block = text.read_block_postings_from_terminfo(term, IndexRecordOption::WithFreqs)?;
-        self.texts.push(TextPostings { block, at: 0, boost });
+        self.sources
+            .push(Source::Text(TextPostings::open(text, term, boost)?));
         Ok(())
+    }
+
+    /// Adds documents that are known, with their counts.
+    pub fn push_list(&mut self, list: &'a List) {
+        self.sources.push(Source::List { list, at: 0 });
+    }
+
+    /// Contributes to these documents only.
+    pub fn guard(&mut self, docs: &Arc<Docs>) {
+        self.guard = Some(docs.clone());
+    }
+
+    /// Whether no document has anything of it.
+    pub fn is_empty(&self) -> bool {
+        self.sources.is_empty()
     }
 
     /// The next document, or `TERMINATED`.
     pub fn doc(&self) -> u32 {
-        self.texts
-            .iter()
-            .map(TextPostings::doc)
-            .min()
-            .unwrap_or(TERMINATED)
+        self.sources.iter().map(Source::doc).min().unwrap_or(TERMINATED)
     }
 
     /// No document gets more than this.
@@ -95,28 +142,28 @@ impl<'a> Postings<'a> {
         self.weight as i64
     }
 
-    /// Adds the contributions to documents from `base` on to `sums`, and moves past them.
+    /// Adds the contributions to documents from `base` on to `sums`, and moves past them. Those before `base` have
+    /// been dealt with.
     ///
     /// `counts` are as many zeros, and are so again afterwards.
     pub fn add_to(&mut self, base: u32, sums: &mut [i64], counts: &mut [f32]) {
-        if let [text] = &mut *self.texts {
-            let boost = text.boost;
-            let (lengths, weight) = (self.lengths, self.weight);
+        self.seek(base);
+        if let ([Source::Text(text)], Scale::Lengths(lengths), None) =
+            (&mut *self.sources, self.scale, &self.guard)
+        {
+            let (boost, weight) = (text.boost, self.weight);
             text.each(base, sums, |sum, doc, frequency| {
                 *sum = sum.saturating_add(contribution(weight, lengths, doc, boost * frequency as f32));
             });
             return;
         }
-        for text in &mut self.texts {
-            let boost = text.boost;
-            text.each(base, counts, |count, _, frequency| {
-                *count += boost * frequency as f32
-            });
+        for source in &mut self.sources {
+            source.add_to(base, counts);
         }
         for (doc, (sum, count)) in (base..).zip(sums.iter_mut().zip(counts)) {
             if *count != 0.0 {
                 let count = std::mem::take(count);
-                *sum = sum.saturating_add(contribution(self.weight, self.lengths, doc, count));
+                *sum = sum.saturating_add(self.contribution(doc, count));
             }
         }
     }
@@ -124,13 +171,32 @@ impl<'a> Postings<'a> {
     /// The contribution to one document. Documents are asked for in ascending order.
     pub fn contribution_to(&mut self, doc: u32) -> i64 {
         let count = self
-            .texts
+            .sources
             .iter_mut()
-            .fold(0.0, |count, text| count + text.boost * text.frequency(doc) as f32);
+            .fold(0.0, |count, source| count + source.count(doc));
         if count == 0.0 {
             0
         } else {
-            contribution(self.weight, self.lengths, doc, count)
+            self.contribution(doc, count)
+        }
+    }
+
+    /// Moves to `base`, or behind it.
+    fn seek(&mut self, base: u32) {
+        for source in &mut self.sources {
+            if source.doc() < base {
+                source.seek(base);
+            }
+        }
+    }
+
+    fn contribution(&self, doc: u32, count: f32) -> i64 {
+        if self.guard.as_ref().is_some_and(|guard| !guard.contains(doc)) {
+            return 0;
+        }
+        match self.scale {
+            Scale::Lengths(lengths) => contribution(self.weight, lengths, doc, count),
+            Scale::Constant => self.weight as i64,
         }
     }
 }
@@ -141,7 +207,106 @@ fn contribution(weight: f32, lengths: Lengths, doc: u32, count: f32) -> i64 {
     (weight * (count / (count + saturation))) as i64
 }
 
+impl Source<'_> {
+    fn doc(&self) -> u32 {
+        match self {
+            Source::Text(text) => text.doc(),
+            Source::List { list, at } => list.docs.get(*at).copied().unwrap_or(TERMINATED),
+        }
+    }
+
+    fn seek(&mut self, doc: u32) {
+        match self {
+            Source::Text(text) => text.seek(doc),
+            Source::List { list, at } => {
+                let rest = list.docs.get(*at..).unwrap_or_default();
+                *at += rest.partition_point(|other| *other < doc);
+            }
+        }
+    }
+
+    /// Counts the documents from `base` on that have a place in `window`, and moves past them.
+    fn add_to(&mut self, base: u32, window: &mut [f32]) {
+        match self {
+            Source::Text(text) => {
+                let boost = text.boost;
+                text.each(base, window, |count, _, frequency| {
+                    *count += boost * frequency as f32
+                });
+            }
+            Source::List { list, at } => {
+                let rest = list.docs.iter().zip(&list.counts).skip(*at);
+                for (doc, count) in rest {
+                    let Some(place) = window.get_mut((doc - base) as usize) else {
+                        return;
+                    };
+                    *place += count;
+                    *at += 1;
+                }
+            }
+        }
+    }
+
+    fn count(&mut self, doc: u32) -> f32 {
+        if self.doc() < doc {
+            self.seek(doc);
+        }
+        if self.doc() != doc {
+            return 0.0;
+        }
+        match self {
+            Source::Text(text) => text.boost * text.block.freq(text.at) as f32,
+            Source::List { list, at } => list.counts.get(*at).copied().unwrap_or(0.0),
+        }
+    }
+}
+
+/// The documents of a segment that have a term, in order, with its frequency.
+pub(super) struct Occurrences(TextPostings);
+
+impl Occurrences {
+    pub fn open(text: &InvertedIndexReader, term: &TermInfo) -> Result<Occurrences, KeywordError> {
+        Ok(Occurrences(TextPostings::open(text, term, 1.0)?))
+    }
+
+    /// How often a document has the term. Documents are asked for in ascending order.
+    pub fn frequency(&mut self, doc: u32) -> u32 {
+        if self.0.doc() < doc {
+            self.0.seek(doc);
+        }
+        match self.0.doc() == doc {
+            true => self.0.block.freq(self.0.at),
+            false => 0,
+        }
+    }
+
+    /// Calls `each` with every document that is left, and its frequency.
+    pub fn each(mut self, mut each: impl FnMut(u32, u32)) {
+        loop {
+            let docs = self.0.block.docs();
+            if docs.is_empty() {
+                return;
+            }
+            for (doc, frequency) in docs.iter().zip(self.0.block.freqs()).skip(self.0.at) {
+                each(*doc, *frequency);
+            }
+            self.0.block.advance();
+            self.0.at = 0;
+        }
+    }
+}
+
 impl TextPostings {
+    fn open(text: &InvertedIndexReader, term: &TermInfo, boost: f32) -> Result<TextPostings, KeywordError> {
+        let block = text.read_block_postings_from_terminfo(term, IndexRecordOption::WithFreqs)?;
+        Ok(TextPostings { block, at: 0, boost })
+    }
+
+    /// Moves on to a document, or to the next behind it.
+    fn seek(&mut self, doc: u32) {
+        self.at = self.block.seek(doc);
+    }
+
     fn doc(&self) -> u32 {
         self.block.docs().get(self.at).copied().unwrap_or(TERMINATED)
     }
@@ -162,17 +327,6 @@ impl TextPostings {
             }
             self.block.advance();
             self.at = 0;
-        }
-    }
-
-    fn frequency(&mut self, doc: u32) -> u32 {
-        if self.doc() < doc {
-            self.at = self.block.seek(doc);
-        }
-        if self.doc() == doc {
-            self.block.freq(self.at)
-        } else {
-            0
         }
     }
 }

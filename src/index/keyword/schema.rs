@@ -3,7 +3,7 @@
 //! Text columns are indexed with frequencies, everything for filters is a column only, and nothing is
 //! stored: documents come from the rows. Each document carries its slot.
 
-use std::ops::Range;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use tantivy::index::{IndexBuilder, IndexSettings};
@@ -12,19 +12,15 @@ use tantivy::schema::{
     TextOptions,
 };
 use tantivy::store::Compressor;
-use tantivy::tokenizer::{
-    Language, LowerCaser, RemoveLongFilter, SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer,
-    TokenizerManager,
-};
+use tantivy::tokenizer::TokenizerManager;
 
+use super::analysis::Analysis;
+use super::synonyms::SynonymRules;
 use super::values;
 use crate::change::Row;
 use crate::definition::field::FieldValue;
-use crate::definition::{Analyzer, Field, FieldKind, Index};
+use crate::definition::{Field, FieldKind, Index};
 use crate::index::Slot;
-
-/// Longer tokens are no words, and dictionaries need not hold them.
-const TOKEN_BYTES_MAX: usize = 100;
 
 /// The column with each document's slot.
 pub(super) const SLOT: &str = "slot";
@@ -43,10 +39,13 @@ struct Parts {
 
 /// A column searched by words.
 pub(super) struct Text {
+    /// As queries name it.
+    pub name: String,
     pub field: TantivyField,
     pub boost: f32,
+    pub analysis: Analysis,
+    pub synonyms: SynonymRules,
     pub column: usize,
-    analyzer: TextAnalyzer,
 }
 
 /// A column for filters. Of places it has the latitudes, and a second one the longitudes.
@@ -67,18 +66,20 @@ impl KeywordSchema {
         let fast = NumericOptions::default().set_fast();
         let slot = schema.add_u64_field(SLOT, fast.clone());
         let texts = index.text.iter().enumerate().map(|(i, text)| {
-            let analyzer = analyzer(text.analyzer);
+            let analysis = Analysis::new(text.analyzer, index.vocabulary.stop_words.as_deref());
             let name = format!("text{i}");
-            tokenizers.register(&name, analyzer.clone());
+            tokenizers.register(&name, analysis.of_documents());
             let indexing = TextFieldIndexing::default()
                 .set_tokenizer(&name)
                 .set_index_option(IndexRecordOption::WithFreqs);
             let field = schema.add_text_field(&name, TextOptions::default().set_indexing_options(indexing));
             Text {
+                name: text.name.clone(),
                 field,
                 boost: text.boost,
+                synonyms: SynonymRules::new(&index.vocabulary.synonyms, &analysis),
+                analysis,
                 column: text.column,
-                analyzer,
             }
         });
         let texts = texts.collect();
@@ -151,7 +152,7 @@ impl KeywordSchema {
         let mut document = TantivyDocument::new();
         document.add_u64(self.0.slot, u64::from(slot.0));
         for text in &self.0.texts {
-            if let Some(value) = row.value(text.column).and_then(values::text) {
+            if let Some(value) = text.value(row) {
                 document.add_text(text.field, value);
             }
         }
@@ -185,55 +186,23 @@ impl KeywordSchema {
 
     /// The size of the row's searched texts, in bytes.
     pub(super) fn text_bytes(&self, row: &Row) -> usize {
-        let texts = self
-            .0
-            .texts
-            .iter()
-            .filter_map(|text| row.value(text.column).and_then(values::text));
+        let texts = self.0.texts.iter().filter_map(|text| text.value(row));
         texts.map(|text| text.len()).sum()
     }
 
     /// Calls `each` with every token of the row's texts, and the place of the text: what tantivy has indexed.
     pub(super) fn tokens(&self, row: &Row, each: &mut dyn FnMut(usize, &str)) {
         for (i, text) in self.0.texts.iter().enumerate() {
-            if let Some(value) = row.value(text.column).and_then(values::text) {
-                text.tokens(&value, &mut |_, token| each(i, token));
+            if let Some(value) = text.value(row) {
+                text.analysis.tokens(&value, &mut |_, token| each(i, token));
             }
         }
     }
 }
 
 impl Text {
-    /// Calls `each` with every token of `text`, and its place there.
-    pub fn tokens(&self, text: &str, each: &mut dyn FnMut(usize, &str)) {
-        let mut analyzer = self.analyzer.clone();
-        analyzer
-            .token_stream(text)
-            .process(&mut |token| each(token.position, &token.text));
-    }
-
-    /// Calls `each` with every token of `text`, and the bytes that it was made of.
-    pub fn spans(&self, text: &str, each: &mut dyn FnMut(Range<usize>, &str)) {
-        let mut analyzer = self.analyzer.clone();
-        analyzer
-            .token_stream(text)
-            .process(&mut |token| each(token.offset_from..token.offset_to, &token.text));
-    }
-}
-
-fn analyzer(analyzer: Analyzer) -> TextAnalyzer {
-    // The filter keeps what is shorter than its limit.
-    let words = TextAnalyzer::builder(SimpleTokenizer::default())
-        .filter(RemoveLongFilter::limit(TOKEN_BYTES_MAX + 1))
-        .filter(LowerCaser);
-    match analyzer {
-        Analyzer::Simple => words.build(),
-        Analyzer::English => {
-            let stop_words = StopWordFilter::new(Language::English).expect("tantivy has English stop words");
-            words
-                .filter(stop_words)
-                .filter(Stemmer::new(Language::English))
-                .build()
-        }
+    /// The document's text in this column.
+    pub fn value<'a>(&self, row: &'a Row) -> Option<Cow<'a, str>> {
+        row.value(self.column).and_then(values::text)
     }
 }

@@ -2,16 +2,18 @@
 
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tantivy::directory::{OwnedBytes, RamDirectory};
 use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
+use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::{InvertedIndexReader, SegmentReader};
 use tantivy::indexer::merge_filtered_segments;
 use tantivy::{BitSet, SingleSegmentIndexWriter};
 
 use super::columns::ColumnReader;
 use super::docs::Docs;
+use super::postings::Occurrences;
 use super::schema::SLOT;
 use super::verdict::VerdictCache;
 use super::{KeywordError, KeywordSchema, files};
@@ -31,6 +33,10 @@ pub(super) struct Segment {
     pub texts: Vec<Arc<InvertedIndexReader>>,
     pub columns: Vec<ColumnReader>,
     pub verdicts: VerdictCache,
+    /// Each text's lengths of documents, rounded.
+    norms: Vec<FieldNormReader>,
+    /// Each text's exact lengths of documents, where they have been asked for.
+    tokens: OnceLock<Vec<Vec<u32>>>,
 }
 
 impl Segment {
@@ -106,13 +112,14 @@ impl Segment {
             .collect::<Option<_>>()
             .ok_or_else(|| KeywordError("a document has no slot".into()))?;
         let mut lengths = vec![0.0; slots.len()];
-        let mut texts = Vec::new();
+        let (mut texts, mut norms) = (Vec::new(), Vec::new());
         for text in schema.texts() {
             let rounded = reader.get_fieldnorms_reader(text.field)?;
             for (doc, length) in (0..).zip(&mut lengths) {
                 *length += text.boost * rounded.fieldnorm(doc) as f32;
             }
             texts.push(reader.inverted_index(text.field)?);
+            norms.push(rounded);
         }
         let columns = schema
             .columns()
@@ -127,7 +134,41 @@ impl Segment {
             texts,
             columns,
             verdicts: VerdictCache::default(),
+            norms,
+            tokens: OnceLock::new(),
         })
+    }
+
+    /// Each document's number of tokens in some texts, as `lengths`.
+    pub fn lengths_of(&self, fields: &[(usize, f32)]) -> Vec<f32> {
+        let mut lengths = vec![0.0; self.slots.len()];
+        for (text, boost) in fields {
+            if let Some(rounded) = self.norms.get(*text) {
+                for (doc, length) in (0..).zip(&mut lengths) {
+                    *length += boost * rounded.fieldnorm(doc) as f32;
+                }
+            }
+        }
+        lengths
+    }
+
+    /// By text, each document's number of tokens: counted once, by a walk over all inverted lists.
+    pub fn tokens(&self) -> Result<&[Vec<u32>], KeywordError> {
+        if let Some(known) = self.tokens.get() {
+            return Ok(known);
+        }
+        let mut tokens = vec![vec![0u32; self.slots.len()]; self.texts.len()];
+        for (lists, tokens) in self.texts.iter().zip(&mut tokens) {
+            let mut terms = lists.terms().stream()?;
+            while let Some((_, info)) = terms.next() {
+                Occurrences::open(lists, info)?.each(|doc, frequency| {
+                    if let Some(count) = tokens.get_mut(doc as usize) {
+                        *count += frequency;
+                    }
+                });
+            }
+        }
+        Ok(self.tokens.get_or_init(|| tokens))
     }
 
     /// Documents, dead ones too.

@@ -2,7 +2,7 @@
 
 use roaring::RoaringBitmap;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct SlotBits(Vec<u8>);
 
 impl SlotBits {

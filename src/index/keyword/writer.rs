@@ -367,7 +367,7 @@ mod tests {
             name: "name".into(),
             column: 0,
             boost: 1.0,
-            analyzer: Analyzer::Simple,
+            analyzer: Analyzer::SIMPLE,
         };
         let index = Index {
             plan: Plan {
@@ -375,6 +375,7 @@ mod tests {
                 columns: vec!["name".into()],
             },
             key: vec![0],
+            vocabulary: Default::default(),
             text: vec![text],
             fields: Vec::new(),
             tenant: None,
