@@ -20,6 +20,7 @@ mod keyword;
 mod query;
 mod readme;
 mod rebuild;
+mod ranking;
 mod restart;
 mod named_vectors;
 mod pieces;

@@ -49,6 +49,7 @@ fn a_request_with_everything_is_read() {
                 keyword: 1.0,
                 vector: 0.3,
             },
+            window: None,
         }),
         ef: Some(200),
         accuracy: Some(0.5),
@@ -89,6 +90,7 @@ fn what_a_request_leaves_out_has_its_default() {
             keyword: 1.0,
             vector: 1.0,
         },
+        window: None,
     };
     assert_eq!(fusion, Some(everyday));
 }
@@ -111,7 +113,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `model`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `timeout_ms`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact`, `total`, `facets`, `sort`, `group_by`, `distinct`, `highlight` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `like`, `model`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `min_score`, `mmr`, `explain`, `ef`, `accuracy`, `timeout_ms`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact`, `total`, `facets`, `sort`, `group_by`, `distinct`, `highlight` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -119,7 +121,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         {"vector":[1,null]}
           invalid type: null, expected f32 at line 1 column 17
         {"fusion":{"method":"sum"}}
-          unknown variant `sum`, expected `relative` or `rrf` at line 1 column 25
+          unknown variant `sum`, expected one of `relative`, `distribution`, `linear`, `rrf` at line 1 column 25
         {"fusion":{"method":"relative"}}
           missing field `weight` at line 1 column 32
         {"fusion":{"method":"relative","weight":0.5,"k":60}}
@@ -286,10 +288,10 @@ fn a_search_for_nothing_is_refused() {
         expect![[r#"
             {}
               missing_query: mode `hybrid` has nothing to search for
-              give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
+              give `query`, `vector`, `like` or several; to list documents, a `filter`, `sort`, `facets` or `total`
             {"mode":"vector"}
               missing_query: mode `vector` has nothing to search for
-              give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
+              give `query`, `vector`, `like` or several; to list documents, a `filter`, `sort`, `facets` or `total`
             {"mode":"keyword","vector":[1,0]}
               missing_query: mode `keyword` searches for words
               give `query`

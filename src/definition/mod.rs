@@ -413,10 +413,21 @@ pub enum Metric {
 pub enum Fusion {
     /// `weight` times the vector leg's min-max-normalised score plus `1 - weight` times the keyword score over its maximum.
     Relative { weight: f32 },
-    /// Reciprocal rank: sum of `weight / (k + rank)`.
+    /// The same with scores normalised by their distribution: three standard deviations below the mean are 0, three above 1.
+    Distribution { weight: f32 },
+    /// The scores as they are, each times its leg's weight.
+    Linear(LegAmounts),
+    /// Reciprocal rank: sum of `weight / (k + rank)`, over the best `window` of each leg, or all.
     Rrf {
         k: f32,
-        keyword_weight: f32,
-        vector_weight: f32,
+        weights: LegAmounts,
+        window: Option<usize>,
     },
+}
+
+/// What each leg counts.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LegAmounts {
+    pub keyword: f32,
+    pub vector: f32,
 }

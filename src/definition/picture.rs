@@ -5,8 +5,8 @@
 use super::plan::Node;
 use super::{
     Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion, Index, KafkaSettings,
-    KafkaStart, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, SourceSettings, Table,
-    Tuning, VectorField, VectorSource,
+    KafkaStart, LegAmounts, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, SourceSettings,
+    Table, Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -302,12 +302,19 @@ fn fusion(index: &Index) -> String {
     match index.fusion {
         _ if index.text.is_empty() || index.vectors.is_empty() => String::new(),
         Fusion::Relative { weight } => format!(", legs fused by score, vector {weight}"),
+        Fusion::Distribution { weight } => {
+            format!(", legs fused by the distribution of scores, vector {weight}")
+        }
+        Fusion::Linear(LegAmounts { keyword, vector }) => {
+            format!(", legs fused by keyword score times {keyword} and vector score times {vector}")
+        }
         Fusion::Rrf {
             k,
-            keyword_weight,
-            vector_weight,
+            weights: LegAmounts { keyword, vector },
+            window,
         } => {
-            format!(", legs fused by rank, k {k}, keyword {keyword_weight}, vector {vector_weight}")
+            let window = window.map_or_else(String::new, |window| format!(", the best {window} of each"));
+            format!(", legs fused by rank, k {k}, keyword {keyword}, vector {vector}{window}")
         }
     }
 }

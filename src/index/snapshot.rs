@@ -16,7 +16,7 @@ use super::pieces::Pieces;
 use super::sets::Sets;
 use super::vector::{Effort, VectorHit, VectorState};
 use super::{Deadline, Document, Slot};
-use crate::change::{Span, Tick};
+use crate::change::{Span, Tick, Vector};
 
 /// One cut of the stream, immutable. Everything an answer needs is read from one of these.
 pub struct Snapshot {
@@ -187,6 +187,27 @@ impl LegState {
             None => score(&slot),
             Some(pieces) => pieces.of(slot).iter().filter_map(score).max_by(f32::total_cmp),
         }
+    }
+
+    /// The vectors of a document: of its pieces, in the order of its text, or the one of all of it.
+    pub fn vectors_of(&self, slot: Slot) -> Vec<Vector> {
+        let places = match &self.pieces {
+            None => std::slice::from_ref(&slot),
+            Some(pieces) => pieces.of(slot),
+        };
+        let vectors = places.iter().filter_map(|place| self.vectors.get(*place));
+        vectors.map(|(_, vector)| vector.clone()).collect()
+    }
+
+    /// The vector of a part of a document; of its first, where it has no such part.
+    pub fn vector_of(&self, slot: Slot, span: Span) -> Option<Vector> {
+        let Some(pieces) = &self.pieces else {
+            return self.vectors.get(slot).map(|(_, vector)| vector.clone());
+        };
+        let places = pieces.of(slot);
+        let is_of_span = |place: &&Slot| pieces.at(**place).is_some_and(|piece| piece.span == span);
+        let place = places.iter().find(is_of_span).or(places.first())?;
+        self.vectors.get(*place).map(|(_, vector)| vector.clone())
     }
 
     /// The documents nearest to a query, best first, each once: at most `limit`, and no fewer where there are so many and

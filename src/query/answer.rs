@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::consistency::Sources;
+use super::explain::Explanation;
 use super::facets::FacetAnswer;
 use super::fuse::Fused;
 use super::whole::Total;
@@ -66,6 +67,9 @@ pub struct Hit {
     /// that of the present text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub piece: Option<Piece>,
+    /// How the score came about, where the search asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub explain: Option<Explanation>,
     /// What change the document comes from, where the search asks for it and the node knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<HitOrigin>,
@@ -149,6 +153,7 @@ impl Hit {
             vector_state,
             piece: None,
             origin: None,
+            explain: None,
             sort: Vec::new(),
             highlight: BTreeMap::new(),
             key: fused.document.key.text().into(),

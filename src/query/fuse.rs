@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::answer::LegHit;
 use crate::change::{Key, Span};
-use crate::definition::Fusion;
+use crate::definition::{Fusion, LegAmounts};
 use crate::index::Document;
 
 /// How many of the vector leg's best hits the normalisation of its scores spans, and the least that a leg is
@@ -36,37 +36,143 @@ pub(super) struct Fused<'a> {
     pub span: Span,
 }
 
-/// One list of both legs' hits, best first, ties by key. Each leg's hits come best first.
+/// One list of both legs' hits, best first, ties by key, and how their scores came about. Each leg's hits come best first.
 ///
-/// A document that a leg did not find gets nothing from that leg.
-pub(super) fn fuse<'a>(fusion: &Fusion, keyword: &[Scored<'a>], vector: &[Scored<'a>]) -> Vec<Fused<'a>> {
+/// A document that a leg did not find gets nothing from that leg; by `linear`, no more than the worst that it did find.
+pub(super) fn fuse<'a>(
+    fusion: &Fusion,
+    keyword: &[Scored<'a>],
+    vector: &[Scored<'a>],
+) -> (Vec<Fused<'a>>, Shares) {
+    let shares = Shares::new(fusion, keyword, vector);
     let mut fused = join(keyword, vector);
-    match *fusion {
-        Fusion::Relative { weight } => {
-            let by_keyword = Scale::of_maximum(keyword);
-            let by_vector = Scale::of_range(&vector[..vector.len().min(LEG_DEPTH_MIN)]);
-            let weight = f64::from(weight);
-            for hit in &mut fused {
-                let keyword = hit.keyword.map_or(0.0, |leg| by_keyword.apply(leg.score));
-                let vector = hit.vector.map_or(0.0, |leg| by_vector.apply(leg.score));
-                hit.score = (weight * vector + (1.0 - weight) * keyword) as f32;
+    for hit in &mut fused {
+        hit.score = shares.score(hit);
+    }
+    if let Some(window) = shares.window {
+        let is_inside = |leg: Option<LegHit>| leg.is_some_and(|leg| leg.rank <= window);
+        fused.retain(|hit| is_inside(hit.keyword) || is_inside(hit.vector));
+    }
+    fused.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
+    (fused, shares)
+}
+
+/// What each leg adds to the score of a hit.
+pub(super) struct Shares {
+    pub method: &'static str,
+    keyword: LegShare,
+    vector: LegShare,
+    window: Option<usize>,
+}
+
+struct LegShare {
+    weight: f64,
+    worth: Worth,
+}
+
+/// What a leg's hit is worth before its weight.
+enum Worth {
+    Scaled(Scale),
+    /// The score itself; for what the leg did not find, this.
+    Score {
+        absent: f64,
+    },
+    /// One over rank and this.
+    Rank {
+        k: f64,
+    },
+}
+
+/// What one leg adds to the score of a hit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Share {
+    /// What the leg's score or rank is worth.
+    pub worth: f64,
+    pub weight: f64,
+}
+
+impl Shares {
+    fn new(fusion: &Fusion, keyword: &[Scored], vector: &[Scored]) -> Shares {
+        let near = &vector[..vector.len().min(LEG_DEPTH_MIN)];
+        let convex = |method, weight: f32, keyword, vector| Shares {
+            method,
+            keyword: LegShare {
+                weight: 1.0 - f64::from(weight),
+                worth: Worth::Scaled(keyword),
+            },
+            vector: LegShare {
+                weight: f64::from(weight),
+                worth: Worth::Scaled(vector),
+            },
+            window: None,
+        };
+        let weighted = |method, weights: &LegAmounts, worth: [Worth; 2], window| {
+            let [of_keyword, of_vector] = worth;
+            let share = |weight: f32, worth| LegShare {
+                weight: f64::from(weight),
+                worth,
+            };
+            Shares {
+                method,
+                keyword: share(weights.keyword, of_keyword),
+                vector: share(weights.vector, of_vector),
+                window,
             }
-        }
-        Fusion::Rrf {
-            k,
-            keyword_weight,
-            vector_weight,
-        } => {
-            let share = |weight: f32, leg: LegHit| f64::from(weight) / (f64::from(k) + leg.rank as f64);
-            for hit in &mut fused {
-                let keyword = hit.keyword.map_or(0.0, |leg| share(keyword_weight, leg));
-                let vector = hit.vector.map_or(0.0, |leg| share(vector_weight, leg));
-                hit.score = (keyword + vector) as f32;
+        };
+        match fusion {
+            Fusion::Relative { weight } => convex(
+                "relative",
+                *weight,
+                Scale::of_maximum(keyword),
+                Scale::of_range(near),
+            ),
+            Fusion::Distribution { weight } => {
+                let best = &keyword[..keyword.len().min(LEG_DEPTH_MIN)];
+                let scales = (Scale::of_distribution(best), Scale::of_distribution(near));
+                convex("distribution", *weight, scales.0, scales.1)
+            }
+            Fusion::Linear(weights) => {
+                // Minus a distance is never more than nothing.
+                let absent =
+                    |hits: &[Scored]| hits.last().map_or(0.0, |worst| f64::from(worst.score).min(0.0));
+                let worth = [keyword, vector].map(|hits| Worth::Score { absent: absent(hits) });
+                weighted("linear", weights, worth, None)
+            }
+            Fusion::Rrf { k, weights, window } => {
+                let worth = || Worth::Rank { k: f64::from(*k) };
+                weighted("rrf", weights, [worth(), worth()], *window)
             }
         }
     }
-    fused.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
-    fused
+
+    fn score(&self, hit: &Fused) -> f32 {
+        let [keyword, vector] = self.of(hit);
+        (keyword.worth * keyword.weight + vector.worth * vector.weight) as f32
+    }
+
+    /// What the keyword leg, and the vector leg, add to the score of a hit.
+    pub fn of(&self, hit: &Fused) -> [Share; 2] {
+        let legs = [(&self.keyword, hit.keyword), (&self.vector, hit.vector)];
+        legs.map(|(leg, hit)| {
+            let hit = hit.filter(|hit| self.window.is_none_or(|window| hit.rank <= window));
+            Share {
+                worth: leg.worth.of(hit),
+                weight: leg.weight,
+            }
+        })
+    }
+}
+
+impl Worth {
+    fn of(&self, hit: Option<LegHit>) -> f64 {
+        match (self, hit) {
+            (Worth::Scaled(scale), Some(hit)) => scale.apply(hit.score),
+            (Worth::Score { .. }, Some(hit)) => f64::from(hit.score),
+            (Worth::Score { absent }, None) => *absent,
+            (Worth::Rank { k }, Some(hit)) => 1.0 / (k + hit.rank as f64),
+            (Worth::Scaled(_) | Worth::Rank { .. }, None) => 0.0,
+        }
+    }
 }
 
 /// The order of hits: the greater score first, ties by key.
@@ -136,7 +242,7 @@ fn unranked<'a>(hit: &Scored<'a>) -> Fused<'a> {
     }
 }
 
-/// Maps a leg's scores to 0 to 1: `low` and below to 0, `high` to 1.
+/// Maps a leg's scores to 0 to 1: `low` and below to 0, `high` and above to 1.
 struct Scale {
     low: f64,
     high: f64,
@@ -160,10 +266,22 @@ impl Scale {
         }
     }
 
+    /// From three standard deviations below the mean to three above: one score that stands out leaves the others apart.
+    fn of_distribution(hits: &[Scored]) -> Scale {
+        let count = hits.len().max(1) as f64;
+        let scores = || hits.iter().map(|hit| f64::from(hit.score));
+        let mean = scores().sum::<f64>() / count;
+        let deviation = (scores().map(|score| (score - mean).powi(2)).sum::<f64>() / count).sqrt();
+        Scale {
+            low: mean - 3.0 * deviation,
+            high: mean + 3.0 * deviation,
+        }
+    }
+
     fn apply(&self, score: f32) -> f64 {
         let score = f64::from(score);
         if self.high > self.low {
-            ((score - self.low) / (self.high - self.low)).max(0.0)
+            ((score - self.low) / (self.high - self.low)).max(0.0).min(1.0)
         } else if score < self.low {
             0.0
         } else {

@@ -9,8 +9,11 @@ use crate::change::{Columns, Datum, Key, Row, Span};
 
 const RRF: Fusion = Fusion::Rrf {
     k: 60.0,
-    keyword_weight: 1.0,
-    vector_weight: 0.5,
+    weights: LegAmounts {
+        keyword: 1.0,
+        vector: 0.5,
+    },
+    window: None,
 };
 
 fn documents<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<Document> {
@@ -36,7 +39,7 @@ fn scored<'a, K>(documents: &'a [Document], hits: &[(K, f32)]) -> Vec<Scored<'a>
 /// Fuses lists of (key, score) and shows each hit as `key score keyword-rank vector-rank`.
 fn check(fusion: Fusion, keyword: &[(&str, f32)], vector: &[(&str, f32)], expected: &[&str]) {
     let [of_keyword, of_vector] = [keyword, vector].map(|hits| documents(hits.iter().map(|hit| hit.0)));
-    let fused = fuse(
+    let (fused, _) = fuse(
         &fusion,
         &scored(&of_keyword, keyword),
         &scored(&of_vector, vector),
@@ -118,7 +121,7 @@ fn hits_beyond_the_best_100_do_not_move_the_scale() {
         })
         .collect();
     let fusion = Fusion::Relative { weight: 1.0 };
-    let (short, long) = (fuse(&fusion, &[], &hits[..100]), fuse(&fusion, &[], &hits));
+    let (short, long) = (fuse(&fusion, &[], &hits[..100]).0, fuse(&fusion, &[], &hits).0);
     let scores = |fused: &[Fused]| fused.iter().map(|hit| hit.score).collect::<Vec<_>>();
     assert_eq!(scores(&short), scores(&long[..100]));
     assert!(scores(&long[100..]).iter().all(|&score| score == 0.0));
@@ -128,13 +131,64 @@ fn hits_beyond_the_best_100_do_not_move_the_scale() {
 fn scores_beyond_a_float_order_the_hits_without_a_panic() {
     let infinite = [("a", f32::INFINITY), ("b", 1.0), ("c", f32::NEG_INFINITY)];
     let all = documents(["a", "b", "c"]);
-    for hit in fuse(
-        &Fusion::Relative { weight: 0.5 },
-        &scored(&all, &infinite),
-        &scored(&all, &infinite),
-    ) {
-        assert!(hit.score.is_finite(), "{hit:?}");
+    for fusion in [
+        Fusion::Relative { weight: 0.5 },
+        Fusion::Distribution { weight: 0.5 },
+    ] {
+        for hit in fuse(&fusion, &scored(&all, &infinite), &scored(&all, &infinite)).0 {
+            assert!(hit.score.is_finite(), "{hit:?}");
+        }
     }
+}
+
+#[test]
+fn distributions_are_compared_by_their_deviations() {
+    // Keyword: mean 3, deviation 1: 2 is a third of the way from 0 to 6, 4 two thirds. Vector: one score has no spread.
+    check(
+        Fusion::Distribution { weight: 0.25 },
+        &[("a", 4.0), ("b", 2.0)],
+        &[("b", 0.9)],
+        &["a 0.5000 1 -", "b 0.5000 2 1"],
+    );
+}
+
+#[test]
+fn scores_add_up_as_they_are_and_a_missing_one_is_no_better_than_the_worst() {
+    let linear = Fusion::Linear(LegAmounts {
+        keyword: 1.0,
+        vector: 10.0,
+    });
+    check(
+        linear.clone(),
+        &[("a", 8.0), ("b", 4.0)],
+        &[("b", 0.9), ("c", 0.5)],
+        &["b 13.0000 2 1", "a 8.0000 1 -", "c 5.0000 - 2"],
+    );
+    // Distances: the farther, the less.
+    check(
+        linear,
+        &[("a", 8.0)],
+        &[("b", -0.5), ("c", -2.0)],
+        &["b -5.0000 - 1", "a -12.0000 1 -", "c -20.0000 - 2"],
+    );
+}
+
+#[test]
+fn ranks_beyond_the_window_do_not_count() {
+    let fusion = Fusion::Rrf {
+        k: 1.0,
+        weights: LegAmounts {
+            keyword: 1.0,
+            vector: 1.0,
+        },
+        window: Some(2),
+    };
+    check(
+        fusion,
+        &[("a", 3.0), ("b", 2.0), ("c", 1.0)],
+        &[("d", 3.0), ("c", 2.0), ("a", 1.0), ("e", 0.5)],
+        &["a 0.5000 1 3", "d 0.5000 - 1", "b 0.3333 2 -", "c 0.3333 3 2"],
+    );
 }
 
 /// The script that measured the default weights, line by line: a dictionary, and one pass per leg.
@@ -161,8 +215,12 @@ fn reference(fusion: &Fusion, keyword: &[(String, f32)], vector: &[(String, f32)
         }
         Fusion::Rrf {
             k,
-            keyword_weight,
-            vector_weight,
+            weights:
+                LegAmounts {
+                    keyword: keyword_weight,
+                    vector: vector_weight,
+                },
+            ..
         } => {
             for (place, (key, _)) in keyword.iter().enumerate() {
                 add(key, keyword_weight as f64 / (k as f64 + 1.0 + place as f64));
@@ -171,6 +229,7 @@ fn reference(fusion: &Fusion, keyword: &[(String, f32)], vector: &[(String, f32)
                 add(key, vector_weight as f64 / (k as f64 + 1.0 + place as f64));
             }
         }
+        Fusion::Distribution { .. } | Fusion::Linear(_) => unreachable!("worked out by hand above"),
     }
     scores
 }
@@ -197,11 +256,11 @@ fn by_key(hits: &[(String, f32)]) -> HashMap<&str, LegHit> {
 fn any_fusion() -> impl Strategy<Value = Fusion> {
     prop_oneof![
         (0.0..=1.0_f32).prop_map(|weight| Fusion::Relative { weight }),
-        (0.0..100.0_f32, 0.0..2.0_f32, 0.0..2.0_f32).prop_map(|(k, keyword_weight, vector_weight)| {
+        (0.0..100.0_f32, 0.0..2.0_f32, 0.0..2.0_f32).prop_map(|(k, keyword, vector)| {
             Fusion::Rrf {
                 k,
-                keyword_weight,
-                vector_weight,
+                weights: LegAmounts { keyword, vector },
+                window: None,
             }
         }),
     ]
@@ -216,7 +275,7 @@ proptest! {
     ) {
         let [of_keyword, of_vector] =
             [&keyword, &vector].map(|hits| documents(hits.iter().map(|hit| hit.0.as_str())));
-        let fused = fuse(&fusion, &scored(&of_keyword, &keyword), &scored(&of_vector, &vector));
+        let (fused, _) = fuse(&fusion, &scored(&of_keyword, &keyword), &scored(&of_vector, &vector));
 
         let expected = reference(&fusion, &keyword, &vector);
         prop_assert_eq!(fused.len(), expected.len());

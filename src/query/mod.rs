@@ -24,6 +24,9 @@ mod fuse;
 mod compare;
 mod consistency;
 mod pages;
+mod diverse;
+mod explain;
+mod like;
 mod recent;
 
 use std::collections::BTreeMap;
@@ -37,6 +40,8 @@ pub use answer::{
 pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
+pub use diverse::MmrRequest;
+pub use explain::{Explanation, FusionExplained, ShareExplained, VectorExplained};
 pub use facets::{
     Bucket, FacetAnswer, FacetRequest, HistogramRequest, RangeCount, RangeRequest, StatsRequest, TermCount,
     TermsOrder, TermsRequest,
@@ -59,7 +64,7 @@ use recent::RecentQueries;
 use crate::definition::server::Limits;
 use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
 use crate::embed::{self, Embedder, FieldEmbedders};
-use crate::index::{Deadline, Published, Snapshot};
+use crate::index::{Deadline, Document, Published, Slot, Snapshot};
 use caller::Sight;
 use fuse::Fused;
 
@@ -323,11 +328,17 @@ impl Searcher {
     /// The document with this key text, all columns of the query; of one that the caller does not see, nothing.
     pub fn document(&self, key: &str) -> Option<DocumentAnswer> {
         let snapshot = self.published.snapshot();
+        let (.., document) = self.find(&snapshot, key)?;
+        Some(DocumentAnswer::new(document, &snapshot))
+    }
+
+    /// The document with this key text and its place, if it is there for the caller.
+    fn find<'s>(&self, snapshot: &'s Snapshot, key: &str) -> Option<(usize, Slot, &'s Arc<Document>)> {
         let (shard, slot, document) = snapshot.find(key)?;
-        let visible = self.sight.slots(&snapshot);
+        let visible = self.sight.slots(snapshot);
         let is_visible =
             visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
-        is_visible.then(|| DocumentAnswer::new(document, &snapshot))
+        is_visible.then_some((shard, slot, document))
     }
 
     /// What the newest snapshot holds of the documents that the caller sees; `None` where those are all.

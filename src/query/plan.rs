@@ -12,10 +12,12 @@ use super::request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
 use super::results::Results;
-use super::{QueryError, SearchedField, Searcher, Sources};
-use crate::definition::{Effort, Expression, FieldKind, Fusion, Index, Metric, VectorField, VectorSource};
+use super::{MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
+use crate::definition::{
+    Effort, Expression, FieldKind, Fusion, Index, LegAmounts, Metric, VectorField, VectorSource,
+};
 use crate::index::keyword::{KeywordQuery, MinimumMatch, TextFields, Typos};
-use crate::index::{Deadline, Snapshot};
+use crate::index::{Deadline, Slot, Snapshot};
 
 /// How deep a search may page: both legs rank this many hits for the deepest page.
 pub(super) const HITS_MAX: usize = 10_000;
@@ -49,6 +51,9 @@ pub(super) struct Search<'a> {
     pub limit: usize,
     /// All pages come from one ranking: the legs are asked for as much for each of them.
     pub by_pages: bool,
+    pub min_score: Option<f32>,
+    pub mmr: Option<MmrRequest>,
+    pub explain: bool,
     /// What hits say of their origin, where they are asked to.
     pub origin: Option<Arc<dyn Sources>>,
     /// The columns of the hits' documents: places in the rows of the index, ascending.
@@ -62,6 +67,12 @@ pub(super) struct Search<'a> {
 /// What the vector leg looks for.
 #[derive(Clone, Debug)]
 pub(super) enum Nearest<'a> {
+    /// The vector of the document in this slot of a shard, which is left out.
+    Like {
+        vector: Vec<f32>,
+        shard: usize,
+        slot: Slot,
+    },
     /// Of the index's dimensions and finite.
     Vector(&'a [f32]),
     /// To be embedded. The index may be one of ready-made vectors, where no embedder is there for it.
@@ -100,6 +111,11 @@ impl Search<'_> {
 /// | `unknown_column`   | `fields` names what the index's query does not select                     |
 /// | `bad_fusion`       | a weight or `k` out of range                                              |
 /// | `bad_limit`        | `offset + limit` is too large                                             |
+/// | `unknown_document` | `like` names no document                                                  |
+/// | `no_vector`        | the document of `like` has no vector                                      |
+/// | `bad_like`         | `like` and `vector` are both given                                        |
+/// | `bad_min_score`    | `min_score` is no number, or `sort` is given                              |
+/// | `bad_mmr`          | `mmr` is out of range, or cannot be                                       |
 /// | `unknown_table`    | `consistency` names a partition of no table                               |
 /// | `no_origin`        | `origin` is asked for where nothing is known of sources                   |
 /// | `bad_timeout`      | `timeout_ms` is zero, or longer than the node takes                       |
@@ -117,12 +133,19 @@ pub(super) fn plan<'a>(
     let leg = snapshot.sets.leg(field(index, request.using.as_deref())?);
     let field = searcher.legs.load().get(leg).cloned();
     of_model(field.as_deref(), request)?;
+    let has_vectors = field.is_some();
     let options = options(index, request)?;
     let parsed = request
         .query
         .as_deref()
         .map(|query| language::parse(cut(query), &index.text, &options));
-    let (asks_words, nearest) = legs(searcher, field.as_deref(), request, parsed.as_ref())?;
+    let (asks_words, nearest) = legs(
+        searcher,
+        snapshot,
+        (leg, field.as_deref()),
+        request,
+        parsed.as_ref(),
+    )?;
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
         words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
@@ -144,6 +167,9 @@ pub(super) fn plan<'a>(
         offset: request.offset,
         limit: limit(searcher.limits.hits, request.offset, request.limit)?,
         by_pages: false,
+        min_score: min_score(request)?,
+        mmr: diverse::plan(request, has_vectors)?,
+        explain: request.explain,
         origin: origin(searcher, request)?,
         columns: match &request.fields {
             Some(names) => columns(index, names)?,
@@ -199,6 +225,22 @@ pub(super) fn of_tables(searcher: &Searcher, request: &SearchRequest) -> Result<
     }
 }
 
+fn min_score(request: &SearchRequest) -> Result<Option<f32>, QueryError> {
+    match request.min_score {
+        Some(score) if score.is_nan() => Err(QueryError::new(
+            "bad_min_score",
+            "`min_score` is not a number",
+            "give a score as hits have it",
+        )),
+        Some(_) if request.sort.is_some() => Err(QueryError::new(
+            "bad_min_score",
+            "`min_score` and `sort` do not go together: sorted hits need no score",
+            "leave one of them out",
+        )),
+        score => Ok(score),
+    }
+}
+
 fn origin(searcher: &Searcher, request: &SearchRequest) -> Result<Option<Arc<dyn Sources>>, QueryError> {
     match (request.origin, searcher.sources.get()) {
         (false, _) => Ok(None),
@@ -234,15 +276,29 @@ fn of_model(field: Option<&SearchedField>, request: &SearchRequest) -> Result<()
 /// Whether the keyword leg is asked, and for what the vector leg. `hybrid` asks those that the index has and the request can use.
 fn legs<'a>(
     searcher: &Searcher,
-    field: Option<&SearchedField>,
+    snapshot: &Snapshot,
+    (leg, field): (usize, Option<&SearchedField>),
     request: &'a SearchRequest,
     parsed: Option<&Parsed>,
 ) -> Result<(bool, Option<Nearest<'a>>), QueryError> {
     let query = request.query.as_deref().map(cut);
     let plain = parsed.and_then(|parsed| parsed.plain.clone());
-    let nearest = match &request.vector {
-        Some(vector) => Some(Nearest::Vector(checked(field.ok_or_else(no_vectors)?, vector)?)),
-        None => query.map(|query| Nearest::Text(plain.map_or(Cow::Borrowed(query), Cow::Owned))),
+    let nearest = match (&request.vector, &request.like) {
+        (Some(_), Some(_)) => {
+            return Err(QueryError::new(
+                "bad_like",
+                "`like` and `vector` both say what the vector leg looks for",
+                "give one of them",
+            ));
+        }
+        (Some(vector), None) => Some(Nearest::Vector(checked(field.ok_or_else(no_vectors)?, vector)?)),
+        (None, Some(key)) => {
+            let field = field.ok_or_else(no_vectors)?;
+            let (shard, slot, _) = searcher.find(snapshot, key).ok_or_else(|| like::unknown(key))?;
+            let vector = like::vector(snapshot, leg, field, (shard, slot), key)?;
+            Some(Nearest::Like { vector, shard, slot })
+        }
+        (None, None) => query.map(|query| Nearest::Text(plain.map_or(Cow::Borrowed(query), Cow::Owned))),
     };
     let has_text = !searcher.index.text.is_empty();
     match request.mode {
@@ -262,7 +318,7 @@ fn legs<'a>(
         Mode::Vector | Mode::Hybrid if nearest.is_none() => Err(QueryError::new(
             "missing_query",
             format!("mode `{}` has nothing to search for", request.mode.name()),
-            "give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`",
+            "give `query`, `vector`, `like` or several; to list documents, a `filter`, `sort`, `facets` or `total`",
         )),
         Mode::Vector => Ok((false, Some(answerable(field, nearest)?))),
         Mode::Hybrid => match (query.is_some() && has_text, nearest.filter(|_| field.is_some())) {
@@ -446,33 +502,48 @@ fn text_fields(index: &Index, names: &[String]) -> Result<TextFields, QueryError
 }
 
 fn fusion(request: &FusionRequest) -> Result<Fusion, QueryError> {
-    let is_amount = |number: f32| (0.0..=AMOUNT_MAX).contains(&number);
-    let wrong = |message: String, hint: &str| Err(QueryError::new("bad_fusion", message, hint));
-    match *request {
-        FusionRequest::Relative { weight } if !(0.0..=1.0).contains(&weight) => wrong(
+    let bad = |message: String, hint: &str| QueryError::new("bad_fusion", message, hint);
+    let share = |weight: f32| match (0.0..=1.0).contains(&weight) {
+        true => Ok(weight),
+        false => Err(bad(
             format!("`fusion.weight` is {weight}"),
             "give 0 (keyword leg only) to 1 (vector leg only)",
-        ),
-        FusionRequest::Relative { weight } => Ok(Fusion::Relative { weight }),
-        FusionRequest::Rrf { k, .. } if !is_amount(k) => {
-            wrong(format!("`fusion.k` is {k}"), "give 0 to 1000000; 60 is usual")
-        }
+        )),
+    };
+    let is_amount = |number: f32| (0.0..=AMOUNT_MAX).contains(&number);
+    let amounts = |LegWeights { keyword, vector }: LegWeights| match is_amount(keyword)
+        && is_amount(vector)
+        && keyword + vector > 0.0
+    {
+        true => Ok(LegAmounts { keyword, vector }),
+        false => Err(bad(
+            format!("`fusion.weights` are {keyword} for `keyword` and {vector} for `vector`"),
+            "give 0 to 1000000, and more than 0 for one of them",
+        )),
+    };
+    match *request {
+        FusionRequest::Relative { weight } => Ok(Fusion::Relative {
+            weight: share(weight)?,
+        }),
+        FusionRequest::Distribution { weight } => Ok(Fusion::Distribution {
+            weight: share(weight)?,
+        }),
+        FusionRequest::Linear { weights } => Ok(Fusion::Linear(amounts(weights)?)),
+        FusionRequest::Rrf { k, .. } if !is_amount(k) => Err(bad(
+            format!("`fusion.k` is {k}"),
+            "give 0 to 1000000; 60 is usual",
+        )),
         FusionRequest::Rrf {
+            window: Some(window), ..
+        } if !(1..=HITS_MAX).contains(&window) => Err(bad(
+            format!("`fusion.window` is {window}"),
+            "give 1 to 10000, or leave it out",
+        )),
+        FusionRequest::Rrf { k, weights, window } => Ok(Fusion::Rrf {
             k,
-            weights: LegWeights { keyword, vector },
-        } => {
-            if !is_amount(keyword) || !is_amount(vector) || keyword + vector == 0.0 {
-                return wrong(
-                    format!("`fusion.weights` are {keyword} for `keyword` and {vector} for `vector`"),
-                    "give 0 to 1000000, and more than 0 for one of them",
-                );
-            }
-            Ok(Fusion::Rrf {
-                k,
-                keyword_weight: keyword,
-                vector_weight: vector,
-            })
-        }
+            weights: amounts(weights)?,
+            window,
+        }),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::consistency::Consistency;
+use super::diverse::MmrRequest;
 use super::facets::FacetRequest;
 use super::filter::FilterRequest;
 use super::group::GroupRequest;
@@ -27,6 +28,9 @@ pub struct SearchRequest {
     /// What the vector leg looks for; without it, the vector leg embeds `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vector: Option<Vec<f32>>,
+    /// The key of a document, in the place of `vector`: the vector leg looks for documents like it, and leaves it out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
     /// The model that made `vector`: the search is refused if other vectors than this model's are searched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
@@ -62,6 +66,15 @@ pub struct SearchRequest {
     /// How the legs' hits become one list; the index's own way where left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionRequest>,
+    /// Hits with a lower score are left out; totals and facets count them all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_score: Option<f32>,
+    /// Puts unlike documents among the best hits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mmr: Option<MmrRequest>,
+    /// Hits say how their scores came about.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub explain: bool,
     /// Width of the graph search, 1 to 10,000: wider finds more of the nearest vectors, and takes longer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ef: Option<usize>,
@@ -121,6 +134,7 @@ impl Default for SearchRequest {
         SearchRequest {
             query: None,
             vector: None,
+            like: None,
             model: None,
             using: None,
             mode: Mode::default(),
@@ -133,6 +147,9 @@ impl Default for SearchRequest {
             offset: 0,
             fields: None,
             fusion: None,
+            min_score: None,
+            mmr: None,
+            explain: false,
             ef: None,
             accuracy: None,
             timeout_ms: None,
@@ -226,12 +243,23 @@ pub enum FusionRequest {
     /// `weight` times the vector leg's min-max-normalised score plus `1 - weight` times the keyword score
     /// over its maximum. `weight` is 0 to 1.
     Relative { weight: f32 },
+    /// The same, with scores normalised by their distribution over a leg's best 100: three standard deviations below the mean
+    /// are 0, three above 1.
+    Distribution { weight: f32 },
+    /// The sum over the legs of `weight` times the score as it is.
+    Linear {
+        #[serde(default)]
+        weights: LegWeights,
+    },
     /// Reciprocal rank: the sum over the legs of `weight / (k + rank)`.
     Rrf {
         #[serde(default = "rrf_k")]
         k: f32,
         #[serde(default)]
         weights: LegWeights,
+        /// How many of each leg's best hits count, 1 to 10,000; all that were found where left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        window: Option<usize>,
     },
 }
 
@@ -240,7 +268,7 @@ fn rrf_k() -> f32 {
     60.0
 }
 
-/// What each leg counts in `rrf`; 1 where left out.
+/// What each leg counts in `rrf` and `linear`; 1 where left out.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LegWeights {

@@ -7,7 +7,9 @@ use std::thread;
 use roaring::RoaringBitmap;
 
 use super::answer::{AsOf, FailedLeg, Group, Hit, HitOrigin, Leg, SearchAnswer, VectorState};
-use super::fuse::{Fused, Scored, best_first, fuse, keyword_alone, vector_alone};
+use super::diverse::diversify;
+use super::explain::explain;
+use super::fuse::{Fused, Scored, Shares, best_first, fuse, keyword_alone, vector_alone};
 use super::group::{GroupOf, Grouped, Grouping, distinct, groups};
 use super::highlight::Highlighter;
 use super::plan::{Nearest, Search};
@@ -29,7 +31,17 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         None => Ok(None),
     };
     let (population, filtered) = (slots(&search.population)?, slots(&search.filter)?);
-    let allowed = intersection(population.clone(), filtered);
+    let mut allowed = intersection(population.clone(), filtered);
+    if let Some(Nearest::Like { shard, slot, .. }) = &search.nearest {
+        let all = snapshot
+            .shards
+            .iter()
+            .map(|shard| (0..shard.documents.slots() as u32).collect());
+        let allowed = allowed.get_or_insert_with(|| all.collect());
+        if let Some(slots) = allowed.get_mut(*shard) {
+            slots.remove(slot.0);
+        }
+    }
     let allowed = match &search.required {
         Some(required) => {
             let states = states(snapshot);
@@ -75,7 +87,7 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         }
         _ => Default::default(),
     };
-    let (hits, groups) = run.hydrate(&found.list, page);
+    let (hits, groups) = run.hydrate(&found, page);
     Ok(SearchAnswer {
         hits,
         groups,
@@ -124,6 +136,8 @@ struct Found<'s> {
     list: Vec<Listed<'s>>,
     /// Where it is needed.
     whole: Option<Whole>,
+    /// Where both legs answered.
+    shares: Option<Shares>,
     failed: Vec<FailedLeg>,
     /// Whether more could be found by words or in the order of fields, and whether by the vector leg.
     is_listed_cut: bool,
@@ -194,12 +208,23 @@ impl<'s> Run<'s, '_> {
         let is_cut = |hits: Option<&[Scored<'_>]>, depth| hits.is_some_and(|hits| hits.len() >= depth);
         let is_nearest_cut = is_cut(vector.as_deref(), depth.nearest);
         let mut is_listed_cut = is_cut(keyword.as_deref(), depth.listed);
-        let ranked = match (&keyword, &vector) {
-            (Some(keyword), Some(vector)) => fuse(&self.search.fusion, keyword, vector),
+        let mut shares = None;
+        let mut ranked = match (&keyword, &vector) {
+            (Some(keyword), Some(vector)) => {
+                let (fused, of_legs) = fuse(&self.search.fusion, keyword, vector);
+                shares = Some(of_legs);
+                fused
+            }
             (Some(keyword), None) => keyword_alone(keyword),
             (None, Some(vector)) => vector_alone(vector),
             (None, None) => Vec::new(),
         };
+        if let Some(min_score) = self.search.min_score {
+            ranked.retain(|hit| hit.score >= min_score);
+        }
+        if let Some(mmr) = self.search.mmr {
+            diversify(&mut ranked, mmr, snapshot, self.search.leg);
+        }
         let list: Vec<Listed<'s>> = match &whole {
             Some(whole) if is_sorted => {
                 let ranked = if results.need_scores() { ranked } else { Vec::new() };
@@ -219,6 +244,7 @@ impl<'s> Run<'s, '_> {
         Ok(Found {
             list,
             whole,
+            shares,
             failed,
             is_listed_cut,
             is_nearest_cut,
@@ -273,13 +299,13 @@ impl<'s> Run<'s, '_> {
         })
     }
 
-    fn hydrate(&self, list: &[Listed<'_>], page: Page) -> (Vec<Hit>, Option<Vec<Group>>) {
+    fn hydrate(&self, found: &Found<'_>, page: Page) -> (Vec<Hit>, Option<Vec<Group>>) {
         let results = &self.search.results;
         let mut highlighter =
             Highlighter::new(self.snapshot, results.highlight.as_ref(), self.search.highlighted);
         let mut hit = |place: &usize| {
-            let listed = list.get(*place)?;
-            let mut hit = self.hit(&listed.hit);
+            let listed = found.list.get(*place)?;
+            let mut hit = self.hit(&listed.hit, found.shares.as_ref());
             let values = listed.values.iter();
             let json = |value: &Option<Datum>| value.as_ref().map_or(serde_json::Value::Null, value::json);
             hit.sort = values.map(json).collect();
@@ -300,12 +326,16 @@ impl<'s> Run<'s, '_> {
         }
     }
 
-    fn hit(&self, hit: &Fused<'_>) -> Hit {
+    fn hit(&self, hit: &Fused<'_>, shares: Option<&Shares>) -> Hit {
         let vector_state = VectorState::of(self.snapshot, self.search.leg, &hit.document.key.text());
         let is_of_another_text = vector_state == Some(VectorState::Stale);
         let field = self.search.field.as_deref().filter(|_| !is_of_another_text);
         Hit {
             piece: field.and_then(|field| field.piece(hit)),
+            explain: self
+                .search
+                .explain
+                .then(|| explain(hit, shares, self.search.field.as_deref())),
             origin: self.search.origin.as_deref().and_then(|sources| {
                 let searched = hit.vector.and(self.search.field.as_deref());
                 let model = searched.and_then(|field| field.model.as_deref());
@@ -365,6 +395,7 @@ impl<'s> Run<'s, '_> {
         let field = search.field.as_deref().ok_or("the index has no vectors")?;
         let query = match nearest {
             Nearest::Vector(vector) => *vector,
+            Nearest::Like { vector, .. } => vector,
             Nearest::Text(text) => match self.vector.get_or_init(|| meaning(field, text, &search.deadline)) {
                 Ok(Some(vector)) => vector,
                 Ok(None) => return Ok(Vec::new()),

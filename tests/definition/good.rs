@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use millpond::change::{Columns, Datum, Row, TableId};
 use millpond::definition::{
     Analyzer, Api, Builder, ColumnType, Effort, FieldKind, Format, Framing, Fusion, Index, KafkaStart,
-    LocalModel, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, ServiceModel,
+    LegAmounts, LocalModel, Metric, Model, OnGap, Originals, Quantization, ReadyMade, Reduce, ServiceModel,
     SourceSettings, Tuning, VectorColumn, VectorSource, load,
 };
 
@@ -414,16 +414,22 @@ fn fusion_and_embedder_have_defaults_that_fit_each_other() {
         index("fusion = { method = 'rrf' }").fusion,
         Fusion::Rrf {
             k: 60.0,
-            keyword_weight: 1.0,
-            vector_weight: 1.0
+            weights: LegAmounts {
+                keyword: 1.0,
+                vector: 1.0
+            },
+            window: None,
         }
     );
     assert_eq!(
         index("fusion = { method = 'rrf', k = 10, weights = { vector = 0 } }").fusion,
         Fusion::Rrf {
             k: 10.0,
-            keyword_weight: 1.0,
-            vector_weight: 0.0
+            weights: LegAmounts {
+                keyword: 1.0,
+                vector: 0.0
+            },
+            window: None,
         }
     );
     for model in [

@@ -6,8 +6,8 @@ use super::written::{Entry, Section};
 use super::{checked_name, graph};
 use crate::definition::fault::quoted;
 use crate::definition::{
-    Chunk, EmbedderSettings, Fusion, Metric, Model, ReadyMade, Template, Tuning, VectorColumn, VectorField,
-    VectorModel, VectorSource,
+    Chunk, EmbedderSettings, Fusion, LegAmounts, Metric, Model, ReadyMade, Template, Tuning, VectorColumn,
+    VectorField, VectorModel, VectorSource,
 };
 
 /// Each has a lane, threads and graphs of its own.
@@ -338,55 +338,77 @@ pub(super) fn default_weight(embedder: Option<&Embedder>) -> f32 {
 pub(super) fn fusion(entry: &Entry<'_>, default_weight: f32) -> Option<Fusion> {
     let expected = "`{ method = \"relative\", weight = 0.2 }` or `{ method = \"rrf\", k = 60 }`";
     let mut section = entry.section(expected)?;
-    let method = section.required("method", "`\"relative\"` or `\"rrf\"`")?;
+    let method = section.required(
+        "method",
+        "`\"relative\"`, `\"distribution\"`, `\"linear\"` or `\"rrf\"`",
+    )?;
     type Method = fn(&mut Section<'_>, f32) -> Option<Fusion>;
-    let methods: [(&str, Method); 2] = [("relative", relative), ("rrf", rrf)];
+    let methods: [(&str, Method); 4] = [
+        ("relative", |section, usual| {
+            weight(section, usual).map(|weight| Fusion::Relative { weight })
+        }),
+        ("distribution", |section, usual| {
+            weight(section, usual).map(|weight| Fusion::Distribution { weight })
+        }),
+        ("linear", |section, _| weights(section).map(Fusion::Linear)),
+        ("rrf", |section, _| rrf(section)),
+    ];
     let read = method.choice("method", &methods)?;
     let fusion = read(&mut section, default_weight);
     section.finish();
     fusion
 }
 
-fn relative(section: &mut Section<'_>, default_weight: f32) -> Option<Fusion> {
+fn weight(section: &mut Section<'_>, usual: f32) -> Option<f32> {
     let Some(entry) = section.optional("weight") else {
-        return Some(Fusion::Relative {
-            weight: default_weight,
-        });
+        return Some(usual);
     };
     let weight = entry.number(
         |weight| (0.0..=1.0).contains(&weight),
         "the vector leg's part, from 0 to 1",
     )?;
-    Some(Fusion::Relative {
-        weight: weight as f32,
+    Some(weight as f32)
+}
+
+fn weights(section: &mut Section<'_>) -> Option<LegAmounts> {
+    let Some(entry) = section.optional("weights") else {
+        return Some(LegAmounts {
+            keyword: 1.0,
+            vector: 1.0,
+        });
+    };
+    let mut weights = entry.section("a table: `{ keyword = 1, vector = 1 }`")?;
+    let mut weight = |leg| match weights.optional(leg) {
+        None => Some(1.0),
+        Some(entry) => entry.number(|weight| (0.0..=1e6).contains(&weight), "from 0 to 1000000"),
+    };
+    let (keyword, vector) = (weight("keyword"), weight("vector"));
+    weights.finish();
+    if (keyword, vector) == (Some(0.0), Some(0.0)) {
+        entry.wrong("both weights are 0", "one leg at least must count");
+        return None;
+    }
+    Some(LegAmounts {
+        keyword: keyword? as f32,
+        vector: vector? as f32,
     })
 }
 
-fn rrf(section: &mut Section<'_>, _: f32) -> Option<Fusion> {
+fn rrf(section: &mut Section<'_>) -> Option<Fusion> {
     let k = match section.optional("k") {
         None => Some(60.0),
         Some(entry) => entry.number(|k| k > 0.0 && k <= 1e6, "more than 0, at most 1000000"),
     };
-    let (keyword, vector) = match section.optional("weights") {
-        None => (Some(1.0), Some(1.0)),
-        Some(entry) => {
-            let mut weights = entry.section("a table: `{ keyword = 1, vector = 1 }`")?;
-            let mut weight = |leg| match weights.optional(leg) {
-                None => Some(1.0),
-                Some(entry) => entry.number(|weight| (0.0..=1e6).contains(&weight), "from 0 to 1000000"),
-            };
-            let (keyword, vector) = (weight("keyword"), weight("vector"));
-            weights.finish();
-            if (keyword, vector) == (Some(0.0), Some(0.0)) {
-                entry.wrong("both weights are 0", "one leg at least must count");
-                return None;
-            }
-            (keyword, vector)
-        }
+    let window = match section.optional("window") {
+        None => Some(None),
+        Some(entry) => entry
+            .integer(1..10_001, "how many of each leg's best count, from 1 to 10000")
+            .map(|window| Some(window as usize)),
     };
+    let weights = weights(section);
     Some(Fusion::Rrf {
         k: k? as f32,
-        keyword_weight: keyword? as f32,
-        vector_weight: vector? as f32,
+        weights: weights?,
+        window: window?,
     })
 }
