@@ -111,7 +111,7 @@ impl Fed {
         let request = SearchRequest {
             query: Some("product".into()),
             mode: Mode::Keyword,
-            filter: filter.map(str::to_owned),
+            filter: filter.map(Into::into),
             ..SearchRequest::default()
         };
         let answer = self

@@ -395,7 +395,15 @@ impl Expression {
             } => {
                 let place = place_of(&place.value(scope))?;
                 let [south, west, north, east] = numbers([south, west, north, east], scope)?;
-                Some(GeoBox { south, west, north, east }.contains(place))
+                Some(
+                    GeoBox {
+                        south,
+                        west,
+                        north,
+                        east,
+                    }
+                    .contains(place),
+                )
             }
             Expression::Any { fields, condition } => any::holds(fields, condition, scope),
             Expression::Column(_)

@@ -106,14 +106,18 @@ impl Field {
 
     /// Calls `each` with every value that the row has for the field.
     pub(crate) fn each(&self, row: &Row, each: &mut dyn FnMut(FieldValue<'_>)) {
-        let Some(value) = row.value(self.column) else { return };
+        let Some(value) = row.value(self.column) else {
+            return;
+        };
         match self.kind {
             FieldKind::Geo { lon: None } => {
                 point::read(value, &mut |point| each(FieldValue::Point(point)));
             }
             FieldKind::Geo { lon: Some(lon) } => {
                 let lon = row.value(lon).and_then(worth::float);
-                let point = worth::float(value).zip(lon).and_then(|(lat, lon)| Point::new(lat, lon));
+                let point = worth::float(value)
+                    .zip(lon)
+                    .and_then(|(lat, lon)| Point::new(lat, lon));
                 point.into_iter().for_each(|point| each(FieldValue::Point(point)));
             }
             kind => match elements(value) {
@@ -182,7 +186,11 @@ mod tests {
     const GEO: FieldKind = FieldKind::Geo { lon: None };
 
     fn values(kind: FieldKind, value: Datum) -> Vec<Datum> {
-        let field = Field { name: "f".to_owned(), column: 0, kind };
+        let field = Field {
+            name: "f".to_owned(),
+            column: 0,
+            kind,
+        };
         field.values(&Row::new(Columns::new(["f"]), [value]))
     }
 
@@ -193,9 +201,18 @@ mod tests {
     #[test]
     fn an_array_gives_a_field_several_values() {
         let texts = |texts: &[&str]| texts.iter().map(|text| Datum::text(text)).collect::<Vec<_>>();
-        assert_eq!(values(FieldKind::Keyword, json(r#"["a", null, 7, [1]]"#)), texts(&["a", "7", "[1]"]));
-        assert_eq!(values(FieldKind::Keyword, json(r#"{"a": 1}"#)), texts(&[r#"{"a": 1}"#]));
-        assert_eq!(values(FieldKind::I64, json(r#"[1, "2", 3.0]"#)), [1, 2, 3].map(Datum::Int));
+        assert_eq!(
+            values(FieldKind::Keyword, json(r#"["a", null, 7, [1]]"#)),
+            texts(&["a", "7", "[1]"])
+        );
+        assert_eq!(
+            values(FieldKind::Keyword, json(r#"{"a": 1}"#)),
+            texts(&[r#"{"a": 1}"#])
+        );
+        assert_eq!(
+            values(FieldKind::I64, json(r#"[1, "2", 3.0]"#)),
+            [1, 2, 3].map(Datum::Int)
+        );
         assert_eq!(values(FieldKind::I64, json("[]")), [Datum::Null]);
         assert_eq!(
             values(FieldKind::Date, json(r#"["2026-01-01", 1000]"#)),
@@ -206,10 +223,17 @@ mod tests {
 
     #[test]
     fn a_place_may_be_in_two_columns() {
-        let field = Field { name: "place".to_owned(), column: 1, kind: FieldKind::Geo { lon: Some(0) } };
+        let field = Field {
+            name: "place".to_owned(),
+            column: 1,
+            kind: FieldKind::Geo { lon: Some(0) },
+        };
         let row = |lat: Datum, lon: Datum| Row::new(Columns::new(["x", "y"]), [lon, lat]);
         let decimal = Datum::Decimal("52.5".into());
-        assert_eq!(field.values(&row(decimal.clone(), Datum::Int(13))), [Datum::text("52.5,13")]);
+        assert_eq!(
+            field.values(&row(decimal.clone(), Datum::Int(13))),
+            [Datum::text("52.5,13")]
+        );
         assert_eq!(field.values(&row(decimal, Datum::Null)), [Datum::Null]);
     }
 
@@ -236,7 +260,12 @@ mod tests {
                 Datum::text("7"),
                 json("[1, null]"),
             ],
-            &[Datum::text("seven"), decimal("1.5"), object.clone(), json("[1, 1.5]")],
+            &[
+                Datum::text("seven"),
+                decimal("1.5"),
+                object.clone(),
+                json("[1, 1.5]"),
+            ],
         );
         check(
             FieldKind::F64,
@@ -255,9 +284,21 @@ mod tests {
         );
         check(
             FieldKind::Date,
-            &[Datum::text("2026-01-01"), Datum::text("0000-00-00 00:00:00"), Datum::Int(0)],
-            &[Datum::text("soon"), Datum::Bool(true), json(r#"["2026-01-01", "soon"]"#)],
+            &[
+                Datum::text("2026-01-01"),
+                Datum::text("0000-00-00 00:00:00"),
+                Datum::Int(0),
+            ],
+            &[
+                Datum::text("soon"),
+                Datum::Bool(true),
+                json(r#"["2026-01-01", "soon"]"#),
+            ],
         );
-        check(GEO, &[json("[1, 2]"), json("[]"), Datum::text("1,2")], &[json("[1]"), Datum::Int(1)]);
+        check(
+            GEO,
+            &[json("[1, 2]"), json("[]"), Datum::text("1,2")],
+            &[json("[1]"), Datum::Int(1)],
+        );
     }
 }

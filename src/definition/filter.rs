@@ -62,7 +62,9 @@ impl<'a> Filters<'a> {
             Ok((Box::new(self.filter(*left)?), Box::new(self.filter(*right)?)))
         };
         match expression {
-            Expression::And(left, right) => both(left, right).map(|(left, right)| Expression::And(left, right)),
+            Expression::And(left, right) => {
+                both(left, right).map(|(left, right)| Expression::And(left, right))
+            }
             Expression::Or(left, right) => both(left, right).map(|(left, right)| Expression::Or(left, right)),
             Expression::Not(inner) => Ok(Expression::Not(Box::new(self.filter(*inner)?))),
             Expression::Compare {
@@ -101,10 +103,15 @@ impl<'a> Filters<'a> {
             let names: Vec<&str> = self.fields.iter().map(|field| field.name.as_str()).collect();
             FilterFault::UnknownField(Fault {
                 line: None,
-                message: format!("`filter` names {}, which is not a field of the index", quoted(name)),
+                message: format!(
+                    "`filter` names {}, which is not a field of the index",
+                    quoted(name)
+                ),
                 hint: Some(match suggestion(name, &names) {
                     None => "there are none: name some in the dataflow file".to_owned(),
-                    Some(near) if near.starts_with("did") => format!("{near} The fields are {}", listed(&names)),
+                    Some(near) if near.starts_with("did") => {
+                        format!("{near} The fields are {}", listed(&names))
+                    }
                     Some(_) => format!("the fields are {}", listed(&names)),
                 }),
             })
@@ -116,7 +123,12 @@ impl<'a> Filters<'a> {
     }
 
     /// The fields whose values a condition sees, in the order of their names' first use.
-    fn fields_of<'e>(&self, expression: &'e Expression, seen: &mut HashSet<&'e str>, fields: &mut Vec<Field>) {
+    fn fields_of<'e>(
+        &self,
+        expression: &'e Expression,
+        seen: &mut HashSet<&'e str>,
+        fields: &mut Vec<Field>,
+    ) {
         match expression {
             // It sees the array itself, not a value.
             Expression::ArrayLength(_) => {}
@@ -185,7 +197,9 @@ impl<'a> Filters<'a> {
         let fits = match (kind, value) {
             (_, Datum::Null) => true,
             (FieldKind::I64 | FieldKind::F64, value) => worth::float(value).is_some(),
-            (FieldKind::Bool, Datum::Text(_)) => worth::boolean(value).is_some() || worth::float(value).is_some(),
+            (FieldKind::Bool, Datum::Text(_)) => {
+                worth::boolean(value).is_some() || worth::float(value).is_some()
+            }
             _ => true,
         };
         match fits {
@@ -228,7 +242,10 @@ impl<'a> Filters<'a> {
         };
         let (field, literal) = (quoted(&field.to_string()), quoted(&literal.to_string()));
         FilterFault::wrong(
-            format!("`filter` compares {field}, which is of the kind {}, with {literal}", kind.name()),
+            format!(
+                "`filter` compares {field}, which is of the kind {}, with {literal}",
+                kind.name()
+            ),
             hint,
         )
     }

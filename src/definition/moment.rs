@@ -47,11 +47,17 @@ fn is_moment(micros: &i64) -> bool {
 /// Text such as `2026-01-01T00:00:00.000000Z`; `None` outside the years 0 to 9999.
 pub(crate) fn text(micros: i64) -> Option<String> {
     let time = civil(micros)?;
-    Some(format!("{}.{:06}Z", time.strftime("%Y-%m-%dT%H:%M:%S"), micros.rem_euclid(MICROS_PER_SECOND)))
+    Some(format!(
+        "{}.{:06}Z",
+        time.strftime("%Y-%m-%dT%H:%M:%S"),
+        micros.rem_euclid(MICROS_PER_SECOND)
+    ))
 }
 
 fn civil(micros: i64) -> Option<DateTime> {
-    let timestamp = Timestamp::from_microsecond(micros).ok().filter(|_| is_moment(&micros))?;
+    let timestamp = Timestamp::from_microsecond(micros)
+        .ok()
+        .filter(|_| is_moment(&micros))?;
     Some(TimeZone::UTC.to_datetime(timestamp))
 }
 
@@ -70,13 +76,49 @@ pub struct Interval {
 /// The units of an interval's text, with what one of them is.
 const UNITS: [(&str, Interval); 8] = [
     ("microsecond", Interval { months: 0, micros: 1 }),
-    ("second", Interval { months: 0, micros: MICROS_PER_SECOND }),
-    ("minute", Interval { months: 0, micros: 60 * MICROS_PER_SECOND }),
-    ("hour", Interval { months: 0, micros: 3_600 * MICROS_PER_SECOND }),
-    ("day", Interval { months: 0, micros: 86_400 * MICROS_PER_SECOND }),
-    ("week", Interval { months: 0, micros: 7 * 86_400 * MICROS_PER_SECOND }),
+    (
+        "second",
+        Interval {
+            months: 0,
+            micros: MICROS_PER_SECOND,
+        },
+    ),
+    (
+        "minute",
+        Interval {
+            months: 0,
+            micros: 60 * MICROS_PER_SECOND,
+        },
+    ),
+    (
+        "hour",
+        Interval {
+            months: 0,
+            micros: 3_600 * MICROS_PER_SECOND,
+        },
+    ),
+    (
+        "day",
+        Interval {
+            months: 0,
+            micros: 86_400 * MICROS_PER_SECOND,
+        },
+    ),
+    (
+        "week",
+        Interval {
+            months: 0,
+            micros: 7 * 86_400 * MICROS_PER_SECOND,
+        },
+    ),
     ("month", Interval { months: 1, micros: 0 }),
-    ("year", Interval { months: 12, micros: 0 }),
+    (
+        "year",
+        Interval {
+            months: 12,
+            micros: 0,
+        },
+    ),
 ];
 
 impl Interval {
@@ -86,7 +128,9 @@ impl Interval {
     /// Parses numbers and units by turns: `7 days`, `1 month -2 hours`.
     pub fn parse(text: &str) -> Option<Interval> {
         let words: Vec<&str> = text.split_ascii_whitespace().collect();
-        let (pairs, []) = words.as_chunks::<2>() else { return None };
+        let (pairs, []) = words.as_chunks::<2>() else {
+            return None;
+        };
         if pairs.is_empty() {
             return None;
         }
@@ -114,8 +158,13 @@ impl Interval {
     /// The point in time so much later. A day that its month does not have becomes the last that it has.
     pub(crate) fn after(self, micros: i64) -> Option<i64> {
         let months = Span::new().try_months(self.months).ok()?;
-        let shifted = TimeZone::UTC.to_timestamp(civil(micros)?.checked_add(months).ok()?).ok()?;
-        shifted.as_microsecond().checked_add(self.micros).filter(is_moment)
+        let shifted = TimeZone::UTC
+            .to_timestamp(civil(micros)?.checked_add(months).ok()?)
+            .ok()?;
+        shifted
+            .as_microsecond()
+            .checked_add(self.micros)
+            .filter(is_moment)
     }
 }
 
@@ -158,22 +207,41 @@ mod tests {
         times.sort();
         let texts: Vec<String> = times.iter().map(|time| text(*time).unwrap()).collect();
         assert!(texts.is_sorted(), "{texts:?}");
-        assert_eq!(texts.iter().map(|text| of(&Datum::text(text)).unwrap()).collect::<Vec<_>>(), times);
+        assert_eq!(
+            texts
+                .iter()
+                .map(|text| of(&Datum::text(text)).unwrap())
+                .collect::<Vec<_>>(),
+            times
+        );
         assert_eq!(text(LAST + 1), None);
     }
 
     #[test]
     fn months_follow_the_calendar_and_hours_the_clock() {
         let check = |from: &str, interval: &str, to: &str| {
-            let shifted = Interval::parse(interval).unwrap().after(of(&Datum::text(from)).unwrap());
+            let shifted = Interval::parse(interval)
+                .unwrap()
+                .after(of(&Datum::text(from)).unwrap());
             assert_eq!(shifted.and_then(text), normal(to), "{from} + {interval}");
         };
         check("2024-01-31", "1 month", "2024-02-29");
         check("2026-03-01", "-7 days", "2026-02-22");
         check("2026-03-01", "1 YEAR 2 hours", "2027-03-01T02:00");
-        for wrong in ["", "7", "days", "7 fortnights", "1.5 days", "9999999999 months", "99999999999999 days"] {
+        for wrong in [
+            "",
+            "7",
+            "days",
+            "7 fortnights",
+            "1.5 days",
+            "9999999999 months",
+            "99999999999999 days",
+        ] {
             assert_eq!(Interval::parse(wrong), None, "{wrong}");
         }
-        assert_eq!(Interval::parse("2000000 weeks").and_then(|interval| interval.after(0)), None);
+        assert_eq!(
+            Interval::parse("2000000 weeks").and_then(|interval| interval.after(0)),
+            None
+        );
     }
 }

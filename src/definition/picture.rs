@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion,
-    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
-    Table, Tuning, VectorField, VectorSource,
+    Analyzer, Builder, Chunk, DeadLetterTopic, Definition, Effort, Framing, Freshness, Fusion, Index,
+    KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings, Table,
+    Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -176,9 +176,10 @@ impl Picture {
             self.vector_field(field, &index.plan.columns);
         }
         if !index.fields.is_empty() {
-            let fields = index.fields.iter().map(|field| {
-                format!("{} ({})", field.name, field.kind.name())
-            });
+            let fields = index
+                .fields
+                .iter()
+                .map(|field| format!("{} ({})", field.name, field.kind.name()));
             self.leg("filters", &fields.collect::<Vec<_>>().join(", "));
         }
         let key: Vec<&str> = index

@@ -28,7 +28,10 @@ pub(crate) struct GeoBox {
 impl Point {
     pub fn new(lat: f64, lon: f64) -> Option<Point> {
         // Adding zero turns -0 into 0: they are equal, but differ in a column's order.
-        let point = Point { lat: lat + 0.0, lon: lon + 0.0 };
+        let point = Point {
+            lat: lat + 0.0,
+            lon: lon + 0.0,
+        };
         ((-90.0..=90.0).contains(&lat) && (-180.0..=180.0).contains(&lon)).then_some(point)
     }
 
@@ -60,7 +63,11 @@ impl GeoBox {
         );
         // Around a pole are all longitudes.
         let half_width = if angle < FRAC_PI_2 && south > -90.0 && north < 90.0 {
-            (angle.sin() / center.lat.to_radians().cos()).min(1.0).asin().to_degrees() + MARGIN
+            (angle.sin() / center.lat.to_radians().cos())
+                .min(1.0)
+                .asin()
+                .to_degrees()
+                + MARGIN
         } else {
             180.0
         };
@@ -75,7 +82,12 @@ impl GeoBox {
                 east -= 360.0;
             }
         }
-        GeoBox { south, west, north, east }
+        GeoBox {
+            south,
+            west,
+            north,
+            east,
+        }
     }
 
     pub fn contains(&self, point: Point) -> bool {
@@ -166,7 +178,17 @@ mod tests {
             Some(vec![berlin[0], point(1.0, 2.0)])
         );
         assert_eq!(points(&Datum::Json("[]".into())), Some(vec![]));
-        for wrong in ["", "52.52", "91,0", "0,181", "NaN,0", r#"{"lat":1}"#, "[1,2,3]", "[1", r#"["x"]"#] {
+        for wrong in [
+            "",
+            "52.52",
+            "91,0",
+            "0,181",
+            "NaN,0",
+            r#"{"lat":1}"#,
+            "[1,2,3]",
+            "[1",
+            r#"["x"]"#,
+        ] {
             assert_eq!(points(&Datum::text(wrong)), None, "{wrong}");
         }
     }
@@ -188,7 +210,12 @@ mod tests {
 
     #[test]
     fn a_box_may_cross_the_date_line_and_that_around_a_circle_holds_it() {
-        let fiji = GeoBox { south: -20.0, west: 176.0, north: -15.0, east: -178.0 };
+        let fiji = GeoBox {
+            south: -20.0,
+            west: 176.0,
+            north: -15.0,
+            east: -178.0,
+        };
         assert!(fiji.contains(point(-17.0, 178.0)) && fiji.contains(point(-17.0, -179.0)));
         assert!(!fiji.contains(point(-17.0, 0.0)) && !fiji.contains(point(-21.0, 178.0)));
         for lat in [-90.0, -89.9, -60.0, 0.0, 45.0, 89.0, 90.0] {
@@ -197,7 +224,10 @@ mod tests {
                     let center = point(lat, lon);
                     let around = GeoBox::around(center, metres);
                     for step in 0..2_000 {
-                        let other = point(f64::from(step % 37) * 5.0 - 90.0, f64::from(step % 73) * 5.0 - 180.0);
+                        let other = point(
+                            f64::from(step % 37) * 5.0 - 90.0,
+                            f64::from(step % 73) * 5.0 - 180.0,
+                        );
                         let near = center.metres_to(other) <= metres;
                         assert!(!near || around.contains(other), "{center:?} {metres} {other:?}");
                     }

@@ -21,8 +21,8 @@ pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Hit, Leg, LegHit, OldestHeld, Piece, SearchAnswer,
     Stats, VectorState,
 };
-pub use filter::FilterRequest;
 pub use compare::{CompareError, ComparedQuery, Comparison};
+pub use filter::FilterRequest;
 pub use request::{FusionRequest, LegWeights, Mode, SearchRequest, VectorsWanted};
 
 use arc_swap::ArcSwap;

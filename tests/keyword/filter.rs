@@ -327,7 +327,11 @@ fn a_filter_gives_what_its_expression_says_of_each_row() {
         let filter = parse_filter(text).unwrap_or_else(|error| panic!("{text}: {error:?}"));
         let expected = shards.rows.iter().filter(|(_, row)| filter.is_true(row));
         let expected: Vec<String> = expected.map(|(key, _)| key.clone()).collect();
-        assert_eq!(shards.keys(&shards.bitmaps(&filter)), expected, "by the rows: {text}");
+        assert_eq!(
+            shards.keys(&shards.bitmaps(&filter)),
+            expected,
+            "by the rows: {text}"
+        );
         assert_eq!(shards.keys(&shards.filter(&filter)), expected, "{text}");
     }
 }

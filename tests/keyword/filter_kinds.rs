@@ -125,7 +125,13 @@ fn row(random: &mut Random, columns: &Arc<Columns>, shop: &Shop) -> Row {
         array(random, shop.tags.iter().map(|tag| Datum::text(tag)).collect()),
         array(random, sizes),
         // The same numbers, with a fraction.
-        array(random, shop.sizes.iter().map(|size| Datum::Float(Float(*size as f64 + 0.5))).collect()),
+        array(
+            random,
+            shop.sizes
+                .iter()
+                .map(|size| Datum::Float(Float(*size as f64 + 0.5)))
+                .collect(),
+        ),
         array(random, opened),
         array(random, places),
         degrees(shop.home.map(|(lat, _)| lat)),
@@ -177,9 +183,18 @@ fn simple(random: &mut Random) -> Condition {
     let (lat, lon) = center;
     let far = random.pick(&[0.5, 1_500.0, 60_000.0, 9e6]);
     match random.below(20) {
-        0 => (format!("tags = '{tag}'"), Box::new(move |s| any(&s.tags, |t| *t == tag))),
-        1 => (format!("tags <> '{tag}'"), Box::new(move |s| any(&s.tags, |t| *t == tag).map(|is| !is))),
-        2 => (format!("'{tag}' = ANY(tags)"), Box::new(move |s| any(&s.tags, |t| *t == tag))),
+        0 => (
+            format!("tags = '{tag}'"),
+            Box::new(move |s| any(&s.tags, |t| *t == tag)),
+        ),
+        1 => (
+            format!("tags <> '{tag}'"),
+            Box::new(move |s| any(&s.tags, |t| *t == tag).map(|is| !is)),
+        ),
+        2 => (
+            format!("'{tag}' = ANY(tags)"),
+            Box::new(move |s| any(&s.tags, |t| *t == tag)),
+        ),
         3 => (
             format!("contains_any(tags, '{tag}', '{other}')"),
             Box::new(move |s| any(&s.tags, |t| *t == tag || *t == other)),
@@ -190,12 +205,17 @@ fn simple(random: &mut Random) -> Condition {
         ),
         5 => (
             "LOWER(tags) = 'a' AND tags LIKE '%a'".to_owned(),
-            Box::new(|s| any(&s.tags, |_| {
-                s.tags.iter().any(|t| t.eq_ignore_ascii_case("a")) && s.tags.contains(&"a")
-            })),
+            Box::new(|s| {
+                any(&s.tags, |_| {
+                    s.tags.iter().any(|t| t.eq_ignore_ascii_case("a")) && s.tags.contains(&"a")
+                })
+            }),
         ),
         6 => ("tags IS NULL".to_owned(), Box::new(|s| Some(s.tags.is_empty()))),
-        7 => (format!("sizes > {size}"), Box::new(move |s| any(&s.sizes, |v| *v > size))),
+        7 => (
+            format!("sizes > {size}"),
+            Box::new(move |s| any(&s.sizes, |v| *v > size)),
+        ),
         8 => (
             format!("sizes BETWEEN {size} AND {}", size + 1),
             Box::new(move |s| any(&s.sizes, |v| (size..=size + 1).contains(v))),
@@ -215,7 +235,9 @@ fn simple(random: &mut Random) -> Condition {
         12 => (
             "sizes > prices - 1.5".to_owned(),
             Box::new(|s| {
-                any(&s.sizes, |v| s.sizes.iter().any(|p| *v as f64 > *p as f64 + 0.5 - 1.5))
+                any(&s.sizes, |v| {
+                    s.sizes.iter().any(|p| *v as f64 > *p as f64 + 0.5 - 1.5)
+                })
             }),
         ),
         13 => (
@@ -227,7 +249,11 @@ fn simple(random: &mut Random) -> Condition {
             Box::new(move |s| any(&s.opened, |v| *v == day)),
         ),
         15 => (
-            format!("opened BETWEEN {} AND {}", literal_date(random, day), literal_date(random, later)),
+            format!(
+                "opened BETWEEN {} AND {}",
+                literal_date(random, day),
+                literal_date(random, later)
+            ),
             Box::new(move |s| any(&s.opened, |v| (day..=later).contains(v))),
         ),
         16 => (
@@ -311,12 +337,19 @@ fn dates_places_and_arrays_are_filtered_as_they_were_meant_and_as_the_rows_say()
                 let (text, holds) = condition(&mut random, depth);
                 let meant = shops.iter().filter(|(_, shop)| holds(shop) == Some(true));
                 let meant: Vec<&String> = meant.map(|(key, _)| key).collect();
-                let filter = shards.filters().parse(&text).unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
+                let filter = shards
+                    .filters()
+                    .parse(&text)
+                    .unwrap_or_else(|fault| panic!("{text}: {fault:?}"));
                 let by_rows = shards.rows.iter().filter(|(_, row)| filter.is_true(row));
                 let by_rows: Vec<&String> = by_rows.map(|(key, _)| key).collect();
                 assert_eq!(by_rows, meant, "by the rows, seed {seed}, tick {tick}: {text}");
                 let found = shards.keys(&shards.bitmaps(&filter));
-                assert_eq!(found.iter().collect::<Vec<_>>(), meant, "seed {seed}, tick {tick}: {text}");
+                assert_eq!(
+                    found.iter().collect::<Vec<_>>(),
+                    meant,
+                    "seed {seed}, tick {tick}: {text}"
+                );
             }
         }
     }
@@ -324,9 +357,18 @@ fn dates_places_and_arrays_are_filtered_as_they_were_meant_and_as_the_rows_say()
 
 /// What is true of one array, by text.
 fn holds_of(tags: &str, text: &str) -> Option<bool> {
-    let index = index(&[("name", 1.0, Analyzer::Simple)], &[("tags", FieldKind::Keyword)]);
-    let filters = Filters { fields: &index.fields, now: None };
-    let row = Row::new(Columns::new(["name", "tags"]), [Datum::Null, Datum::Json(tags.into())]);
+    let index = index(
+        &[("name", 1.0, Analyzer::Simple)],
+        &[("tags", FieldKind::Keyword)],
+    );
+    let filters = Filters {
+        fields: &index.fields,
+        now: None,
+    };
+    let row = Row::new(
+        Columns::new(["name", "tags"]),
+        [Datum::Null, Datum::Json(tags.into())],
+    );
     let is_true = |text: &str| filters.parse(text).unwrap().is_true(&row);
     match (is_true(text), is_true(&format!("NOT ({text})"))) {
         (true, false) => Some(true),
@@ -352,13 +394,19 @@ fn a_condition_on_an_array_is_one_on_any_of_its_values() {
         assert_eq!(holds_of(r#"["a", "b", null]"#, text), expected, "{text}");
     }
     assert_eq!(holds_of("[]", "tags = 'a'"), None);
-    assert_eq!(holds_of("[]", "tags IS NULL AND array_length(tags) = 0"), Some(true));
+    assert_eq!(
+        holds_of("[]", "tags IS NULL AND array_length(tags) = 0"),
+        Some(true)
+    );
 }
 
 #[test]
 fn now_is_the_clock_that_a_filter_is_given() {
     let index = shops();
-    let filters = |now| Filters { fields: &index.fields, now };
+    let filters = |now| Filters {
+        fields: &index.fields,
+        now,
+    };
     let text = "opened > now() - interval '7 days'";
     let same = "opened > '2025-12-25 12:00:00'";
     let now = Some(START * 1_000_000);
@@ -372,7 +420,10 @@ fn now_is_the_clock_that_a_filter_is_given() {
 #[test]
 fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
     let index = shops();
-    let filters = Filters { fields: &index.fields, now: Some(0) };
+    let filters = Filters {
+        fields: &index.fields,
+        now: Some(0),
+    };
     let mut out = String::new();
     for text in [
         "sizes = 'large'",
@@ -394,7 +445,11 @@ fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
             Ok(filter) => format!("is {filter}"),
             Err(fault) => {
                 let fault = fault.fault();
-                format!("{}\n  {}", fault.message, fault.hint.as_deref().unwrap_or_default())
+                format!(
+                    "{}\n  {}",
+                    fault.message,
+                    fault.hint.as_deref().unwrap_or_default()
+                )
             }
         };
         out += &format!("{text}\n  {message}\n");

@@ -69,7 +69,7 @@ fn hits_say_how_they_stand_with_their_vectors_and_stay_in_their_legs_meanwhile()
             let answer = node.search(&SearchRequest {
                 vector: Some(service.vector("lamp of old")),
                 mode: Mode::Vector,
-                filter: filter.clone(),
+                filter: filter.clone().map(Into::into),
                 vectors,
                 ..SearchRequest::default()
             });

@@ -89,7 +89,11 @@ impl fmt::Display for Expression {
             }
             Expression::Later { value, by } => {
                 let Interval { months, micros } = by;
-                write!(f, "{} + INTERVAL '{months} months {micros} microseconds'", Operand(value))
+                write!(
+                    f,
+                    "{} + INTERVAL '{months} months {micros} microseconds'",
+                    Operand(value)
+                )
             }
             Expression::ArrayLength(value) => write!(f, "array_length({value})"),
             Expression::GeoDistance { place, lat, lon } => {

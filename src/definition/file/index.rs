@@ -243,7 +243,9 @@ fn place(entry: &Entry<'_>, view: &View<'_>) -> Option<Field> {
     const EXPECTED: &str = "a column of degrees: `{ kind = \"geo\", lat = \"lat\", lon = \"lon\" }`";
     let mut section = entry.section(EXPECTED)?;
     let geo = ("geo", ());
-    let kind = section.required("kind", EXPECTED).and_then(|entry| entry.choice("kind of field of two columns", &[geo]));
+    let kind = section
+        .required("kind", EXPECTED)
+        .and_then(|entry| entry.choice("kind of field of two columns", &[geo]));
     let mut column = |name| {
         let entry = section.required(name, EXPECTED)?;
         view.place(entry.text(EXPECTED)?, &entry)

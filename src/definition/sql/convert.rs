@@ -4,9 +4,9 @@ use sqlparser::ast::{self, BinaryOperator, Expr, Ident, Spanned, UnaryOperator, 
 
 use super::{NESTING_MAX, fault, too_deep};
 use crate::change::{Datum, Float};
-use crate::definition::{Fault, Interval};
 use crate::definition::expression::{Arithmetic, Comparison, Expression, negate};
 use crate::definition::fault::quoted;
+use crate::definition::{Fault, Interval};
 
 pub(super) const FUNCTIONS: &str = "there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance \
     and geo_within; in filters also contains_any, contains_all and now";
@@ -179,8 +179,7 @@ impl Converter {
 
     /// All of them are converted before one is missed, so that each notes its faults.
     pub(super) fn list<'e>(&mut self, list: impl IntoIterator<Item = &'e Expr>) -> Option<Vec<Expression>> {
-        let converted: Vec<Option<Expression>> =
-            list.into_iter().map(|expr| self.convert(expr)).collect();
+        let converted: Vec<Option<Expression>> = list.into_iter().map(|expr| self.convert(expr)).collect();
         converted.into_iter().collect()
     }
 
@@ -360,7 +359,10 @@ impl Converter {
             Expr::AnyOp {
                 compare_op: BinaryOperator::NotEq,
                 ..
-            } if self.is_filter() => ("<> ANY", "`NOT ('x' = ANY(tags))`, or `tags <> 'x'`, is true where no value is 'x'"),
+            } if self.is_filter() => (
+                "<> ANY",
+                "`NOT ('x' = ANY(tags))`, or `tags <> 'x'`, is true where no value is 'x'",
+            ),
             Expr::AnyOp { .. } => ("ANY", "it is for the fields of an index, in filters"),
             Expr::Tuple(_) => ("a list outside of IN", OPERATORS),
             Expr::Cast { .. } | Expr::Convert { .. } => ("this form of CAST", "`CAST(price AS TEXT)`"),

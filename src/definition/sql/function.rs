@@ -182,7 +182,10 @@ impl Converter {
         };
         let later = by.after(from).and_then(moment::text);
         if later.is_none() {
-            let message = format!("{} goes beyond the years 0 to 9999", quoted(&interval.to_string()));
+            let message = format!(
+                "{} goes beyond the years 0 to 9999",
+                quoted(&interval.to_string())
+            );
             self.faults
                 .push(fault(line_of(interval), message, Interval::EXPECTED));
         }

@@ -70,7 +70,7 @@ pub(super) fn leaf<'a>(schema: &KeywordSchema, condition: &'a Expression) -> Opt
             Some(Leaf {
                 column,
                 test,
-                    else_null: is_null,
+                else_null: is_null,
             })
         }
         Expression::In { value, list } if is_column(value) => {
@@ -84,7 +84,7 @@ pub(super) fn leaf<'a>(schema: &KeywordSchema, condition: &'a Expression) -> Opt
             Some(Leaf {
                 column,
                 test: one_of(kind, &values)?,
-                    else_null: !nulls.is_empty(),
+                else_null: !nulls.is_empty(),
             })
         }
         condition => plain(test(kind, condition)?),

@@ -73,7 +73,9 @@ impl Places {
         self.around.contains(place)
             && self.distance.as_ref().is_none_or(|distance| {
                 let metres = distance.from.metres_to(place);
-                metres.partial_cmp(&distance.metres).is_some_and(|order| distance.op.holds(order))
+                metres
+                    .partial_cmp(&distance.metres)
+                    .is_some_and(|order| distance.op.holds(order))
             })
     }
 
@@ -87,7 +89,10 @@ impl Places {
         }
         let mut add = |doc: u32| {
             let places = latitudes.values_for_doc(doc).zip(longitudes.values_for_doc(doc));
-            if places.map(|(lat, lon)| Point { lat, lon }).any(|place| self.holds(place)) {
+            if places
+                .map(|(lat, lon)| Point { lat, lon })
+                .any(|place| self.holds(place))
+            {
                 passing.insert(doc);
             }
         };

@@ -48,13 +48,26 @@ pub(super) fn texts(op: Comparison, text: &str) -> Texts<'_> {
 
 /// What is in one of the ranges on the left and in one on the right.
 pub(super) fn both<R>(left: &[R], right: &[R], meet: fn(&R, &R) -> R) -> Vec<R> {
-    let pairs = left.iter().flat_map(|left| right.iter().map(move |right| (left, right)));
+    let pairs = left
+        .iter()
+        .flat_map(|left| right.iter().map(move |right| (left, right)));
     pairs.map(|(left, right)| meet(left, right)).collect()
 }
 
-pub(super) fn meet<T: PartialOrd + Copy>(left: &RangeInclusive<T>, right: &RangeInclusive<T>) -> RangeInclusive<T> {
-    let low = if left.start() < right.start() { right.start() } else { left.start() };
-    let high = if left.end() < right.end() { left.end() } else { right.end() };
+pub(super) fn meet<T: PartialOrd + Copy>(
+    left: &RangeInclusive<T>,
+    right: &RangeInclusive<T>,
+) -> RangeInclusive<T> {
+    let low = if left.start() < right.start() {
+        right.start()
+    } else {
+        left.start()
+    };
+    let high = if left.end() < right.end() {
+        left.end()
+    } else {
+        right.end()
+    };
     *low..=*high
 }
 
@@ -65,13 +78,27 @@ pub(super) fn meet_texts<'a>(left: &Texts<'a>, right: &Texts<'a>) -> Texts<'a> {
         Bound::Included(text) => Some((text, false)),
         Bound::Excluded(text) => Some((text, true)),
     };
-    let narrower_low = if low(left.0) < low(right.0) { right.0 } else { left.0 };
+    let narrower_low = if low(left.0) < low(right.0) {
+        right.0
+    } else {
+        left.0
+    };
     let narrower_high = match (left.1, right.1) {
         (Bound::Unbounded, bound) | (bound, Bound::Unbounded) => bound,
         (left, right) if low(left).map(|(text, _)| text) == low(right).map(|(text, _)| text) => {
-            if matches!(left, Bound::Excluded(_)) { left } else { right }
+            if matches!(left, Bound::Excluded(_)) {
+                left
+            } else {
+                right
+            }
         }
-        (left, right) => if low(left) < low(right) { left } else { right },
+        (left, right) => {
+            if low(left) < low(right) {
+                left
+            } else {
+                right
+            }
+        }
     };
     (narrower_low, narrower_high)
 }
@@ -90,13 +117,20 @@ mod tests {
             Bound::Included("d"),
             Bound::Excluded("d"),
         ];
-        let ranges: Vec<Texts> = bounds.iter().flat_map(|low| bounds.iter().map(|high| (*low, *high))).collect();
+        let ranges: Vec<Texts> = bounds
+            .iter()
+            .flat_map(|low| bounds.iter().map(|high| (*low, *high)))
+            .collect();
         for left in &ranges {
             for right in &ranges {
                 let met = meet_texts(left, right);
                 for text in ["a", "b", "c", "d", "e"] {
                     let contains = |range: &Texts| RangeBounds::<str>::contains(range, text);
-                    assert_eq!(contains(&met), contains(left) && contains(right), "{left:?} {right:?} {text}");
+                    assert_eq!(
+                        contains(&met),
+                        contains(left) && contains(right),
+                        "{left:?} {right:?} {text}"
+                    );
                 }
             }
         }

@@ -82,7 +82,10 @@ impl Reader<'_> {
             ));
         };
         if self.depth >= DEPTH_MAX {
-            return Err(wrong("`filter` nests too deeply", format!("at most {DEPTH_MAX} levels")));
+            return Err(wrong(
+                "`filter` nests too deeply",
+                format!("at most {DEPTH_MAX} levels"),
+            ));
         }
         self.depth += 1;
         let filter = self.apply(operator, operand);
@@ -98,7 +101,11 @@ impl Reader<'_> {
             "eq" | "ne" => {
                 let (field, value) = self.of_one_field(operator, operand)?;
                 self.filters.filter(compare(
-                    if operator == "eq" { Comparison::Equal } else { Comparison::NotEqual },
+                    if operator == "eq" {
+                        Comparison::Equal
+                    } else {
+                        Comparison::NotEqual
+                    },
                     field,
                     literal(operator, field, value)?,
                 ))
@@ -132,7 +139,10 @@ impl Reader<'_> {
                 let Value::String(prefix) = value else {
                     return Err(takes(operator, value, "a field and text: `{\"name\": \"sho\"}`"));
                 };
-                let escaped = prefix.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+                let escaped = prefix
+                    .replace('\\', "\\\\")
+                    .replace('%', "\\%")
+                    .replace('_', "\\_");
                 self.filters.filter(Expression::Like {
                     value: column(field),
                     pattern: Box::new(Expression::Literal(Datum::text(&format!("{escaped}%")))),
@@ -221,7 +231,11 @@ impl Reader<'_> {
     }
 
     /// The one entry of an object by field.
-    fn of_one_field<'v>(&self, operator: &str, operand: &'v Value) -> Result<(&'v str, &'v Value), FilterFault> {
+    fn of_one_field<'v>(
+        &self,
+        operator: &str,
+        operand: &'v Value,
+    ) -> Result<(&'v str, &'v Value), FilterFault> {
         let entries = operand.as_object().into_iter().flatten();
         let entries: Vec<_> = entries.take(2).collect();
         match &entries[..] {
@@ -229,7 +243,11 @@ impl Reader<'_> {
                 self.filters.field(field)?;
                 Ok((field, value))
             }
-            _ => Err(takes(operator, operand, "an object of one field: `{\"category\": ...}`")),
+            _ => Err(takes(
+                operator,
+                operand,
+                "an object of one field: `{\"category\": ...}`",
+            )),
         }
     }
 
@@ -240,7 +258,11 @@ impl Reader<'_> {
     ) -> Result<(&'v str, Vec<Expression>), FilterFault> {
         let (field, value) = self.of_one_field(operator, operand)?;
         let Value::Array(values) = value else {
-            return Err(takes(operator, value, "a field and a list: `{\"brand\": [\"a\", \"b\"]}`"));
+            return Err(takes(
+                operator,
+                value,
+                "a field and a list: `{\"brand\": [\"a\", \"b\"]}`",
+            ));
         };
         self.count(values.len())?;
         let values = values.iter().map(|value| literal(operator, field, value));

@@ -42,11 +42,7 @@ impl From<String> for FilterRequest {
 ///
 /// # Errors
 /// `unknown_field` names what is no field of the index, `bad_filter` all else that is wrong.
-pub(super) fn plan(
-    asked: &FilterRequest,
-    fields: &[Field],
-    clock: Clock,
-) -> Result<Expression, QueryError> {
+pub(super) fn plan(asked: &FilterRequest, fields: &[Field], clock: Clock) -> Result<Expression, QueryError> {
     let filters = Filters {
         fields,
         now: clock.now(),
