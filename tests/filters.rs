@@ -138,7 +138,7 @@ fn a_field_that_becomes_one_of_another_kind_is_made_again_of_the_stored_rows() {
     node.recovered();
     assert_eq!(
         found(&node, &json!("opened > '2999-12-31T22:30'")),
-        [],
+        Vec::<u64>::new(),
         "as a point in time"
     );
     assert_eq!(found(&node, &json!("opened = '2999-12-31 21:00'")), [2]);

@@ -98,7 +98,7 @@ interval = "5 sec"
             x.toml:15: a subquery is not supported: `EXISTS (SELECT 1 FROM x)`
                 a query is one `SELECT ... FROM table WHERE ...`
             x.toml:15: the function `LENGTH` is not supported
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             x.toml:17: `naem` in `index.text.naem` is not a column of the query
                 did you mean `name`? it selects `id`, `name`, `colour`, `n`
             x.toml:17: `index.text.name.boost` is out of range
@@ -108,7 +108,7 @@ interval = "5 sec"
             x.toml:18: `price` in `index.fields.price` is not a column of the query
                 it selects `id`, `name`, `colour`, `n`
             x.toml:18: unknown kind of field `decimal`
-                one of `keyword`, `i64`, `f64`, `bool`
+                one of `keyword`, `i64`, `f64`, `bool`, `date`, `geo`
             x.toml:18: unknown kind of field `Keyword`
                 did you mean `keyword`?
             x.toml:19: `index.embed`: `descr` is not a column of the query
@@ -798,14 +798,14 @@ fn an_expression_that_is_not_supported_is_named() {
     check(
         "NOW() > made AND COUNT(*) > 1 AND LOWER(a, b) = LOWER(DISTINCT a)",
         expect![[r#"
-            x.toml:11: the function `NOW` is not supported
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+            x.toml:11: the function `NOW` is for filters
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             x.toml:11: this form of a function is not supported: `COUNT(*)`
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             x.toml:11: LOWER with 2 arguments
                 it takes one
             x.toml:11: this form of a function is not supported: `LOWER(DISTINCT a)`
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             4 faults"#]],
     );
     check(
@@ -825,11 +825,9 @@ fn an_expression_that_is_not_supported_is_named() {
     check(
         "made > NOW() - INTERVAL '1' DAY",
         expect![[r#"
-        x.toml:11: the function `NOW` is not supported
-            there are COALESCE, LOWER, UPPER, CAST and CASE
-        x.toml:11: INTERVAL is not supported: `INTERVAL '1' DAY`
-            dates and times are text: '2024-05-31'
-        2 faults"#]],
+            x.toml:11: the function `NOW` is for filters
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
+            1 fault"#]],
     );
     check(
         "(a, b) = (1, 2)",
@@ -851,7 +849,7 @@ fn an_expression_that_is_not_supported_is_named() {
         "CAST(a AS DATE) = 1 OR CAST(a AS DECIMAL(300,200)) = 1",
         expect![[r#"
             x.toml:11: CAST to `DATE` is not supported
-                CAST makes TEXT, INT, DOUBLE, DECIMAL(p,s) or BOOLEAN
+                CAST makes TEXT, INT, DOUBLE, DECIMAL(p,s), BOOLEAN or TIMESTAMP
             x.toml:11: the scale 200 is out of range
                 from 0 to 100
             2 faults"#]],
@@ -891,9 +889,9 @@ fn an_expression_that_is_not_supported_is_named() {
     check(
         "SUBSTRING(name, 1, 2) = 'a'",
         expect![[r#"
-        x.toml:11: this function is not supported: `SUBSTRING(name, 1, 2)`
-            there are COALESCE, LOWER, UPPER, CAST and CASE
-        1 fault"#]],
+            x.toml:11: this function is not supported: `SUBSTRING(name, 1, 2)`
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
+            1 fault"#]],
     );
 }
 
@@ -904,10 +902,10 @@ fn sql_over_several_lines_names_the_line_of_the_file() {
             "[index]\nkey = 'id'\ntext = { name = {} }\nquery = \"\"\"\nSELECT id, name\nFROM products\nWHERE NOW() = 1\n  AND LENGTH(name) > 1\"\"\"\n",
         ),
         expect![[r#"
-            x.toml:14: the function `NOW` is not supported
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+            x.toml:14: the function `NOW` is for filters
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             x.toml:15: the function `LENGTH` is not supported
-                there are COALESCE, LOWER, UPPER, CAST and CASE
+                there are COALESCE, LOWER, UPPER, CAST, CASE, array_length, geo_distance and geo_within; in filters also contains_any, contains_all and now
             2 faults"#]],
     );
 }

@@ -454,5 +454,48 @@ fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
         };
         out += &format!("{text}\n  {message}\n");
     }
-    expect_test::expect![[""]].assert_eq(&out);
+    expect_test::expect![[r#"
+        sizes = 'large'
+          `filter` compares `sizes`, which is of the kind i64, with `'large'`
+          give a number
+        lat IN (1, 'x')
+          `filter` compares `lat`, which is of the kind f64, with `'x'`
+          give a number
+        opened > 'yesterday'
+          `filter` compares `opened`, which is of the kind date, with `'yesterday'`
+          give a date such as '2026-01-31' or '2026-01-31T12:00:00Z', milliseconds since 1970, or now() - interval '7 days'
+        opened BETWEEN '2026-01-01' AND TRUE
+          `filter` compares `opened`, which is of the kind date, with `TRUE`
+          give a date such as '2026-01-31' or '2026-01-31T12:00:00Z', milliseconds since 1970, or now() - interval '7 days'
+        tagz = 'a'
+          `filter` names `tagz`, which is not a field of the index
+          did you mean `tags`? The fields are `tags`, `sizes`, `prices`, `opened`, `place`, `lat`, `home`
+        NOT (name = 'a' OR sizes = 1)
+          `filter` names `name`, which is not a field of the index
+          the fields are `tags`, `sizes`, `prices`, `opened`, `place`, `lat`, `home`
+        place = '1,2'
+          `filter` compares `place`, which is of the kind geo
+          a place is asked by `geo_distance(place, lat, lon) < metres` and `geo_within(place, south, west, north, east)`
+        geo_distance(tags, 1, 2) < 5
+          `filter` takes `tags`, which is of the kind keyword, for a place
+          the fields of the kind geo are `place`, `home`
+        geo_distance(place, 91, 2) < 5
+          `filter` has `91` for degrees
+          latitudes are from -90 to 90, longitudes from -180 to 180
+        geo_within(place, 1, 2, 3)
+          GEO_WITHIN with 4 arguments
+          it takes five: a place, south, west, north and east
+        opened > now() - 7
+          `filter` reckons with the date `'1970-01-01T00:00:00.000000Z'`
+          `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
+        opened > now() - interval '7 moons'
+          this INTERVAL is not supported: `INTERVAL '7 moons'`
+          `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
+        tags <> ANY('a')
+          <> ANY is not supported: `tags <> ANY('a')`
+          `NOT ('x' = ANY(tags))`, or `tags <> 'x'`, is true where no value is 'x'
+        opened > '9999-12-31' + interval '1 year'
+          `INTERVAL '1 year'` goes beyond the years 0 to 9999
+          `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
+    "#]].assert_eq(&out);
 }
