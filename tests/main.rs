@@ -12,6 +12,7 @@ mod decode;
 mod definition;
 mod dataflows;
 mod embedders;
+mod filters;
 mod http;
 mod kafka;
 mod kill;

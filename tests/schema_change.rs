@@ -8,7 +8,7 @@ use millpond::decode::{Cause, Decoded, Decoder, Message};
 use millpond::definition::{self, Definition};
 use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
-use millpond::query::{FilterRequest, Mode, SearchRequest};
+use millpond::query::{Mode, SearchRequest};
 use millpond::replay::Replay;
 use serde_json::{Value, json};
 
@@ -111,7 +111,7 @@ impl Fed {
         let request = SearchRequest {
             query: Some("product".into()),
             mode: Mode::Keyword,
-            filter: filter.map(|filter| FilterRequest::Sql(filter.to_owned())),
+            filter: filter.map(Into::into),
             ..SearchRequest::default()
         };
         let answer = self

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use super::expression::{CastType, Comparison, Expression};
 use super::fault::{listed, quoted, suggestion};
 use super::sql::parse_filter_at;
-use super::{Fault, Field, FieldKind, moment, worth};
+use super::{Fault, Field, FieldKind, Interval, moment, worth};
 use crate::change::Datum;
 
 /// Makes filters over the fields of an index.
@@ -163,6 +163,10 @@ impl<'a> Filters<'a> {
                 Ok(())
             }
             Expression::Like { value, .. } => self.no_place(value),
+            Expression::Arithmetic { left, right, .. } => {
+                self.no_date(left)?;
+                self.no_date(right)
+            }
             Expression::GeoDistance { place, lat, lon } => {
                 self.place(place)?;
                 degrees(lat, 90.0)?;
@@ -262,10 +266,13 @@ impl<'a> Filters<'a> {
         match self.kind(expression) {
             Some(FieldKind::Geo { .. }) => Ok(()),
             kind => {
-                let kind = kind.map_or("no field", FieldKind::name);
+                let is = match kind {
+                    Some(kind) => format!("of the kind {}", kind.name()),
+                    None => "no field".to_owned(),
+                };
                 let written = quoted(&expression.to_string());
                 Err(FilterFault::wrong(
-                    format!("`filter` takes {written}, which is {kind}, for a place"),
+                    format!("`filter` takes {written}, which is {is}, for a place"),
                     self.places(),
                 ))
             }
@@ -279,6 +286,23 @@ impl<'a> Filters<'a> {
         match &names[..] {
             [] => "the index has no field of the kind geo".to_owned(),
             names => format!("the fields of the kind geo are {}", listed(names)),
+        }
+    }
+
+    /// Refuses what would be null for every document.
+    fn no_date(&self, operand: &Expression) -> Result<(), FilterFault> {
+        let is_date = match operand {
+            Expression::Literal(value @ Datum::Text(_)) => {
+                worth::float(value).is_none() && moment::of(value).is_some()
+            }
+            operand => is_moment(operand) || self.kind(operand) == Some(FieldKind::Date),
+        };
+        match is_date {
+            false => Ok(()),
+            true => Err(FilterFault::wrong(
+                format!("`filter` reckons with the date {}", quoted(&operand.to_string())),
+                Interval::EXPECTED,
+            )),
         }
     }
 

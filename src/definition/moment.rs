@@ -3,14 +3,16 @@
 //! What has no zone is in UTC, and a date is its midnight. Digits beyond microseconds are cut off. Only the years 0 to
 //! 9999 count: there the text of all points in time has one length, so that it orders as the time does.
 
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::civil::{DateTime, Time};
+use jiff::fmt::temporal::Pieces;
+use jiff::{SignedDuration, Span};
 
 use crate::change::DatumRef;
 
 /// No date is written longer, also with the name of its zone.
 const TEXT_BYTES_MAX: usize = 100;
+
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
 
 /// 0000-01-01T00:00:00 and the last microsecond of the year 9999.
 const FIRST: i64 = -62_167_219_200_000_000;
@@ -31,11 +33,16 @@ fn of_text(text: &str) -> Option<i64> {
     if text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    let timestamp = match text.parse::<Timestamp>() {
-        Ok(zoned) => zoned,
-        Err(_) => TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok()?,
+    let pieces = Pieces::parse(text).ok()?;
+    let local = DateTime::from_parts(pieces.date(), pieces.time().unwrap_or(Time::midnight()));
+    let offset = match pieces.to_numeric_offset() {
+        Some(offset) => offset.seconds(),
+        // A zone by its name alone would need its rules.
+        None if pieces.time_zone_annotation().is_some() => return None,
+        None => 0,
     };
-    i64::try_from(timestamp.as_nanosecond().div_euclid(1_000))
+    let since = local.duration_since(EPOCH) - SignedDuration::from_secs(i64::from(offset));
+    i64::try_from(since.as_nanos().div_euclid(1_000))
         .ok()
         .filter(is_moment)
 }
@@ -54,11 +61,11 @@ pub(crate) fn text(micros: i64) -> Option<String> {
     ))
 }
 
+/// By civil time: a timestamp of the library ends a day before the year 9999 does, and that day is how databases write
+/// "for ever".
 fn civil(micros: i64) -> Option<DateTime> {
-    let timestamp = Timestamp::from_microsecond(micros)
-        .ok()
-        .filter(|_| is_moment(&micros))?;
-    Some(TimeZone::UTC.to_datetime(timestamp))
+    let since = SignedDuration::from_micros(micros);
+    EPOCH.checked_add(since).ok().filter(|_| is_moment(&micros))
 }
 
 /// How MySQL writes a date that is none.
@@ -158,13 +165,9 @@ impl Interval {
     /// The point in time so much later. A day that its month does not have becomes the last that it has.
     pub(crate) fn after(self, micros: i64) -> Option<i64> {
         let months = Span::new().try_months(self.months).ok()?;
-        let shifted = TimeZone::UTC
-            .to_timestamp(civil(micros)?.checked_add(months).ok()?)
-            .ok()?;
-        shifted
-            .as_microsecond()
-            .checked_add(self.micros)
-            .filter(is_moment)
+        let shifted = civil(micros)?.checked_add(months).ok()?;
+        let since = i64::try_from(shifted.duration_since(EPOCH).as_micros()).ok()?;
+        since.checked_add(self.micros).filter(is_moment)
     }
 }
 
@@ -186,6 +189,7 @@ mod tests {
             "2026-01-01 00:00:00",
             "2026-01-01T00:00:00Z",
             "2026-01-01 02:00:00+02",
+            "2026-01-01T01:00:00+01:00[Europe/Berlin]",
             "2025-12-31T19:00:00.0000009-05:00",
         ] {
             assert_eq!(normal(written), midnight, "{written}");
@@ -195,7 +199,15 @@ mod tests {
             normal("1969-12-31 23:59:59.999999").as_deref(),
             Some("1969-12-31T23:59:59.999999Z")
         );
-        for none in ["", "2026-02-30", "soon", "0000-00-00", "+10000-01-01", "12:00"] {
+        for none in [
+            "",
+            "2026-02-30",
+            "soon",
+            "0000-00-00",
+            "+10000-01-01",
+            "12:00",
+            "2026-01-01T01:00[Europe/Berlin]",
+        ] {
             assert_eq!(normal(none), None, "{none}");
         }
         assert_eq!(of(&Datum::Int(i64::MAX)), None);
@@ -227,6 +239,7 @@ mod tests {
         };
         check("2024-01-31", "1 month", "2024-02-29");
         check("2026-03-01", "-7 days", "2026-02-22");
+        check("1969-12-31T23:59:59.999999", "1 microsecond", "1970-01-01");
         check("2026-03-01", "1 YEAR 2 hours", "2027-03-01T02:00");
         for wrong in [
             "",

@@ -87,6 +87,11 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
         "filter field name is new",
     );
     reindex("price = \"f64\"", "", "filter field price is gone");
+    reindex(
+        "price = \"f64\"",
+        "price = { kind = \"geo\", lat = \"price\", lon = \"id\" }",
+        "filter field price was price f64 and is price geo with id",
+    );
     // Segments know fields by their place.
     let two = FILE.replace("{ name = { boost = 2.0 } }", "{ name = {}, price = {} }");
     let swapped = two.replace("{ name = {}, price = {} }", "{ price = {}, name = {} }");

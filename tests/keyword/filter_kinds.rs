@@ -477,7 +477,7 @@ fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
           `filter` compares `place`, which is of the kind geo
           a place is asked by `geo_distance(place, lat, lon) < metres` and `geo_within(place, south, west, north, east)`
         geo_distance(tags, 1, 2) < 5
-          `filter` takes `tags`, which is keyword, for a place
+          `filter` takes `tags`, which is of the kind keyword, for a place
           the fields of the kind geo are `place`, `home`
         geo_distance(place, 91, 2) < 5
           `filter` has `91` for degrees
@@ -486,7 +486,8 @@ fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
           GEO_WITHIN with 4 arguments
           it takes five: a place, south, west, north and east
         opened > now() - 7
-          is opened > ('1970-01-01T00:00:00.000000Z' - 7)
+          `filter` reckons with the date `'1970-01-01T00:00:00.000000Z'`
+          `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
         opened > now() - interval '7 moons'
           this INTERVAL is not supported: `INTERVAL '7 moons'`
           `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
@@ -494,7 +495,7 @@ fn what_a_field_cannot_be_compared_with_is_refused_by_its_name_and_kind() {
           <> ANY is not supported: `tags <> ANY('a')`
           `NOT ('x' = ANY(tags))`, or `tags <> 'x'`, is true where no value is 'x'
         opened > '9999-12-31' + interval '1 year'
-          `'9999-12-31'` is no date
-          a date is text such as '2026-01-31' or '2026-01-31T12:00:00Z'
+          `INTERVAL '1 year'` goes beyond the years 0 to 9999
+          `interval '7 days'`: whole numbers of microseconds, seconds, minutes, hours, days, weeks, months or years
     "#]].assert_eq(&out);
 }

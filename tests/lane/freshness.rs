@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use millpond::query::{FilterRequest, Hit, Mode, SearchAnswer, SearchRequest, VectorState, VectorsWanted};
+use millpond::query::{Hit, Mode, SearchAnswer, SearchRequest, VectorState, VectorsWanted};
 
 use super::service::{Mood, Running, Service, note};
 use crate::shared::Random;
@@ -69,7 +69,7 @@ fn hits_say_how_they_stand_with_their_vectors_and_stay_in_their_legs_meanwhile()
             let answer = node.search(&SearchRequest {
                 vector: Some(service.vector("lamp of old")),
                 mode: Mode::Vector,
-                filter: filter.clone().map(FilterRequest::Sql),
+                filter: filter.clone().map(Into::into),
                 vectors,
                 ..SearchRequest::default()
             });

@@ -16,7 +16,7 @@ use super::dataflows::{definition, filled};
 
 thread_local! {
     static SHOP: Replay = filled(definition(DEFINITION), ROWS);
-    static FIELDS: Vec<Field> = definition(DEFINITION).index.as_ref().map(|index| index.fields.clone()).unwrap_or_default();
+    static FIELDS: Vec<Field> = definition(DEFINITION).index.clone().map(|index| index.fields).unwrap_or_default();
 }
 
 /// Columns whose values are what their fields say: elsewhere the fields decide, as a column of floats holds no decimals.

@@ -87,12 +87,21 @@ impl Places {
         if band.is_empty() {
             return;
         }
+        let full = latitudes.index.get_cardinality().is_full();
         let mut add = |doc: u32| {
-            let places = latitudes.values_for_doc(doc).zip(longitudes.values_for_doc(doc));
-            if places
-                .map(|(lat, lon)| Point { lat, lon })
-                .any(|place| self.holds(place))
-            {
+            let passes = if full {
+                // Every document has one place, and its number is that of its values.
+                self.holds(Point {
+                    lat: latitudes.values.get_val(doc),
+                    lon: longitudes.values.get_val(doc),
+                })
+            } else {
+                let places = latitudes.values_for_doc(doc).zip(longitudes.values_for_doc(doc));
+                places
+                    .map(|(lat, lon)| Point { lat, lon })
+                    .any(|place| self.holds(place))
+            };
+            if passes {
                 passing.insert(doc);
             }
         };

@@ -375,3 +375,7 @@ fn shown(value: &Value) -> String {
         other => quoted(&other.to_string()),
     }
 }
+
+#[cfg(test)]
+#[path = "json_tests.rs"]
+mod tests;
