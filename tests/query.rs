@@ -26,7 +26,7 @@ fn a_request_with_everything_is_read() {
     let request = parse(
         r#"{"query":"red shoe","vector":[1,0.5],"mode":"keyword","filter":"price < 5","limit":3,"offset":7,
             "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
-            "vectors":"current"}"#,
+            "timeout_ms":250,"vectors":"current"}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -46,6 +46,7 @@ fn a_request_with_everything_is_read() {
         }),
         ef: Some(200),
         accuracy: Some(0.5),
+        timeout_ms: Some(250),
         exact: true,
         vectors: VectorsWanted::Current,
     };

@@ -117,7 +117,7 @@ fn keyword_leg<'s>(
     let states: Vec<&KeywordState> = snapshot.shards.iter().map(|shard| &*shard.keyword).collect();
     let document = |shard, slot| snapshot.document_at(shard, slot).map(|document| &**document);
     let (depth, deadline) = (search.depth(), &search.deadline);
-    let hits = keyword::search(&states, words, allowed, depth, &document, deadline)
+    let hits = keyword::search_until(&states, words, allowed, depth, &document, deadline)
         .map_err(|error| error.to_string())?;
     let hits = hits
         .iter()

@@ -256,7 +256,7 @@ fn an_old_state_answers_as_before() {
     };
     let of_slot = |_: usize, _: Slot| Some(&document);
     let find = |state| {
-        millpond::index::keyword::search(&[state], "shoe", None, 10, &of_slot, &Deadline::never())
+        millpond::index::keyword::search(&[state], "shoe", None, 10, &of_slot)
             .unwrap()
             .len()
     };

@@ -178,7 +178,7 @@ impl Shards {
         let document = |shard: usize, slot: Slot| self.shards[shard].documents[slot.0 as usize].as_deref();
         let states = self.states();
         let states: Vec<&KeywordState> = states.iter().map(|state| &**state).collect();
-        let hits = search(&states, query, filters, limit, &document, &Deadline::never()).unwrap();
+        let hits = search(&states, query, filters, limit, &document).unwrap();
         hits.into_iter()
             .map(|hit| {
                 let document = document(hit.shard, hit.slot).expect("a hit is there");

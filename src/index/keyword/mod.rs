@@ -29,7 +29,7 @@ mod columns;
 mod verdict;
 
 pub use schema::KeywordSchema;
-pub use search::{KeywordHit, search};
+pub use search::{KeywordHit, search, search_until};
 pub use state::KeywordState;
 pub use stored::StoredKeyword;
 pub(super) use stored::{AliveWords, store};

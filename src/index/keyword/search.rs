@@ -37,12 +37,21 @@ pub struct KeywordHit {
 /// Scores are BM25 with the statistics of the live documents of all shards: they do not depend on segments,
 /// shards or merges. `filters` has one bitmap of slots per shard. `document` gives the document in a slot of a shard.
 ///
-/// When the deadline is over, what was found until then is the answer.
-///
 /// # Errors
 ///
 /// When a segment cannot be read; no query is wrong.
 pub fn search<'a>(
+    states: &[&KeywordState],
+    query: &str,
+    filters: Option<&[RoaringBitmap]>,
+    limit: usize,
+    document: &dyn Fn(usize, Slot) -> Option<&'a Document>,
+) -> Result<Vec<KeywordHit>, KeywordError> {
+    search_until(states, query, filters, limit, document, &Deadline::never())
+}
+
+/// The same, but when the deadline is over, what was found until then is the answer.
+pub fn search_until<'a>(
     states: &[&KeywordState],
     query: &str,
     filters: Option<&[RoaringBitmap]>,
