@@ -31,6 +31,7 @@ mod push;
 mod index;
 mod scenarios;
 mod schema_change;
+mod security;
 mod sources;
 mod stored;
 mod malformed;

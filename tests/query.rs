@@ -31,7 +31,7 @@ fn a_request_with_everything_is_read() {
             "fields":["id"],"fusion":{"method":"rrf","k":10,"weights":{"vector":0.3}},"ef":200,"accuracy":0.5,"exact":true,
             "vectors":"current","operator":"and","minimum_match":"75%","fuzzy":"off","text_fields":["name^2"],
             "consistency":{"at_least":{"products/0":7,"commit_ts":1795000000000}},"wait_ms":100,
-            "keep_alive_ms":1000,"cursor":"x","origin":true,"model":"m"}"#,
+            "timeout_ms":250,"keep_alive_ms":1000,"cursor":"x","origin":true,"model":"m"}"#,
     );
     let expected = SearchRequest {
         query: Some("red shoe".to_owned()),
@@ -53,6 +53,7 @@ fn a_request_with_everything_is_read() {
         }),
         ef: Some(200),
         accuracy: Some(0.5),
+        timeout_ms: Some(250),
         exact: true,
         vectors: VectorsWanted::Current,
         operator: Some(Operator::And),
@@ -66,7 +67,6 @@ fn a_request_with_everything_is_read() {
         wait_ms: Some(100),
         keep_alive_ms: Some(1_000),
         cursor: Some("x".to_owned()),
-        timeout_ms: None,
         origin: true,
         ..SearchRequest::default()
     };

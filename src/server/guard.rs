@@ -4,19 +4,13 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::audit::Audit;
 use super::auth::{Auth, Identity, JwtError, scope_of};
-use super::changes::IDEMPOTENCY_KEY;
+use super::pages::Pages;
 use crate::definition::{Definition, ServerSettings};
-
-/// How long a browser remembers what it may send.
-const CORS_AGE: std::time::Duration = std::time::Duration::from_secs(600);
 
 /// Why the port is not opened.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +71,7 @@ fn is_loopback(address: SocketAddr) -> bool {
 pub struct Guard {
     auth: Auth,
     audit: Option<Audit>,
+    pages: Pages,
 }
 
 impl Guard {
@@ -92,6 +87,7 @@ impl Guard {
         Ok(Guard {
             auth: Auth::new(definition)?,
             audit: audit.transpose()?,
+            pages: Pages::new(&definition.server),
         })
     }
 }
@@ -112,6 +108,7 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
             if let Some(entry) = &mut entry {
                 entry.is_of(&identity.name);
             }
+            guard.pages.check(request.headers())?;
             identity.needs(scope)?;
             identity.pays()?;
             Ok(identity)
@@ -127,31 +124,6 @@ pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: N
         entry.answered(response.status());
     }
     response
-}
-
-/// What web pages of other origins may send and read; nothing where there are no origins.
-pub fn cors(settings: &ServerSettings) -> CorsLayer {
-    let layer = CorsLayer::new();
-    if settings.origins.is_empty() {
-        return layer;
-    }
-    let origins = match settings.origins.iter().any(|origin| origin == "*") {
-        true => AllowOrigin::any(),
-        false => {
-            let origins = settings.origins.iter();
-            AllowOrigin::list(origins.filter_map(|origin| HeaderValue::from_str(origin).ok()))
-        }
-    };
-    layer
-        .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
-        .allow_headers([
-            AUTHORIZATION,
-            CONTENT_TYPE,
-            HeaderName::from_static(IDEMPOTENCY_KEY),
-        ])
-        .expose_headers([RETRY_AFTER])
-        .max_age(CORS_AGE)
 }
 
 /// The port's errors are those of its listener.

@@ -9,6 +9,7 @@ mod auth;
 mod budget;
 mod audit;
 mod guard;
+mod pages;
 mod tls;
 mod connection;
 mod body;
@@ -159,7 +160,7 @@ struct Server {
 }
 
 fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
-    let cors = guard::cors(&app.definition.server);
+    let cors = pages::cors(&app.definition.server);
     let server = Server {
         app,
         searches: Lane::for_searches(),

@@ -4,11 +4,18 @@ use std::sync::OnceLock;
 
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Millpond", description = "A search node fed by change streams."),
+    info(
+        title = "Millpond",
+        description = "A search node fed by change streams. Where the dataflow file has keys or tokens, requests without one \
+                       are answered by 401, those whose scopes do not suffice by 403, and those beyond a budget by 429."
+    ),
+    modifiers(&Keys),
+    security((), ("key" = [])),
     paths(
         super::search::search,
         super::msearch::msearch,
@@ -44,6 +51,17 @@ use utoipa::OpenApi;
     )
 )]
 struct Description;
+
+/// Keys and tokens come in one header.
+struct Keys;
+
+impl Modify for Keys {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let components = description.components.get_or_insert_default();
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("key", scheme);
+    }
+}
 
 /// This description, as OpenAPI 3.1.
 #[utoipa::path(get, path = "/openapi.json", tag = "node", responses((status = 200, content_type = "application/json")))]

@@ -249,3 +249,46 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn renewed(settings: &TlsSettings) {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        std::fs::write(&settings.cert, made.cert.pem()).unwrap();
+        std::fs::write(&settings.key, made.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn files_that_cannot_be_used_leave_the_certificate_that_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = TlsSettings {
+            cert: folder.path().join("cert.pem"),
+            key: folder.path().join("key.pem"),
+        };
+        renewed(&settings);
+        let tls = Tls::open(&settings).unwrap();
+        let look = |seen| tls.take(Files::read(&settings), seen);
+        let mut seen = look(None);
+        let first = tls.config.load_full();
+
+        // A certificate comes before its key, as when two files are copied.
+        let key = std::fs::read(&settings.key).unwrap();
+        renewed(&settings);
+        let next_key = std::fs::read(&settings.key).unwrap();
+        std::fs::write(&settings.key, key).unwrap();
+        seen = look(seen);
+        assert!(Arc::ptr_eq(&first, &tls.config.load_full()));
+        std::fs::remove_file(&settings.key).unwrap();
+        seen = look(seen);
+        assert!(Arc::ptr_eq(&first, &tls.config.load_full()));
+        std::fs::write(&settings.key, next_key).unwrap();
+        seen = look(seen);
+        let second = tls.config.load_full();
+        assert!(!Arc::ptr_eq(&first, &second));
+        // Nothing has changed, so sessions of the certificate go on.
+        look(seen);
+        assert!(Arc::ptr_eq(&second, &tls.config.load_full()));
+    }
+}

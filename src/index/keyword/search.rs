@@ -36,8 +36,6 @@ pub struct KeywordHit {
 /// Scores are BM25F with the statistics of the living documents of all shards: they do not depend on segments, shards
 /// or merges, nor on `limit`. Documents that are found only by words with typing errors come behind all others.
 ///
-/// When the deadline is over, what was found until then is the answer.
-///
 /// # Errors
 ///
 /// When a segment cannot be read; no query is wrong.

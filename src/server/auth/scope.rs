@@ -8,9 +8,8 @@ pub fn scope_of(path: &str) -> Option<Scope> {
     match segments[..] {
         // The description and the page say nothing of this node's data.
         ["healthz" | "readyz" | "openapi.json" | ""] => None,
-        ["v1", "indexes", _, "search" | "stats"] | ["v1", "indexes", _, "documents", _] => {
-            Some(Scope::Search)
-        }
+        ["v1", "indexes", _, "search" | "msearch" | "suggest" | "stats"]
+        | ["v1", "indexes", _, "documents", _] => Some(Scope::Search),
         ["v1", "tables", _, "changes"] => Some(Scope::Write),
         _ => Some(Scope::Admin),
     }

@@ -88,8 +88,8 @@ impl Tokens {
             None => [Scope::Search].into_iter().collect(),
             Some(claim) => scopes(claims.get(claim)),
         };
-        let tenant = self.text(&claims, self.settings.tenant.as_deref())?;
-        let filter = match self.text(&claims, self.settings.filter.as_deref())? {
+        let tenant = text(&claims, self.settings.tenant.as_deref(), is_integer)?;
+        let filter = match text(&claims, self.settings.filter.as_deref(), |_| false)? {
             None => None,
             Some(text) if text.len() > FILTER_BYTES_MAX => return Err(invalid("its filter is too long")),
             Some(text) => Some(Arc::new(
@@ -119,17 +119,26 @@ impl Tokens {
             meter,
         })
     }
+}
 
-    /// The text of a claim, where the settings name one. A number counts as its digits.
-    fn text(&self, claims: &Map<String, Value>, name: Option<&str>) -> Result<Option<Arc<str>>, ApiError> {
-        let Some(name) = name else { return Ok(None) };
-        match claims.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str().into())),
-            Some(Value::Number(number)) if !number.is_f64() => Ok(Some(number.to_string().into())),
-            Some(_) => Err(invalid(&format!("its claim {name} is no text"))),
-        }
+/// The text of a claim, where the settings name one. A value that is no text and `counts` is taken by its digits.
+fn text(
+    claims: &Map<String, Value>,
+    name: Option<&str>,
+    counts: impl Fn(&Value) -> bool,
+) -> Result<Option<Arc<str>>, ApiError> {
+    let Some(name) = name else { return Ok(None) };
+    match claims.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str().into())),
+        Some(value) if counts(value) => Ok(Some(value.to_string().into())),
+        Some(_) => Err(invalid(&format!("its claim {name} is no text"))),
     }
+}
+
+/// Tenants are often numbers.
+fn is_integer(value: &Value) -> bool {
+    value.is_i64() || value.is_u64()
 }
 
 /// Whose budget a token draws on: subjects of different tenants are different people.

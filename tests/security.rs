@@ -1,0 +1,9 @@
+//! Who may ask the port for what: real connections to a node in this process.
+
+mod rig;
+
+mod keys;
+mod limits;
+mod tenants;
+mod tls;
+mod tokens;
