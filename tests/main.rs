@@ -20,6 +20,7 @@ mod query;
 mod readme;
 mod rebuild;
 mod restart;
+mod results;
 mod named_vectors;
 mod pieces;
 mod node;

@@ -48,6 +48,7 @@ fn a_request_with_everything_is_read() {
         accuracy: Some(0.5),
         exact: true,
         vectors: VectorsWanted::Current,
+        ..SearchRequest::default()
     };
     assert_eq!(request, Ok(expected.clone()));
     assert_eq!(
@@ -91,7 +92,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact`, `total`, `facets`, `sort`, `group_by`, `distinct`, `highlight` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}
@@ -261,10 +262,10 @@ fn a_search_for_nothing_is_refused() {
         expect![[r#"
         {}
           missing_query: mode `hybrid` has nothing to search for
-          give `query`, `vector` or both
+          give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
         {"mode":"vector"}
           missing_query: mode `vector` has nothing to search for
-          give `query`, `vector` or both
+          give `query`, `vector` or both; to list documents, a `filter`, `sort`, `facets` or `total`
         {"mode":"keyword","vector":[1,0]}
           missing_query: mode `keyword` searches for words
           give `query`

@@ -31,8 +31,8 @@ pub use answer::{
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use facets::{
-    Bucket, FacetAnswer, FacetRequest, HistogramRequest, RangeCount, RangeRequest, StatsRequest, TermCount,
-    TermsOrder, TermsRequest,
+    Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
+    RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
 };
 pub use group::GroupRequest;
 pub use highlight::{Encode, HighlightRequest};

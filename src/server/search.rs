@@ -16,7 +16,7 @@ use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
 use super::{Rebuilding, Server};
 use crate::metrics::{Metrics, QueryMode};
-use crate::query::{DocumentAnswer, Mode, QueryError, SearchAnswer, SearchRequest, Searcher, Stats};
+use crate::query::{DocumentAnswer, Mode, SearchAnswer, SearchRequest, Searcher, Stats};
 
 /// A query vector of 4,096 dimensions written with 17 digits each takes 100 KB; texts and filters are shorter.
 const SEARCH_BYTES_MAX: usize = 2 << 20;
@@ -58,25 +58,20 @@ pub async fn search(
 }
 
 fn answer(searcher: &Searcher, body: &[u8], metrics: &Metrics) -> Result<Response, ApiError> {
+    let started = Instant::now();
     let request: SearchRequest = serde_json::from_slice(body).map_err(not_a_search)?;
-    run(&request, metrics, || searcher.search(&request)).and_then(|answer| json(&answer))
+    let response = json(&searcher.search(&request)?)?;
+    metrics.query(mode(&request), started.elapsed());
+    Ok(response)
 }
 
-/// Runs a search that was read, and counts it.
-pub(super) fn run(
-    request: &SearchRequest,
-    metrics: &Metrics,
-    search: impl FnOnce() -> Result<SearchAnswer, QueryError>,
-) -> Result<SearchAnswer, ApiError> {
-    let started = Instant::now();
-    let answer = search()?;
-    let mode = match request.mode {
+/// How metrics count a search.
+pub(super) fn mode(request: &SearchRequest) -> QueryMode {
+    match request.mode {
         Mode::Keyword => QueryMode::Keyword,
         Mode::Vector => QueryMode::Vector,
         Mode::Hybrid => QueryMode::Hybrid,
-    };
-    metrics.query(mode, started.elapsed());
-    Ok(answer)
+    }
 }
 
 /// The message of serde_json ends with line and column.
