@@ -23,6 +23,7 @@ mod readme;
 mod rebuild;
 mod ranking;
 mod restart;
+mod results;
 mod named_vectors;
 mod pieces;
 mod node;

@@ -43,8 +43,8 @@ pub use consistency::{Consistency, Sources};
 pub use diverse::MmrRequest;
 pub use explain::{Explanation, FusionExplained, ShareExplained, VectorExplained};
 pub use facets::{
-    Bucket, FacetAnswer, FacetRequest, HistogramRequest, RangeCount, RangeRequest, StatsRequest, TermCount,
-    TermsOrder, TermsRequest,
+    Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
+    RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
 };
 pub use filter::FilterRequest;
 pub use group::GroupRequest;

@@ -1,6 +1,6 @@
 //! A text and the marks in it -> the parts that show most of the query. Pure.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::index::keyword::Mark;
@@ -24,16 +24,18 @@ pub(super) fn snippets(text: &str, marks: &[Mark], style: &Style) -> Vec<String>
         return Vec::new();
     }
     if style.fragments == 0 || text.chars().count() <= style.fragment {
-        return vec![written(text, 0..text.len(), marks, style)];
+        let ranges = marks.iter().map(|mark| &mark.range);
+        return vec![written(text, 0..text.len(), ranges, style)];
     }
-    let mut chosen: Vec<&[Mark]> = Vec::new();
-    let mut rest: Vec<&[Mark]> = vec![marks];
+    let marks = counted(text, marks);
+    let mut chosen: Vec<&[Counted]> = Vec::new();
+    let mut rest: Vec<&[Counted]> = vec![&marks];
     while chosen.len() < style.fragments {
         // The densest of the stretches of marks that no fragment has yet.
         let found = rest
             .iter()
             .enumerate()
-            .filter_map(|(place, marks)| Some((place, densest(text, marks, style.fragment)?)));
+            .filter_map(|(place, marks)| Some((place, densest(marks, style.fragment)?)));
         // Of equals the first.
         let Some((place, found)) = found.rev().max_by_key(|(_, found)| found.worth) else {
             break;
@@ -53,9 +55,33 @@ pub(super) fn snippets(text: &str, marks: &[Mark], style: &Style) -> Vec<String>
             .map_or(text.len(), |next| next[0].range.start);
         let window = around(text, inside, style.fragment, low..high);
         low = window.end;
-        shown.push(written(text, window, marks, style));
+        let ranges = marks.iter().map(|mark| &mark.range);
+        shown.push(written(text, window, ranges, style));
     }
     shown
+}
+
+/// A mark, and where it stands in characters.
+struct Counted {
+    range: Range<usize>,
+    chars: Range<usize>,
+    word: usize,
+}
+
+/// Counts the characters of the text once.
+fn counted(text: &str, marks: &[Mark]) -> Vec<Counted> {
+    let (mut bytes, mut count) = (0, 0);
+    let mut chars_to = |to: usize| {
+        count += text[bytes..to].chars().count();
+        bytes = to;
+        count
+    };
+    let counted = marks.iter().map(|mark| Counted {
+        range: mark.range.clone(),
+        chars: chars_to(mark.range.start)..chars_to(mark.range.end),
+        word: mark.word,
+    });
+    counted.collect()
 }
 
 struct Dense {
@@ -65,40 +91,40 @@ struct Dense {
     marks: Range<usize>,
 }
 
-/// The neighbouring marks that show most and fit into a fragment.
-fn densest(text: &str, marks: &[Mark], fragment: usize) -> Option<Dense> {
+/// The neighbouring marks that show most and fit into a fragment; the first of equals.
+fn densest(marks: &[Counted], fragment: usize) -> Option<Dense> {
     let mut best: Option<Dense> = None;
     let mut end = 0;
+    let mut inside: HashMap<usize, usize> = HashMap::new();
     for (start, first) in marks.iter().enumerate() {
-        end = end.max(start + 1);
         while let Some(next) = marks.get(end)
-            && chars(text, first.range.start..next.range.end) <= fragment
+            && (end == start || next.chars.end - first.chars.start <= fragment)
         {
+            *inside.entry(next.word).or_default() += 1;
             end += 1;
         }
-        let words: HashSet<usize> = marks[start..end].iter().map(|mark| mark.word).collect();
-        let worth = (words.len(), end - start);
+        let worth = (inside.len(), end - start);
         if best.as_ref().is_none_or(|best| worth > best.worth) {
-            best = Some(Dense {
-                worth,
-                marks: start..end,
-            });
+            let marks = start..end;
+            best = Some(Dense { worth, marks });
+        }
+        if let Some(count) = inside.get_mut(&first.word) {
+            *count -= 1;
+            if *count == 0 {
+                inside.remove(&first.word);
+            }
         }
     }
     best
 }
 
-fn chars(text: &str, range: Range<usize>) -> usize {
-    text.get(range).map_or(0, |part| part.chars().count())
-}
-
 /// The fragment with these marks in its middle, cut between words where that is possible. It lies in `within`.
-fn around(text: &str, marks: &[Mark], fragment: usize, within: Range<usize>) -> Range<usize> {
+fn around(text: &str, marks: &[Counted], fragment: usize, within: Range<usize>) -> Range<usize> {
     let (Some(first), Some(last)) = (marks.first(), marks.last()) else {
         return within.start..within.start;
     };
     let inside = first.range.start..last.range.end;
-    let room = fragment.saturating_sub(chars(text, inside.clone()));
+    let room = fragment.saturating_sub(last.chars.end - first.chars.start);
     let (before, after) = (&text[within.start..inside.start], &text[inside.end..within.end]);
     let (before_chars, after_chars) = (before.chars().count(), after.chars().count());
     // What one side does not need, the other gets.
@@ -140,14 +166,16 @@ fn word_end(text: &str, from: usize, until: usize) -> usize {
     from + stretch[..kept].trim_end().len()
 }
 
-/// A part of the text, with its marks marked.
-fn written(text: &str, part: Range<usize>, marks: &[Mark], style: &Style) -> String {
+/// A part of the text, with the marks in it marked.
+fn written<'m>(
+    text: &str,
+    part: Range<usize>,
+    marks: impl Iterator<Item = &'m Range<usize>>,
+    style: &Style,
+) -> String {
     let mut out = String::new();
     let mut at = part.start;
-    let inside = marks
-        .iter()
-        .map(|mark| &mark.range)
-        .filter(|mark| part.start <= mark.start && mark.end <= part.end);
+    let inside = marks.filter(|mark| part.start <= mark.start && mark.end <= part.end);
     for mark in inside {
         push(&mut out, &text[at..mark.start], style);
         out.push_str(&style.before);

@@ -33,8 +33,11 @@ const WORDS_BEFORE_MAX: usize = 16;
 /// Documents in which is seen how a term is written: their texts are analysed.
 const WRITTEN_IN_MAX: usize = 64;
 
-/// Terms of which that is seen, more than are shown: some are not written as typed.
+/// Terms that begin as typed and of which that is seen, for each completion shown: a few are written otherwise.
 const TERMS_TRIED: usize = 4;
+
+/// The same for terms that do not begin so; most are of other words.
+const STEMS_TRIED: usize = 16;
 
 /// The beginning of what is to be completed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -182,11 +185,19 @@ fn in_text(
     if typed.is_empty() {
         return Ok(Vec::new());
     }
-    let within = narrowed(snapshot, before, within)?;
+    let within = narrowed(snapshot, text, before, within)?;
     let typed = typed.to_lowercase();
     let mut suggestions = Vec::new();
-    let completions = complete(&states, text, &typed, within.as_deref())?;
-    for Completion { term, documents } in completions.into_iter().take(limit * TERMS_TRIED) {
+    let (mut tried, mut stems_tried) = (0, 0);
+    for Completion { term, documents } in complete(&states, text, &typed, within.as_deref())? {
+        let (tried, most) = match term.starts_with(&typed) {
+            true => (&mut tried, limit * TERMS_TRIED),
+            false => (&mut stems_tried, STEMS_TRIED),
+        };
+        if *tried == most {
+            continue;
+        }
+        *tried += 1;
         let word = most_written(snapshot, text, &term, &typed, within.as_deref())?;
         suggestions.extend(word.map(|word| Suggestion {
             text: format!("{before}{word}"),
@@ -209,10 +220,11 @@ fn last_word(prefix: &str) -> (&str, &str) {
     (&typed[..typed.len() - word.len()], word)
 }
 
-/// The documents that have all words before the last one, each in any text. Words that no text is searched for, such as
-/// `the`, do not count.
+/// The documents that have all words before the last one, each in any text. Words that the completed text is not searched
+/// for, such as `the`, do not count.
 fn narrowed(
     snapshot: &Snapshot,
+    text: usize,
     before: &str,
     within: Option<Vec<RoaringBitmap>>,
 ) -> Result<Option<Vec<RoaringBitmap>>, KeywordError> {
@@ -220,10 +232,8 @@ fn narrowed(
     let document = |shard, slot| snapshot.document_at(shard, slot);
     let mut within = within;
     let words = before.split(|c: char| !c.is_alphanumeric());
-    let texts = states.first().map_or(0, |state| state.schema().text_count());
     for word in words.rev().filter(|word| !word.is_empty()).take(WORDS_BEFORE_MAX) {
-        let marker = Marker::new(&states, word);
-        if marker.is_some_and(|marker| (0..texts).any(|text| marker.has_words_for(text))) {
+        if Marker::new(&states, word).is_some_and(|marker| marker.has_words_for(text)) {
             let scope = Scope {
                 filters: within.as_deref(),
                 ..Scope::new(&states, &document)

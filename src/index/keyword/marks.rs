@@ -8,7 +8,7 @@ use super::{KeywordSchema, KeywordState};
 /// The words of a query, ready to be found in texts.
 pub struct Marker<'a> {
     schema: &'a KeywordSchema,
-    /// By text: each term, and the number of its word in the query.
+    /// By text: each term, and the place of its word in the query.
     terms: Vec<HashMap<String, usize>>,
 }
 
@@ -17,12 +17,12 @@ pub struct Marker<'a> {
 pub struct Mark {
     /// In bytes; ends of characters.
     pub range: Range<usize>,
-    /// The number of the word in the query.
+    /// The place of the word in the query, where it stands first.
     pub word: usize,
 }
 
 impl<'a> Marker<'a> {
-    /// Of the words that [`search`](super::search) would look for; `None` where there is nothing to search in.
+    /// Of the words of a query without syntax, as each text's analyser sees them; `None` where there is nothing to search in.
     pub fn new(states: &[&'a KeywordState], query: &str) -> Option<Marker<'a>> {
         let schema = &states.first()?.schema;
         let mut terms = vec![HashMap::new(); schema.texts().len()];

@@ -160,11 +160,6 @@ where
 }
 
 impl KeywordSchema {
-    /// How many texts are searched by words.
-    pub fn text_count(&self) -> usize {
-        self.texts().len()
-    }
-
     /// The text of a row that is searched by words, by its place in the index's `text`.
     pub fn text_of_row<'r>(&self, text: usize, row: &'r Row) -> Option<Cow<'r, str>> {
         values::text(row.value(self.texts().get(text)?.column)?)

@@ -25,6 +25,11 @@ pub enum FacetAnswer {
         histogram: Vec<Bucket>,
         missing: u64,
     },
+    /// Intervals without a document are left out.
+    DateHistogram {
+        date_histogram: Vec<DateBucket>,
+        missing: u64,
+    },
     Stats {
         /// Values, of which a document may have several.
         count: u64,
@@ -68,5 +73,13 @@ pub struct RangeCount {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Bucket {
     pub from: f64,
+    pub count: u64,
+}
+
+/// An interval of the calendar by its beginning, and how many documents have a value inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DateBucket {
+    /// ISO 8601, in UTC.
+    pub from: String,
     pub count: u64,
 }

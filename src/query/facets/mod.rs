@@ -9,9 +9,13 @@ mod plan;
 mod tally;
 mod terms;
 mod numbers;
+mod calendar;
 mod sum;
 
-pub use answer::{Bucket, FacetAnswer, RangeCount, TermCount};
+pub use answer::{Bucket, DateBucket, FacetAnswer, RangeCount, TermCount};
 pub(super) use plan::{Facet, plan};
-pub use request::{FacetRequest, HistogramRequest, RangeRequest, StatsRequest, TermsOrder, TermsRequest};
+pub use request::{
+    CalendarInterval, DateHistogramRequest, FacetRequest, HistogramRequest, RangeRequest, StatsRequest,
+    TermsOrder, TermsRequest,
+};
 pub(super) use tally::tally;

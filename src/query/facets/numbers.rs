@@ -13,7 +13,7 @@ use crate::index::keyword::{Selection, Values};
 use crate::query::{QueryError, value};
 
 /// Intervals that hold a document: those of all facets are written in memory.
-const BUCKETS_MAX: usize = 10_000;
+pub(super) const BUCKETS_MAX: usize = 10_000;
 
 pub(super) fn ranges(selections: &[Selection<'_>], field: usize, ranges: &[RangeRequest]) -> FacetAnswer {
     let ints: Vec<_> = ranges.iter().map(IntRange::new).collect();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::request::{FacetRequest, HistogramRequest, RangeRequest, TermsRequest};
+use super::request::{CalendarInterval, FacetRequest, HistogramRequest, RangeRequest, TermsRequest};
 use crate::definition::{FieldKind, Index};
 use crate::query::QueryError;
 use crate::query::plan::field_named;
@@ -31,6 +31,8 @@ pub(in crate::query) enum Count {
     /// Of a number, like what follows.
     Ranges(Vec<RangeRequest>),
     Histogram(HistogramRequest),
+    /// Of whole numbers.
+    Dates(CalendarInterval),
     Stats,
 }
 
@@ -63,16 +65,18 @@ fn facet(index: &Index, name: &str, request: &FacetRequest) -> Result<Facet, Que
         &request.terms,
         &request.ranges,
         &request.histogram,
+        &request.date_histogram,
         &request.stats,
     ) {
-        (Some(terms), None, None, None) => Count::Terms(terms.clone()),
-        (None, Some(ranges), None, None) => Count::Ranges(ranges.clone()),
-        (None, None, Some(histogram), None) => Count::Histogram(histogram.clone()),
-        (None, None, None, Some(_)) => Count::Stats,
+        (Some(terms), None, None, None, None) => Count::Terms(terms.clone()),
+        (None, Some(ranges), None, None, None) => Count::Ranges(ranges.clone()),
+        (None, None, Some(histogram), None, None) => Count::Histogram(histogram.clone()),
+        (None, None, None, Some(dates), None) => Count::Dates(dates.interval),
+        (None, None, None, None, Some(_)) => Count::Stats,
         _ => {
             return Err(bad(
                 format!("the facet `{name}` does not say one way to count"),
-                r#"give one of `terms`, `ranges`, `histogram` and `stats`, such as {"terms": {"size": 10}}"#,
+                r#"give one of `terms`, `ranges`, `histogram`, `date_histogram` and `stats`, such as {"terms": {"size": 10}}"#,
             ));
         }
     };
@@ -88,6 +92,10 @@ fn facet(index: &Index, name: &str, request: &FacetRequest) -> Result<Facet, Que
         Count::Ranges(_) | Count::Histogram(_) | Count::Stats if !is_number => Err(bad(
             format!("the facet `{name}` is of the field `{field_name}`, which holds no numbers"),
             "count its values with `terms`",
+        )),
+        Count::Dates(_) if kind != FieldKind::I64 => Err(bad(
+            format!("the facet `{name}` is of the field `{field_name}`, which holds no times"),
+            "`date_histogram` is for whole numbers: milliseconds since 1970",
         )),
         Count::Ranges(ranges) if !(1..=RANGES_MAX).contains(&ranges.len()) => Err(bad(
             format!("the facet `{name}` has {} ranges", ranges.len()),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 use utoipa::ToSchema;
 
-/// What is counted over the whole result: exactly one of `terms`, `ranges`, `histogram` and `stats`.
+/// What is counted over the whole result: exactly one of `terms`, `ranges`, `histogram`, `date_histogram` and `stats`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FacetRequest {
@@ -20,6 +20,9 @@ pub struct FacetRequest {
     /// The documents of each interval of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub histogram: Option<HistogramRequest>,
+    /// The documents of each day, month and so on, of whole numbers that are milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date_histogram: Option<DateHistogramRequest>,
     /// The least, the greatest, the sum and the mean of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stats: Option<StatsRequest>,
@@ -75,6 +78,27 @@ pub struct HistogramRequest {
     /// Where an interval begins, and so all others.
     #[serde(default)]
     pub offset: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DateHistogramRequest {
+    /// Such that at most 10,000 intervals hold a document.
+    pub interval: CalendarInterval,
+}
+
+/// An interval of the calendar, in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum CalendarInterval {
+    Minute,
+    Hour,
+    Day,
+    /// From Monday on.
+    Week,
+    Month,
+    Quarter,
+    Year,
 }
 
 /// Statistics have no options.

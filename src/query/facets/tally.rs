@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::answer::FacetAnswer;
 use super::plan::{Count, Facet};
-use super::{numbers, terms};
+use super::{calendar, numbers, terms};
 use crate::index::keyword::Selection;
 use crate::query::QueryError;
 use crate::query::whole::read_failed;
@@ -19,6 +19,7 @@ pub(in crate::query) fn tally(
             Count::Terms(request) => terms::count(selections, facet.field, request).map_err(read_failed)?,
             Count::Ranges(ranges) => numbers::ranges(selections, facet.field, ranges),
             Count::Histogram(request) => numbers::histogram(selections, facet, request)?,
+            Count::Dates(interval) => calendar::histogram(selections, facet, *interval)?,
             Count::Stats => numbers::stats(selections, facet.field),
         };
         Ok((facet.name.clone(), answer))
