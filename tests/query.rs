@@ -14,8 +14,8 @@ use millpond::embed::{EmbedError, Embedder};
 use millpond::index::snapshot::{Counters, TextCounters};
 use millpond::index::{Published, Snapshot};
 use millpond::query::{
-    Fuzzy, FusionRequest, LegWeights, MinimumMatchRequest, Mode, Operator, QueryError, SearchRequest, Searcher,
-    VectorsWanted,
+    FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, QueryError, SearchRequest,
+    Searcher, VectorsWanted,
 };
 
 // ---- requests -----------------------------------------------------------------------------------------

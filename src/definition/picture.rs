@@ -4,9 +4,9 @@
 
 use super::plan::Node;
 use super::{
-    Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion,
-    Index, KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings,
-    Table, Tuning, VectorField, VectorSource,
+    Builder, Chunk, DeadLetterTopic, Definition, Effort, FieldKind, Framing, Freshness, Fusion, Index,
+    KafkaSettings, KafkaStart, Metric, Model, OnGap, Originals, Quantization, Reduce, SourceSettings, Table,
+    Tuning, VectorField, VectorSource,
 };
 use crate::change::TableId;
 
@@ -163,9 +163,10 @@ impl Picture {
             }
         }
         if !index.text.is_empty() {
-            let fields = index.text.iter().map(|field| {
-                format!("{} ({}, boost {})", field.name, field.analyzer, field.boost)
-            });
+            let fields = index
+                .text
+                .iter()
+                .map(|field| format!("{} ({}, boost {})", field.name, field.analyzer, field.boost));
             self.leg("keyword", &fields.collect::<Vec<_>>().join(", "));
         }
         for field in &index.vectors {

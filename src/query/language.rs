@@ -214,7 +214,11 @@ fn field<'a>(text: &'a str, texts: &[TextField]) -> Option<(usize, &'a str)> {
 
 /// One field, with the boost that it has among those asked.
 fn field_alone(number: usize, texts: &[TextField], options: &Options) -> TextFields {
-    let asked = options.fields.iter().flatten().find(|(field, _)| *field == number);
+    let asked = options
+        .fields
+        .iter()
+        .flatten()
+        .find(|(field, _)| *field == number);
     let own = texts.get(number).map_or(1.0, |field| field.boost);
     Some(vec![(number, asked.map_or(own, |(_, boost)| *boost))])
 }

@@ -23,7 +23,7 @@ pub use answer::{
 };
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use request::{
-    Fuzzy, FusionRequest, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
+    FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
 
 use arc_swap::ArcSwap;

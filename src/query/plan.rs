@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::fuse::LEG_DEPTH_MIN;
 use super::language::{self, Options, Parsed};
 use super::request::{
-    Fuzzy, FusionRequest, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
+    FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
 use super::{QueryError, SearchedField, Searcher};
 use crate::definition::{Effort, Expression, Fusion, Index, Metric, VectorField, VectorSource, parse_filter};
@@ -96,7 +96,10 @@ pub(super) fn plan<'a>(
     let leg = snapshot.sets.leg(field(index, request.using.as_deref())?);
     let field = searcher.legs.load().get(leg).cloned();
     let options = options(index, request)?;
-    let parsed = request.query.as_deref().map(|query| language::parse(cut(query), &index.text, &options));
+    let parsed = request
+        .query
+        .as_deref()
+        .map(|query| language::parse(cut(query), &index.text, &options));
     let (asks_words, nearest) = legs(searcher, field.as_deref(), request, parsed.as_ref())?;
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
@@ -300,7 +303,9 @@ fn minimum(request: &SearchRequest) -> Result<MinimumMatch, QueryError> {
         (None, Some(MinimumMatchRequest::Words(0))) => wrong("`minimum_match` is 0".to_owned()),
         (None, Some(MinimumMatchRequest::Words(words))) => Ok(MinimumMatch::Words(*words)),
         (None, Some(MinimumMatchRequest::Share(share))) => {
-            let percent = share.strip_suffix('%').and_then(|share| share.trim().parse::<u8>().ok());
+            let percent = share
+                .strip_suffix('%')
+                .and_then(|share| share.trim().parse::<u8>().ok());
             match percent.filter(|percent| (1..=100).contains(percent)) {
                 Some(percent) => Ok(MinimumMatch::Percent(percent)),
                 None => wrong(format!("`minimum_match` is {share:?}")),
@@ -341,7 +346,10 @@ fn text_fields(index: &Index, names: &[String]) -> Result<TextFields, QueryError
         true => Err(QueryError::new(
             "bad_text_fields",
             "`text_fields` is empty",
-            among("name some, or leave it out for all; the text fields are", index.text.iter().map(|field| &field.name)),
+            among(
+                "name some, or leave it out for all; the text fields are",
+                index.text.iter().map(|field| &field.name),
+            ),
         )),
         false => Ok(Some(fields)),
     }

@@ -13,7 +13,18 @@ use proptest::prelude::*;
 use super::support::{KeyRow, Random, Shards, index};
 
 const WORDS: [&str; 12] = [
-    "red", "shoe", "running", "laptop", "black", "cable", "tea", "pot", "light", "lightning", "x200", "tablet",
+    "red",
+    "shoe",
+    "running",
+    "laptop",
+    "black",
+    "cable",
+    "tea",
+    "pot",
+    "light",
+    "lightning",
+    "x200",
+    "tablet",
 ];
 
 fn two_texts() -> Index {
@@ -179,7 +190,9 @@ impl Model {
                 };
                 let of_words = different.iter().map(|word| {
                     let weight = self.idf(self.frequency(|other| other == *word));
-                    self.counted(weight, |text| text.iter().filter(|other| *other == word).count() as f64)
+                    self.counted(weight, |text| {
+                        text.iter().filter(|other| *other == word).count() as f64
+                    })
                 });
                 (!different.is_empty()).then(|| sum(of_words.collect(), minimum))
             }
@@ -194,7 +207,9 @@ impl Model {
                     wanted.iter().map(|word| self.idf(of_word(word))).sum()
                 };
                 Some(self.counted(in_text(0).max(in_text(1)), |text| {
-                    text.windows(wanted.len()).filter(|window| *window == wanted).count() as f64
+                    text.windows(wanted.len())
+                        .filter(|window| *window == wanted)
+                        .count() as f64
                 }))
             }
             KeywordQuery::Prefix(prefix) => {
@@ -285,7 +300,12 @@ fn every_question_is_answered_as_the_model_does() {
             shards.tick(batch);
             let query = question(&mut random, 2);
             let limit = random.pick(&[1, 5, 1_000]);
-            check(&shards, &query, limit, &format!("seed {seed}, tick {tick}, limit {limit}, {query:?}"));
+            check(
+                &shards,
+                &query,
+                limit,
+                &format!("seed {seed}, tick {tick}, limit {limit}, {query:?}"),
+            );
         }
     }
 }
@@ -313,7 +333,12 @@ fn a_filter_narrows_answers_and_changes_no_score() {
 // ---- typing errors ------------------------------------------------------------------------------------
 
 fn of_names(names: &[&str]) -> Shards {
-    let mut shards = Shards::new(&index(&[("name", 1.0, Analyzer::ENGLISH)], &[]), 2, Compaction::Inline);
+    analysed(Analyzer::SIMPLE, names)
+}
+
+fn analysed(analyzer: Analyzer, names: &[&str]) -> Shards {
+    let index = index(&[("name", 1.0, analyzer)], &[]);
+    let mut shards = Shards::new(&index, 2, Compaction::Inline);
     let rows = names.iter().map(|name| {
         let row = shards.row(vec![Datum::text(name)]);
         ((*name).to_owned(), Some(row))
@@ -347,6 +372,8 @@ fn words_with_typing_errors_are_found_behind_those_without() {
     assert_eq!(ask("qablet", 10), [""; 0], "the first letter stands");
     // Whatever has a word as it is written comes first; the other word decides among these.
     assert_eq!(ask("wirelesx headphones", 10)[0], "wireless headphones");
+    let stems = analysed(Analyzer::ENGLISH, &["wireless headphones"]);
+    assert_eq!(stems.ask(&KeywordQuery::words("headphnoes"), 1).len(), 1);
     let off = KeywordQuery::Words(WordsQuery {
         text: "headphnoes".into(),
         fields: None,
@@ -363,8 +390,16 @@ fn what_is_found_by_variants_scores_less_than_all_else_whatever_the_limit() {
     let all = shards.ask(&query, 100);
     assert_eq!(all.len(), 5);
     let exact = shards.search("cable tea", 100);
-    assert_eq!(all[..exact.len()], exact, "variants change no score of an exact match");
-    assert!(all[exact.len()..].iter().all(|(_, score)| *score > 0.0 && *score < exact.last().unwrap().1));
+    assert_eq!(
+        all[..exact.len()],
+        exact,
+        "variants change no score of an exact match"
+    );
+    assert!(
+        all[exact.len()..]
+            .iter()
+            .all(|(_, score)| *score > 0.0 && *score < exact.last().unwrap().1)
+    );
     for limit in 1..5 {
         assert_eq!(shards.ask(&query, limit), all[..limit], "{limit}");
     }
@@ -384,9 +419,17 @@ fn a_word_that_only_deleted_documents_had_is_nobodys_variant() {
 fn long_queries_take_each_word_as_it_is_written() {
     let shards = of_names(&["tablet"]);
     let filler: String = (0..32).map(|i| format!(" f{i}")).collect();
-    assert_eq!(shards.ask(&KeywordQuery::words(format!("tablex{filler}")), 10), []);
+    assert_eq!(
+        shards.ask(&KeywordQuery::words(format!("tablex{filler}")), 10),
+        []
+    );
     let filler: String = (0..31).map(|i| format!(" f{i}")).collect();
-    assert_eq!(shards.ask(&KeywordQuery::words(format!("tablex{filler}")), 10).len(), 1);
+    assert_eq!(
+        shards
+            .ask(&KeywordQuery::words(format!("tablex{filler}")), 10)
+            .len(),
+        1
+    );
 }
 
 /// The same documents, whatever their segments and shards.
@@ -406,7 +449,13 @@ fn variants_and_their_scores_do_not_depend_on_layout() {
     for (shards, per_tick) in [(1, 1_000), (3, 7)] {
         let mut other = Shards::new(&two_texts(), shards, Compaction::Inline);
         rows.chunks(per_tick).for_each(|rows| other.tick(rows.to_vec()));
-        for query in ["lightt", "tables red", "laptob blakc", "lightning pot", "cabel runnin"] {
+        for query in [
+            "lightt",
+            "tables red",
+            "laptob blakc",
+            "lightning pot",
+            "cabel runnin",
+        ] {
             let query = KeywordQuery::words(query);
             assert_eq!(other.ask(&query, 500), history.ask(&query, 500), "{query:?}");
         }
@@ -511,7 +560,14 @@ fn syntax_is_read_at_the_start_of_words() {
 
 #[test]
 fn typed_queries_find_what_they_say() {
-    let shards = of_names(&["red tea pot", "tea red pot", "green tea", "usb-c cable", "usb hub c"]);
+    let names = [
+        "red tea pot",
+        "tea red pot",
+        "green tea",
+        "usb-c cable",
+        "usb hub c",
+    ];
+    let shards = analysed(Analyzer::ENGLISH, &names);
     let texts = index(&[("name", 1.0, Analyzer::ENGLISH)], &[]).text;
     let find = |text: &str| {
         let mut keys = keys(shards.ask(&parse(text, &texts, &Options::default()).query, 10));
@@ -530,7 +586,10 @@ fn typed_queries_find_what_they_say() {
         minimum: MinimumMatch::All,
         ..Options::default()
     };
-    assert_eq!(keys(shards.ask(&parse("the green teas", &texts, &all).query, 10)), ["green tea"]);
+    assert_eq!(
+        keys(shards.ask(&parse("the green teas", &texts, &all).query, 10)),
+        ["green tea"]
+    );
 }
 
 proptest! {

@@ -15,7 +15,6 @@ use millpond::change::{
 use millpond::checkpoint::{Cut, Recovered, Shape, Store, StoredKey, StoredState, TableCut, TextVector};
 use millpond::definition::{Definition, Index};
 use millpond::index::keyword::{Scope, search};
-use millpond::query::language::{Options, parse};
 use millpond::index::shard::{ShardSettings, Update};
 use millpond::index::stored::{self, StoredShard};
 use millpond::index::vector::Effort;
@@ -23,6 +22,7 @@ use millpond::index::{Document, Shard};
 use millpond::index::{DocumentVector, DocumentVectors};
 use millpond::intake::{DeadLetters, Intake};
 use millpond::metrics::Metrics;
+use millpond::query::language::{Options, parse};
 use millpond::storage::{Memory, PartReader, PartWriter, Storage};
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 

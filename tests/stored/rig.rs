@@ -235,7 +235,12 @@ pub fn answers(state: &ShardState) -> Vec<String> {
     lines.sort();
     for words in ["tea", "tea pot", "w1 w2 w3", "note5", "w4 note7 tea", "nothing"] {
         let of_slot = |_, slot| state.documents.get(slot);
-        let hits = search(&Scope::new(&[&state.keyword], &of_slot), &KeywordQuery::words(words), 1_000).unwrap();
+        let hits = search(
+            &Scope::new(&[&state.keyword], &of_slot),
+            &KeywordQuery::words(words),
+            1_000,
+        )
+        .unwrap();
         let hits = hits
             .iter()
             .map(|hit| format!("{}:{:08x}", key(hit.slot), hit.score.to_bits()));

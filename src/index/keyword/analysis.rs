@@ -1,8 +1,8 @@
 //! Texts -> words, as each text column's analyser makes them, for documents and for queries.
 
 use tantivy::tokenizer::{
-    AsciiFoldingFilter, Language as TantivyLanguage, LowerCaser, RawTokenizer, RemoveLongFilter, SimpleTokenizer,
-    Stemmer, StopWordFilter, TextAnalyzer, Tokenizer,
+    AsciiFoldingFilter, Language as TantivyLanguage, LowerCaser, RawTokenizer, RemoveLongFilter,
+    SimpleTokenizer, Stemmer, StopWordFilter, TextAnalyzer, Tokenizer,
 };
 
 use super::grams::{Cut, Grams, Pairs, query_parts};
@@ -35,7 +35,13 @@ pub(super) struct QueryWord {
 impl Analysis {
     pub fn new(analyzer: Analyzer, stop_words: Option<&[String]>) -> Analysis {
         let words = |stemmed| words(analyzer, stop_words, stemmed);
-        let cut = |cut| TextAnalyzer::builder(Grams { words: words(true), cut }).build();
+        let cut = |cut| {
+            TextAnalyzer::builder(Grams {
+                words: words(true),
+                cut,
+            })
+            .build()
+        };
         Analysis {
             analyzer,
             documents: match analyzer.split {

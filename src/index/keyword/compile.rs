@@ -168,11 +168,23 @@ impl Compiler<'_> {
     }
 
     fn together(&mut self, parts: &BoolQuery, boost: f32) -> Option<Node> {
-        let mut must: Vec<Node> = parts.must.iter().filter_map(|part| self.node(part, boost)).collect();
+        let mut must: Vec<Node> = parts
+            .must
+            .iter()
+            .filter_map(|part| self.node(part, boost))
+            .collect();
         must.sort_by_key(|node| self.cost(node));
-        let should: Vec<Node> = parts.should.iter().filter_map(|part| self.node(part, boost)).collect();
+        let should: Vec<Node> = parts
+            .should
+            .iter()
+            .filter_map(|part| self.node(part, boost))
+            .collect();
         let was_excluding = std::mem::replace(&mut self.is_excluding, true);
-        let must_not: Vec<Node> = parts.must_not.iter().filter_map(|part| self.node(part, 0.0)).collect();
+        let must_not: Vec<Node> = parts
+            .must_not
+            .iter()
+            .filter_map(|part| self.node(part, 0.0))
+            .collect();
         self.is_excluding = was_excluding;
         if must.is_empty() && should.is_empty() && must_not.is_empty() {
             return None;
@@ -211,7 +223,9 @@ impl Compiler<'_> {
                 continue;
             };
             let mut words = Vec::new();
-            column.analysis.query_words(&query.text, &mut |word| words.push(word));
+            column
+                .analysis
+                .query_words(&query.text, &mut |word| words.push(word));
             if column.analysis.is_whole() {
                 for word in words {
                     let terms = self.occurrences(text, &word.terms, factor);
@@ -239,8 +253,14 @@ impl Compiler<'_> {
         if !has_room && !drafts.places.contains_key(&word.from) {
             return;
         }
-        let first = *drafts.first.entry((text, word.terms.clone())).or_insert(word.from);
-        let draft = drafts.places.entry(word.from).or_insert_with(|| Draft::new(word.to));
+        let first = *drafts
+            .first
+            .entry((text, word.terms.clone()))
+            .or_insert(word.from);
+        let draft = drafts
+            .places
+            .entry(word.from)
+            .or_insert_with(|| Draft::new(word.to));
         draft.texts.insert(text);
         if first != word.from {
             draft.repeats.push(first);
@@ -264,11 +284,12 @@ impl Compiler<'_> {
         boost: f32,
     ) -> WordsNode {
         // A word that stands in the query before is searched once.
-        drafts.places.retain(|_, draft| !draft.terms.is_empty() || !draft.parts.is_empty());
+        drafts
+            .places
+            .retain(|_, draft| !draft.terms.is_empty() || !draft.parts.is_empty());
         self.words += drafts.places.len();
-        let is_tolerant = query.typos == Typos::Auto
-            && !self.is_excluding
-            && drafts.places.len() <= TOLERANT_WORDS_MAX;
+        let is_tolerant =
+            query.typos == Typos::Auto && !self.is_excluding && drafts.places.len() <= TOLERANT_WORDS_MAX;
         let mut by_start: BTreeMap<usize, Place> = BTreeMap::new();
         let mut beside = Vec::new();
         let first_leaf = self.compiled.leaves.len();
@@ -316,7 +337,13 @@ impl Compiler<'_> {
         if let Some((from, _)) = drafts.whole.first() {
             let leaf = self.leaf(LeafKind::Word(whole), field_set, boost);
             if by_start.is_empty() {
-                by_start.insert(*from, Place { leaves: Vec::new(), counts: true });
+                by_start.insert(
+                    *from,
+                    Place {
+                        leaves: Vec::new(),
+                        counts: true,
+                    },
+                );
             }
             by_start.values_mut().for_each(|place| place.leaves.push(leaf));
         }
@@ -347,10 +374,15 @@ impl Compiler<'_> {
         if edits.0 == 0 || terms.is_empty() {
             return Vec::new();
         }
-        let factors: HashMap<usize, f32> =
-            terms.iter().map(|one| (self.compiled.terms[one.term].0, one.factor)).collect();
+        let factors: HashMap<usize, f32> = terms
+            .iter()
+            .map(|one| (self.compiled.terms[one.term].0, one.factor))
+            .collect();
         let number = self.compiled.tolerant.len();
-        self.compiled.tolerant.push(Tolerant { terms, edits: edits.0 });
+        self.compiled.tolerant.push(Tolerant {
+            terms,
+            edits: edits.0,
+        });
         let tolerance = self.tolerance;
         let variants = tolerance.of(number).iter().map(|variant| Occurrence {
             factor: variant.factor() * factors.get(&variant.text).copied().unwrap_or(0.0),
@@ -390,7 +422,11 @@ impl Compiler<'_> {
         field_set: usize,
         boost: f32,
     ) -> Option<LeafId> {
-        let terms = terms.iter().map(|term| self.term(text, term)).enumerate().collect();
+        let terms = terms
+            .iter()
+            .map(|term| self.term(text, term))
+            .enumerate()
+            .collect();
         let texts = vec![PhraseText {
             text,
             boost: factor,
@@ -411,15 +447,17 @@ impl Compiler<'_> {
             return None;
         }
         let single = texts.iter().map(|text| match text.terms[..] {
-            [(_, term)] => Some(Occurrence { term, factor: text.boost }),
+            [(_, term)] => Some(Occurrence {
+                term,
+                factor: text.boost,
+            }),
             _ => None,
         });
         if let Some(word) = single.collect::<Option<Vec<_>>>() {
             return Some(self.leaf(LeafKind::Word(word), field_set, boost));
         }
         self.phrases += 1;
-        (self.phrases <= PHRASES_MAX)
-            .then(|| self.leaf(LeafKind::Phrase { texts, slop }, field_set, boost))
+        (self.phrases <= PHRASES_MAX).then(|| self.leaf(LeafKind::Phrase { texts, slop }, field_set, boost))
     }
 
     fn prefix(&mut self, query: &PrefixQuery, boost: f32) -> Option<Node> {
@@ -433,7 +471,9 @@ impl Compiler<'_> {
                 continue;
             };
             let mut whole = None;
-            column.analysis.query_words(&query.text, &mut |word| whole = word.terms.into_iter().next());
+            column
+                .analysis
+                .query_words(&query.text, &mut |word| whole = word.terms.into_iter().next());
             texts.push(PrefixText {
                 text,
                 boost,

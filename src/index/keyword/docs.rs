@@ -96,7 +96,10 @@ impl Docs {
         let at = from as usize / 64;
         let first = self.words.get(at)? & (u64::MAX << (from % 64));
         let later = self.words.iter().copied().enumerate().skip(at + 1);
-        let (at, word) = [(at, first)].into_iter().chain(later).find(|(_, word)| *word != 0)?;
+        let (at, word) = [(at, first)]
+            .into_iter()
+            .chain(later)
+            .find(|(_, word)| *word != 0)?;
         Some(at as u32 * 64 + word.trailing_zeros())
     }
 
@@ -131,8 +134,19 @@ mod tests {
     fn the_next_document_is_the_first_that_is_not_before() {
         let mut docs = Docs::none(200);
         [3, 64, 190].into_iter().for_each(|doc| docs.insert(doc));
-        let next: Vec<_> = [0, 3, 4, 64, 65, 190, 191, 500].map(|from| docs.next(from)).to_vec();
-        let expected = [Some(3), Some(3), Some(64), Some(64), Some(190), Some(190), None, None];
+        let next: Vec<_> = [0, 3, 4, 64, 65, 190, 191, 500]
+            .map(|from| docs.next(from))
+            .to_vec();
+        let expected = [
+            Some(3),
+            Some(3),
+            Some(64),
+            Some(64),
+            Some(190),
+            Some(190),
+            None,
+            None,
+        ];
         assert_eq!(next, expected);
     }
 

@@ -59,11 +59,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
     }
 
     /// The answers among the documents `within`, which live. Where any word is an answer, the set is not made.
-    pub fn run(
-        mut self,
-        root: &Node,
-        within: impl FnOnce() -> Docs,
-    ) -> Result<Evaluated, KeywordError> {
+    pub fn run(mut self, root: &Node, within: impl FnOnce() -> Docs) -> Result<Evaluated, KeywordError> {
         let answers = match self.is_any_word(root) {
             true => {
                 self.score_leaves(root);
@@ -92,9 +88,7 @@ impl<'e, 'a> Evaluation<'e, 'a> {
         match node {
             Node::Leaf(leaf) => is_word(leaf),
             Node::Words(words) => {
-                words.minimum == 0
-                    && words.beside.is_empty()
-                    && words.leaves.iter().all(is_word)
+                words.minimum == 0 && words.beside.is_empty() && words.leaves.iter().all(is_word)
             }
             Node::Bool(parts) => {
                 parts.must.is_empty()

@@ -54,7 +54,9 @@ fn part_of(word: &Token, part: &str, position: usize) -> Token {
 fn parts(word: &str, sizes: Sizes) -> impl Iterator<Item = (usize, &str)> {
     let starts = word.char_indices().map(|(start, _)| start).enumerate();
     starts.flat_map(move |(number, start)| {
-        let ends = word[start..].char_indices().map(move |(at, c)| start + at + c.len_utf8());
+        let ends = word[start..]
+            .char_indices()
+            .map(move |(at, c)| start + at + c.len_utf8());
         ends.skip(sizes.min - 1)
             .take(sizes.max + 1 - sizes.min)
             .map(move |end| (number, &word[start..end]))
@@ -129,9 +131,17 @@ impl Kind {
     fn of(c: char) -> Kind {
         match c {
             // Iteration marks, kana, bopomofo, jamo, ideographs, syllables, compatibility forms, half-width kana.
-            '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30FA}' | '\u{30FC}'..='\u{31FF}' | '\u{1100}'..='\u{11FF}'
-            | '\u{3400}'..='\u{4DBF}' | '\u{4E00}'..='\u{9FFF}' | '\u{A960}'..='\u{A97F}' | '\u{AC00}'..='\u{D7FF}'
-            | '\u{F900}'..='\u{FAFF}' | '\u{FF66}'..='\u{FFDC}' | '\u{20000}'..='\u{3FFFF}' => Kind::Cjk,
+            '\u{3005}'..='\u{3007}'
+            | '\u{3040}'..='\u{30FA}'
+            | '\u{30FC}'..='\u{31FF}'
+            | '\u{1100}'..='\u{11FF}'
+            | '\u{3400}'..='\u{4DBF}'
+            | '\u{4E00}'..='\u{9FFF}'
+            | '\u{A960}'..='\u{A97F}'
+            | '\u{AC00}'..='\u{D7FF}'
+            | '\u{F900}'..='\u{FAFF}'
+            | '\u{FF66}'..='\u{FFDC}'
+            | '\u{20000}'..='\u{3FFFF}' => Kind::Cjk,
             c if c.is_alphanumeric() => Kind::Word,
             _ => Kind::Space,
         }
@@ -188,14 +198,20 @@ mod tests {
     }
 
     fn listed(expected: &[(usize, &str)]) -> Vec<(usize, String)> {
-        expected.iter().map(|(at, text)| (*at, (*text).to_owned())).collect()
+        expected
+            .iter()
+            .map(|(at, text)| (*at, (*text).to_owned()))
+            .collect()
     }
 
     #[test]
     fn runs_of_chinese_are_pairs_and_other_words_are_whole() {
         let expected = [(0, "usb"), (1, "充电"), (2, "电器"), (3, "10w"), (4, "白")];
         assert_eq!(tokens(Pairs, "usb充电器10w、白"), listed(&expected));
-        assert_eq!(tokens(Pairs, "カメラ한국"), listed(&[(0, "カメ"), (1, "メラ"), (2, "ラ한"), (3, "한국")]));
+        assert_eq!(
+            tokens(Pairs, "カメラ한국"),
+            listed(&[(0, "カメ"), (1, "メラ"), (2, "ラ한"), (3, "한국")])
+        );
         assert_eq!(tokens(Pairs, "、 。"), []);
     }
 
@@ -203,11 +219,20 @@ mod tests {
     fn words_are_cut_into_parts_of_each_size() {
         let words = || TextAnalyzer::builder(SimpleTokenizer::default()).build();
         let sizes = Sizes { min: 2, max: 3 };
-        let everywhere = Grams { words: words(), cut: Cut::Everywhere(sizes) };
+        let everywhere = Grams {
+            words: words(),
+            cut: Cut::Everywhere(sizes),
+        };
         let expected = [(0, "üb"), (0, "übe"), (1, "be"), (1, "ber"), (2, "er"), (5, "ab")];
         assert_eq!(tokens(everywhere, "über ab c"), listed(&expected));
-        let starts = Grams { words: words(), cut: Cut::Starts(sizes) };
-        assert_eq!(tokens(starts, "über c ab"), listed(&[(0, "üb"), (0, "übe"), (2, "ab")]));
+        let starts = Grams {
+            words: words(),
+            cut: Cut::Starts(sizes),
+        };
+        assert_eq!(
+            tokens(starts, "über c ab"),
+            listed(&[(0, "üb"), (0, "übe"), (2, "ab")])
+        );
     }
 
     #[test]

@@ -35,16 +35,18 @@ mod evaluate;
 mod best;
 mod search;
 mod matching;
+mod explain;
 mod filter;
 mod leaf;
 mod columns;
 mod verdict;
 
-pub use schema::KeywordSchema;
+pub use explain::{ExplainedPart, ExplainedTerm, Explanation, PartKind, explain};
 pub use matching::matching;
 pub use query::{
     BoolQuery, KeywordQuery, MinimumMatch, PhraseQuery, PrefixQuery, TextFields, Typos, WordsQuery,
 };
+pub use schema::KeywordSchema;
 pub use scope::Scope;
 pub use search::{KeywordHit, search};
 pub use state::KeywordState;

@@ -85,7 +85,9 @@ impl<'e, 'a> Matcher<'e, 'a> {
     /// How often a document's text has the phrase.
     fn count(&self, doc: u32) -> usize {
         let Evaluation { found, scope, .. } = self.evaluation;
-        let column = scope.schema().and_then(|schema| schema.texts().get(self.text.text));
+        let column = scope
+            .schema()
+            .and_then(|schema| schema.texts().get(self.text.text));
         let document = (scope.document)(found.shard, found.part.segment.slot(doc));
         let (Some(column), Some(document)) = (column, document) else {
             return 0;

@@ -112,7 +112,8 @@ impl<'a> Postings<'a> {
         term: &TermInfo,
         boost: f32,
     ) -> Result<(), KeywordError> {
-        self.sources.push(Source::Text(TextPostings::open(text, term, boost)?));
+        self.sources
+            .push(Source::Text(TextPostings::open(text, term, boost)?));
         Ok(())
     }
 
@@ -147,7 +148,9 @@ impl<'a> Postings<'a> {
     /// `counts` are as many zeros, and are so again afterwards.
     pub fn add_to(&mut self, base: u32, sums: &mut [i64], counts: &mut [f32]) {
         self.seek(base);
-        if let ([Source::Text(text)], Scale::Lengths(lengths), None) = (&mut *self.sources, self.scale, &self.guard) {
+        if let ([Source::Text(text)], Scale::Lengths(lengths), None) =
+            (&mut *self.sources, self.scale, &self.guard)
+        {
             let (boost, weight) = (text.boost, self.weight);
             text.each(base, sums, |sum, doc, frequency| {
                 *sum = sum.saturating_add(contribution(weight, lengths, doc, boost * frequency as f32));
@@ -165,12 +168,16 @@ impl<'a> Postings<'a> {
         }
     }
 
+    /// How often a document has the word, each occurrence by what it counts. Asked for in ascending order.
+    pub fn count(&mut self, doc: u32) -> f32 {
+        self.sources
+            .iter_mut()
+            .fold(0.0, |count, source| count + source.count(doc))
+    }
+
     /// The contribution to one document. Documents are asked for in ascending order.
     pub fn contribution_to(&mut self, doc: u32) -> i64 {
-        let count = self
-            .sources
-            .iter_mut()
-            .fold(0.0, |count, source| count + source.count(doc));
+        let count = self.count(doc);
         if count == 0.0 {
             0
         } else {
@@ -227,7 +234,9 @@ impl Source<'_> {
         match self {
             Source::Text(text) => {
                 let boost = text.boost;
-                text.each(base, window, |count, _, frequency| *count += boost * frequency as f32);
+                text.each(base, window, |count, _, frequency| {
+                    *count += boost * frequency as f32
+                });
             }
             Source::List { list, at } => {
                 let rest = list.docs.iter().zip(&list.counts).skip(*at);

@@ -180,11 +180,7 @@ impl KeywordSchema {
 
     /// The size of the row's searched texts, in bytes.
     pub(super) fn text_bytes(&self, row: &Row) -> usize {
-        let texts = self
-            .0
-            .texts
-            .iter()
-            .filter_map(|text| text.value(row));
+        let texts = self.0.texts.iter().filter_map(|text| text.value(row));
         texts.map(|text| text.len()).sum()
     }
 

@@ -66,7 +66,11 @@ pub fn search(
 /// A factor that leaves every score below `floor`.
 fn shrink(prepared: &Prepared, floor: f32) -> f32 {
     let greatest: f32 = prepared.weights.iter().sum();
-    if greatest > 0.0 { (floor / 2.0 / greatest).min(1.0) } else { 1.0 }
+    if greatest > 0.0 {
+        (floor / 2.0 / greatest).min(1.0)
+    } else {
+        1.0
+    }
 }
 
 /// A prepared question, on its way through the segments.
@@ -109,7 +113,13 @@ impl<'s, 'a> Search<'s, 'a> {
             let evaluated = evaluation.run(root, || within(self.scope, found))?;
             let postings = evaluated.postings(self.prepared, part, found, self.shrink)?;
             let postings = postings.into_iter().map(|(_, postings)| postings).collect();
-            self.score(found, postings, evaluated.answers.as_ref(), &mut window, &mut best);
+            self.score(
+                found,
+                postings,
+                evaluated.answers.as_ref(),
+                &mut window,
+                &mut best,
+            );
         }
         Ok(best.into_hits())
     }

@@ -5,8 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 
 use tantivy::directory::{OwnedBytes, RamDirectory};
-use tantivy::fieldnorm::FieldNormReader;
 use tantivy::fastfield::{AliveBitSet, write_alive_bitset};
+use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::{InvertedIndexReader, SegmentReader};
 use tantivy::indexer::merge_filtered_segments;
 use tantivy::{BitSet, SingleSegmentIndexWriter};

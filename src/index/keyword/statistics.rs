@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use roaring::RoaringBitmap;
 use tantivy::postings::TermInfo;
 
+use super::KeywordError;
 use super::compile::{Compiled, Leaf, LeafKind, PrefixText, Tolerant};
 use super::dead::TermHash;
 use super::docs::Docs;
@@ -12,7 +13,6 @@ use super::postings::{self, List, Occurrences};
 use super::scope::Scope;
 use super::state::Part;
 use super::typos::successor;
-use super::KeywordError;
 
 /// The documents that statistics are of.
 pub(super) struct Corpus<'s> {
@@ -181,7 +181,10 @@ impl Prepared {
                 .max()
                 .unwrap_or(0),
             LeafKind::Prefix(_) => {
-                let lists = self.parts.iter().filter_map(|part| part.prefixes[number].as_ref());
+                let lists = self
+                    .parts
+                    .iter()
+                    .filter_map(|part| part.prefixes[number].as_ref());
                 lists.map(|list| list.docs.len() as u64).sum()
             }
             LeafKind::Phrase { .. } | LeafKind::Constant(_) => 0,
@@ -217,12 +220,8 @@ impl Prepared {
         if set == 0 {
             return &found.part.segment.lengths;
         }
-        self.parts[part].lengths[set].get_or_init(|| {
-            found
-                .part
-                .segment
-                .lengths_of(&self.compiled.field_sets[set])
-        })
+        self.parts[part].lengths[set]
+            .get_or_init(|| found.part.segment.lengths_of(&self.compiled.field_sets[set]))
     }
 }
 

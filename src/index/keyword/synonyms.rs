@@ -62,7 +62,9 @@ impl SynonymRules {
             Some((start, self.0.get(word.terms.first()?)?))
         });
         starts.flat_map(move |(start, rules)| {
-            let here = rules.iter().filter_map(move |rule| Some((rule, covered(&words[start..], &rule.from)?)));
+            let here = rules
+                .iter()
+                .filter_map(move |rule| Some((rule, covered(&words[start..], &rule.from)?)));
             here.flat_map(|(rule, words)| rule.to.iter().map(move |terms| Meant { words, terms }))
         })
     }

@@ -141,11 +141,9 @@ fn of_word(
     }
     all.sort_unstable();
     all.truncate(VARIANTS_MAX);
-    let variants = all.into_iter().map(|(distance, _, text, term)| Variant {
-        text,
-        term,
-        distance,
-    });
+    let variants = all
+        .into_iter()
+        .map(|(distance, _, text, term)| Variant { text, term, distance });
     Ok(variants.collect())
 }
 
