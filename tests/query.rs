@@ -98,7 +98,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `ef`, `accuracy`, `vectors`, `exact` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}

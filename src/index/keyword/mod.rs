@@ -26,6 +26,7 @@ mod compact;
 mod state;
 mod stored;
 mod compile;
+mod words;
 mod typos;
 mod statistics;
 mod question;
