@@ -1,5 +1,6 @@
 //! The keyword leg against a model that scores every document by the formula, and its own other layouts.
 
+mod analysis;
 mod filter;
 mod filter_kinds;
 mod language;

@@ -82,6 +82,21 @@ fn additive_changes_are_applied_and_others_need_a_rebuild() {
         "text field name was name english, boost 2 and is name english, boost 3",
     );
     reindex(
+        "boost = 2.0",
+        "boost = 2.0, analyzer = \"edge_ngram\", max = 9, ascii_folding = true",
+        "text field name was name english, boost 2 and is name edge_ngram 1 to 9 with ASCII folding, boost 2",
+    );
+    reindex(
+        "embed = ",
+        "stop_words = [\"sale\"]\nembed = ",
+        "text field name was name english, boost 2 and is name english, boost 2, stop words [\"sale\"]",
+    );
+    assert_eq!(
+        change("embed = ", "synonyms = [[\"tv\", \"telly\"]]\nembed = "),
+        Change::Same,
+        "synonyms are looked up when a query comes"
+    );
+    reindex(
         "price = \"f64\"",
         "price = \"f64\", name = \"keyword\"",
         "filter field name is new",

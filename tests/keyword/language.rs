@@ -333,11 +333,12 @@ fn a_filter_narrows_answers_and_changes_no_score() {
 // ---- typing errors ------------------------------------------------------------------------------------
 
 fn of_names(names: &[&str]) -> Shards {
-    let mut shards = Shards::new(
-        &index(&[("name", 1.0, Analyzer::ENGLISH)], &[]),
-        2,
-        Compaction::Inline,
-    );
+    analysed(Analyzer::SIMPLE, names)
+}
+
+fn analysed(analyzer: Analyzer, names: &[&str]) -> Shards {
+    let index = index(&[("name", 1.0, analyzer)], &[]);
+    let mut shards = Shards::new(&index, 2, Compaction::Inline);
     let rows = names.iter().map(|name| {
         let row = shards.row(vec![Datum::text(name)]);
         ((*name).to_owned(), Some(row))
@@ -371,6 +372,8 @@ fn words_with_typing_errors_are_found_behind_those_without() {
     assert_eq!(ask("qablet", 10), [""; 0], "the first letter stands");
     // Whatever has a word as it is written comes first; the other word decides among these.
     assert_eq!(ask("wirelesx headphones", 10)[0], "wireless headphones");
+    let stems = analysed(Analyzer::ENGLISH, &["wireless headphones"]);
+    assert_eq!(stems.ask(&KeywordQuery::words("headphnoes"), 1).len(), 1);
     let off = KeywordQuery::Words(WordsQuery {
         text: "headphnoes".into(),
         fields: None,
@@ -557,13 +560,14 @@ fn syntax_is_read_at_the_start_of_words() {
 
 #[test]
 fn typed_queries_find_what_they_say() {
-    let shards = of_names(&[
+    let names = [
         "red tea pot",
         "tea red pot",
         "green tea",
         "usb-c cable",
         "usb hub c",
-    ]);
+    ];
+    let shards = analysed(Analyzer::ENGLISH, &names);
     let texts = index(&[("name", 1.0, Analyzer::ENGLISH)], &[]).text;
     let find = |text: &str| {
         let mut keys = keys(shards.ask(&parse(text, &texts, &Options::default()).query, 10));

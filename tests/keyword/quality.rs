@@ -5,7 +5,7 @@ use std::path::Path;
 
 use millpond::change::Datum;
 use millpond::definition::{Analyzer, Index};
-use millpond::index::keyword::Compaction;
+use millpond::index::keyword::{Compaction, Typos};
 use millpond::query::language::{Options, parse};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
 }
 
 /// nDCG@10 over all queries that have a relevant document.
-fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64 {
+fn ndcg(folder: &Path, index: &Index, typos: Typos, row: impl Fn(&Value) -> Vec<Datum>) -> f64 {
     let mut shards = Shards::new(index, 1, Compaction::Inline);
     let corpus = lines(&folder.join("corpus.jsonl"));
     let rows = corpus
@@ -53,6 +53,10 @@ fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64
             .map(|(rank, grade)| (grade.exp2() - 1.0) / f64::from(rank + 2).log2())
             .sum()
     };
+    let options = Options {
+        typos,
+        ..Options::default()
+    };
     let mut values = Vec::new();
     for query in lines(&folder.join("queries.jsonl")) {
         let Some(grades) = grades.get(text(&query, "_id")) else {
@@ -61,7 +65,7 @@ fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64
         let mut ideal: Vec<f64> = grades.values().copied().collect();
         ideal.sort_by(|left, right| right.total_cmp(left));
         if ideal[0] > 0.0 {
-            let parsed = parse(text(&query, "text"), &index.text, &Options::default());
+            let parsed = parse(text(&query, "text"), &index.text, &options);
             let hits = shards.ask(&parsed.query, 10);
             let found: Vec<f64> = hits
                 .iter()
@@ -73,7 +77,7 @@ fn ndcg(folder: &Path, index: &Index, row: impl Fn(&Value) -> Vec<Datum>) -> f64
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-fn two_texts(folder: &Path, boost: f32) -> f64 {
+fn two_texts(folder: &Path, boost: f32, typos: Typos) -> f64 {
     let index = index(
         &[
             ("title", boost, Analyzer::ENGLISH),
@@ -81,14 +85,14 @@ fn two_texts(folder: &Path, boost: f32) -> f64 {
         ],
         &[],
     );
-    ndcg(folder, &index, |line| {
+    ndcg(folder, &index, typos, |line| {
         vec![Datum::text(text(line, "title")), Datum::text(text(line, "text"))]
     })
 }
 
-fn one_text(folder: &Path) -> f64 {
+fn one_text(folder: &Path, typos: Typos) -> f64 {
     let index = index(&[("text", 1.0, Analyzer::ENGLISH)], &[]);
-    ndcg(folder, &index, |line| {
+    ndcg(folder, &index, typos, |line| {
         vec![Datum::text(&format!(
             "{}. {}",
             text(line, "title"),
@@ -103,12 +107,21 @@ fn judged_queries_are_answered_well_with_defaults() {
         let Some(folder) = public_data(&format!("search/{name}")) else {
             return;
         };
-        let (one, two, boosted) = (
-            one_text(&folder),
-            two_texts(&folder, 1.0),
-            two_texts(&folder, 2.0),
-        );
+        let of = |typos| {
+            let (one, two) = (one_text(&folder, typos), two_texts(&folder, 1.0, typos));
+            (one, two, two_texts(&folder, 2.0, typos))
+        };
+        let (one, two, boosted) = of(Typos::Auto);
+        let exact = of(Typos::Off);
         println!("{name}: nDCG@10 one text {one:.4}, two texts {two:.4}, with twice the title {boosted:.4}");
+        println!(
+            "  without typing errors {:.4}, {:.4} and {:.4}",
+            exact.0, exact.1, exact.2
+        );
+        assert!(
+            one > exact.0 - 0.002 && two > exact.1 - 0.002 && boosted > exact.2 - 0.002,
+            "{name}: typing errors cost answers"
+        );
         assert!(
             one >= least && two >= least,
             "{name}: one text {one:.4}, two texts {two:.4}, wanted {least}"

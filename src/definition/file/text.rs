@@ -167,3 +167,115 @@ fn synonyms(entry: &Entry<'_>) -> Option<Vec<Synonyms>> {
     };
     all(entry.items(SYNONYMS)?.iter().map(read))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use crate::definition::{Analyzer, Language, Sizes, Split, Synonyms, parse};
+
+    fn file(text: &str, more: &str) -> String {
+        format!(
+            r#"
+            name = "shop"
+            [tables.products]
+            source = {{ kind = "http" }}
+            format = "upsert-json"
+            key = ["id"]
+            [index]
+            query = "SELECT id, name, code FROM products"
+            key = "id"
+            text = {text}
+            {more}
+            "#
+        )
+    }
+
+    fn faults(text: &str, more: &str) -> String {
+        let faults = parse(&file(text, more), "x.toml", Path::new("")).unwrap_err();
+        faults.to_string()
+    }
+
+    #[test]
+    fn analysers_and_vocabulary_are_read_and_kept() {
+        let text = r#"{ name = { analyzer = "german", ascii_folding = true }, code = { analyzer = "ngram", min = 4 } }"#;
+        let more = r#"
+            stop_words = []
+            synonyms = [["tv", "television set"], "notebook => laptop"]
+        "#;
+        let definition = parse(&file(text, more), "x.toml", Path::new("")).unwrap();
+        let kept = definition.kept.parse().unwrap();
+        for index in [definition.index.unwrap(), kept.index.unwrap()] {
+            let german = Analyzer {
+                split: Split::Language(Language::German),
+                ascii_folding: true,
+            };
+            let parts = Analyzer::of(Split::Ngram(Sizes { min: 4, max: 4 }));
+            assert_eq!([index.text[0].analyzer, index.text[1].analyzer], [german, parts]);
+            assert_eq!(index.vocabulary.stop_words, Some(Vec::new()));
+            let expected = [
+                Synonyms::Equal(vec!["tv".into(), "television set".into()]),
+                Synonyms::OneWay("notebook".into(), "laptop".into()),
+            ];
+            assert_eq!(index.vocabulary.synonyms, expected);
+        }
+    }
+
+    #[test]
+    fn every_language_has_its_name() {
+        for (name, language) in Language::ALL {
+            let text = format!("{{ name = {{ analyzer = \"{name}\" }} }}");
+            let index = parse(&file(&text, ""), "x.toml", Path::new(""))
+                .unwrap()
+                .index
+                .unwrap();
+            assert_eq!(index.text[0].analyzer, Analyzer::of(Split::Language(language)));
+            assert_eq!(index.text[0].analyzer.to_string(), name);
+        }
+    }
+
+    #[test]
+    fn sizes_belong_to_parts_of_words_and_synonyms_mean_something() {
+        let wrong = [
+            (
+                r#"{ name = { analyzer = "german", max = 3 } }"#,
+                "",
+                "`index.text.name.max` says how long",
+            ),
+            (
+                r#"{ name = { analyzer = "ngram", min = 3, max = 2 } }"#,
+                "",
+                "is more than `max`",
+            ),
+            (
+                r#"{ name = { analyzer = "ngram", max = 21 } }"#,
+                "",
+                "out of range",
+            ),
+            (
+                r#"{ name = { analyzer = "germna" } }"#,
+                "",
+                "did you mean `german`?",
+            ),
+            (
+                "{ name = {} }",
+                r#"synonyms = [["tv"]]"#,
+                "nothing to mean the same",
+            ),
+            (
+                "{ name = {} }",
+                r#"synonyms = ["a = b"]"#,
+                "`a = b` in `index.synonyms` says nothing",
+            ),
+            (
+                "{ name = {} }",
+                r#"stop_words = "the""#,
+                "it must be a list of words",
+            ),
+        ];
+        for (text, more, expected) in wrong {
+            let faults = faults(text, more);
+            assert!(faults.contains(expected), "{faults}");
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod compact;
 mod state;
 mod stored;
 mod compile;
+mod words;
 mod typos;
 mod statistics;
 mod question;
@@ -34,6 +35,7 @@ mod phrase;
 mod evaluate;
 mod best;
 mod search;
+mod explain;
 mod filter;
 mod leaf;
 mod range;
@@ -48,6 +50,7 @@ mod values_of;
 
 pub use complete::{Completion, complete, documents_with, written};
 pub use marks::{Mark, Marker};
+pub use explain::{ExplainedPart, ExplainedTerm, Explanation, PartKind, explain};
 pub use matching::matching;
 pub use query::{
     BoolQuery, KeywordQuery, MinimumMatch, PhraseQuery, PrefixQuery, TextFields, Typos, WordsQuery,

@@ -168,12 +168,16 @@ impl<'a> Postings<'a> {
         }
     }
 
+    /// How often a document has the word, each occurrence by what it counts. Asked for in ascending order.
+    pub fn count(&mut self, doc: u32) -> f32 {
+        self.sources
+            .iter_mut()
+            .fold(0.0, |count, source| count + source.count(doc))
+    }
+
     /// The contribution to one document. Documents are asked for in ascending order.
     pub fn contribution_to(&mut self, doc: u32) -> i64 {
-        let count = self
-            .sources
-            .iter_mut()
-            .fold(0.0, |count, source| count + source.count(doc));
+        let count = self.count(doc);
         if count == 0.0 {
             0
         } else {
