@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::fuse::{Fused, Share, Shares};
 use super::{LegHit, SearchedField};
 use crate::definition::Metric;
+use crate::index::keyword::KeywordExplained;
 
 /// How the score of a hit came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -13,6 +14,9 @@ pub struct Explanation {
     /// Where both legs answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionExplained>,
+    /// Where the keyword leg has found the document: by word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<KeywordExplained>,
     /// Where the vector leg has found the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<VectorExplained>,
@@ -51,6 +55,7 @@ pub struct VectorExplained {
 pub(super) fn explain(
     hit: &Fused<'_>,
     shares: Option<&Shares>,
+    keyword: Option<KeywordExplained>,
     field: Option<&SearchedField>,
 ) -> Explanation {
     let vector = |(field, LegHit { score, .. }): (&SearchedField, LegHit)| VectorExplained {
@@ -73,6 +78,7 @@ pub(super) fn explain(
                 vector,
             }
         }),
+        keyword,
         vector: field.zip(hit.vector).map(vector),
     }
 }

@@ -33,6 +33,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+pub use crate::index::keyword::{ExplainedPart, ExplainedTerm, KeywordExplained, PartKind};
 pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld,
     OwnStats, Piece, SearchAnswer, Stats, VectorState,

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::answer::{AsOf, FailedLeg, Group, Hit, HitOrigin, Leg, SearchAnswer, VectorState};
 use super::diverse::diversify;
-use super::explain::explain;
+use super::explain::{Explanation, explain};
 use super::fuse::{Fused, Scored, Shares, best_first, fuse, keyword_alone, vector_alone};
 use super::group::{GroupOf, Grouped, Grouping, distinct, groups};
 use super::highlight::Highlighter;
@@ -19,7 +19,7 @@ use super::whole::{Total, Whole, states, with_words};
 use super::{QueryError, SearchedField, facets, value};
 use crate::change::{Datum, Span};
 use crate::definition::{Expression, Metric};
-use crate::index::keyword::{self, KeywordQuery, Scope};
+use crate::index::keyword::{self, KeywordHit, KeywordQuery, Scope};
 use crate::index::{Deadline, LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
@@ -333,10 +333,7 @@ impl<'s> Run<'s, '_> {
         let field = self.search.field.as_deref().filter(|_| !is_of_another_text);
         Hit {
             piece: field.and_then(|field| field.piece(hit)),
-            explain: self
-                .search
-                .explain
-                .then(|| explain(hit, shares, self.search.field.as_deref())),
+            explain: self.search.explain.then(|| self.explain(hit, shares)),
             origin: self.search.origin.as_deref().and_then(|sources| {
                 let searched = hit.vector.and(self.search.field.as_deref());
                 let model = searched.and_then(|field| field.model.as_deref());
@@ -344,6 +341,25 @@ impl<'s> Run<'s, '_> {
             }),
             ..Hit::new(hit, vector_state, &self.search.columns)
         }
+    }
+
+    fn explain(&self, hit: &Fused<'_>, shares: Option<&Shares>) -> Explanation {
+        let place = || {
+            let leg = hit.keyword?;
+            let (shard, slot, _) = self.snapshot.find(&hit.document.key.text())?;
+            let score = leg.score;
+            Some(KeywordHit { shard, slot, score })
+        };
+        // A part of an explanation that cannot be read is left out.
+        let keyword = self.search.words.as_ref().zip(place()).and_then(|(words, hit)| {
+            let explained = || {
+                self.in_scope(|scope| keyword::explain(scope, words, &hit))
+                    .ok()
+                    .flatten()
+            };
+            guard(|| Ok(explained())).ok().flatten()
+        });
+        explain(hit, shares, keyword, self.search.field.as_deref())
     }
 
     /// Asks the legs that the search needs; where it needs both, in parallel. `None`: not asked.
