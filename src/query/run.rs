@@ -22,7 +22,7 @@ use crate::index::{LegState, Slot, Snapshot, keyword};
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
-pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
+pub(super) fn run(snapshot: &Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
     let allowed = match &search.filter {
         Some(filter) => Some(guard(|| allowed(snapshot, filter)).map_err(filter_failed)?),
         None => None,
