@@ -250,7 +250,7 @@ mod tests {
             &["red", "tea", "kettle"],
             40,
             1,
-            expect!["[red] pot for [tea], and a [red] [kettle];"],
+            expect!["a [red] pot for [tea], and a [red] [kettle];"],
         );
         check(
             TEXT,
