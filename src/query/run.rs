@@ -25,7 +25,7 @@ use crate::index::{Deadline, LegState, Slot, Snapshot};
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
-pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
+pub(super) fn run(snapshot: &Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
     let slots = |condition: &Option<Expression>| match condition {
         Some(condition) => guarded(snapshot, condition).map(Some).map_err(filter_failed),
         None => Ok(None),
