@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::Served;
+use crate::shared::Stop;
 
 const DATAFLOW: &str = r#"
 name = "notes"
@@ -157,7 +158,6 @@ fn pages_neither_repeat_nor_miss_a_document_while_changes_arrive() {
                 answer = node.search("notes", &request);
             }
             let expected = keys(&node.search("notes", &whole));
-            done.store(true, Ordering::Relaxed);
             assert_eq!(seen, expected, "{mode}");
             assert!(seen.len() > 100, "{mode}: {} hits", seen.len());
             assert_eq!(ticks.len(), 1, "{mode}");

@@ -60,7 +60,7 @@ pub(super) struct Search<'a> {
     pub columns: Vec<usize>,
     pub deadline: Deadline,
     /// The words to be highlighted, whichever leg is asked.
-    pub highlighted: Option<&'a str>,
+    pub highlighted: Option<Cow<'a, str>>,
     pub results: Results,
 }
 
@@ -146,6 +146,11 @@ pub(super) fn plan<'a>(
         request,
         parsed.as_ref(),
     )?;
+    let plain = parsed
+        .as_ref()
+        .and_then(|parsed| parsed.plain.clone())
+        .map(Cow::Owned);
+    let highlighted = plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed));
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
         words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
@@ -176,7 +181,7 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
-        highlighted: request.query.as_deref().map(cut),
+        highlighted,
         results: Results::plan(index, request, HITS_MAX)?,
     })
 }

@@ -302,8 +302,11 @@ impl<'s> Run<'s, '_> {
 
     fn hydrate(&self, found: &Found<'_>, page: Page) -> (Vec<Hit>, Option<Vec<Group>>) {
         let results = &self.search.results;
-        let mut highlighter =
-            Highlighter::new(self.snapshot, results.highlight.as_ref(), self.search.highlighted);
+        let mut highlighter = Highlighter::new(
+            self.snapshot,
+            results.highlight.as_ref(),
+            self.search.highlighted.as_deref(),
+        );
         let mut hit = |place: &usize| {
             let listed = found.list.get(*place)?;
             let mut hit = self.hit(&listed.hit, found.shares.as_ref());
