@@ -140,6 +140,7 @@ fn pages_neither_repeat_nor_miss_a_document_while_changes_arrive() {
                     );
                 }
             });
+            let _stop = Stop(&done);
             let mut request =
                 json!({"query": "common text", "mode": mode, "limit": 37, "keep_alive_ms": 60_000});
             let (mut seen, mut ticks) = (Vec::new(), BTreeSet::new());
