@@ -393,7 +393,10 @@ impl<'s> Run<'s, '_> {
     fn in_scope<T>(&self, ask: impl FnOnce(&Scope<'_, 's>) -> T) -> T {
         let states = states(self.snapshot);
         let document = |shard, slot| self.snapshot.document_at(shard, slot);
+        let page = self.search.offset + self.search.limit;
         ask(&Scope {
+            // Pages of one ranking are of all that can be found.
+            enough: Some(page).filter(|_| !self.search.by_pages),
             filters: self.allowed,
             population: self.population,
             deadline: &self.search.deadline,
