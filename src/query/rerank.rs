@@ -222,8 +222,9 @@ impl Rerank {
         if texts.is_empty() {
             return Ok((0..rows.len()).map(|place| (place, None)).collect());
         }
-        // What others may wait for is not cut short by who asks first for less time than usual.
-        let until = (!is_patient).then(|| Instant::now() + self.timeout.max(settings.timeout));
+        // A call goes on for as long again: what comes a little late is there for the next search. And who asks for less time
+        // than usual does not make the service fail for others.
+        let until = (!is_patient).then(|| Instant::now() + 2 * self.timeout.max(settings.timeout));
         let wait = (!is_patient).then_some(timeout);
         let scores = calls.get(hash(&self.query, &texts), wait, deadline, || {
             let (reranker, query) = (reranker.clone(), self.query.clone());

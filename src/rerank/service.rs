@@ -61,7 +61,7 @@ impl Reranker for Service {
         for batch in texts.chunks(api::texts_max(self.settings.api)) {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let answer = match left {
-                Some(Duration::ZERO) => Err("nobody waits for it any more".to_owned()),
+                Some(Duration::ZERO) => Err("it took too long".to_owned()),
                 left => self.ask(query, batch, left.unwrap_or(TIMEOUT)),
             };
             scores.extend(answer.map_err(|reason| RerankError {

@@ -67,7 +67,7 @@ impl CrossEncoder {
         let mut scores = vec![f32::NAN; texts.len()];
         for batch in batches {
             if until.is_some_and(|until| Instant::now() >= until) {
-                return Err("nobody waits for it any more".to_owned());
+                return Err("it took too long".to_owned());
             }
             let batch = order.get(batch).unwrap_or_default();
             let rows: Vec<&Tokens> = batch.iter().filter_map(|&text| pairs.get(text)).collect();
