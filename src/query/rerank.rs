@@ -231,7 +231,7 @@ impl Rerank {
             Box::new(move || scores(&*reranker, &query, &texts, until))
         });
         let scores = scores.map_err(|why| match why {
-            NoAnswer::Late(time) => late(time),
+            NoAnswer::Late(time) => late(waited + time),
             NoAnswer::TooMany => format!(
                 "model {} has not answered the last {CALLS_MAX} searches yet",
                 reranker.model()
