@@ -20,6 +20,9 @@ pub struct Explanation {
     /// Where the vector leg has found the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<VectorExplained>,
+    /// Where the hit was re-ranked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankExplained>,
 }
 
 /// The score is the sum of what the legs add.
@@ -52,6 +55,16 @@ pub struct VectorExplained {
     pub score: f32,
 }
 
+/// What the re-ranker compares with the query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RerankExplained {
+    pub model: String,
+    /// What of the document it was given, of which it may read the beginning only.
+    pub text: String,
+    /// As the model gives it: hits are in the order of these.
+    pub score: f32,
+}
+
 pub(super) fn explain(
     hit: &Fused<'_>,
     shares: Option<&Shares>,
@@ -80,6 +93,7 @@ pub(super) fn explain(
         }),
         keyword,
         vector: field.zip(hit.vector).map(vector),
+        rerank: None,
     }
 }
 

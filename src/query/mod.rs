@@ -1,7 +1,7 @@
-//! Searches: request -> plan -> both legs on one snapshot -> fused -> hydrated.
+//! Searches: request -> plan -> both legs on one snapshot -> fused -> re-ranked -> hydrated.
 //!
 //! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only where its filter asks for
-//! `now()`, and while a slow embedder makes it wait for the vector of its query.
+//! `now()`, and while a slow embedder or re-ranker makes it wait.
 
 mod request;
 mod caller;
@@ -19,7 +19,9 @@ mod highlight;
 mod snippet;
 mod suggest;
 mod value;
+mod calls;
 mod embedding;
+mod rerank;
 mod fuse;
 mod compare;
 mod consistency;
@@ -42,7 +44,7 @@ pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
 pub use diverse::MmrRequest;
-pub use explain::{Explanation, FusionExplained, ShareExplained, VectorExplained};
+pub use explain::{Explanation, FusionExplained, RerankExplained, ShareExplained, VectorExplained};
 pub use facets::{
     Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
     RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
@@ -53,6 +55,7 @@ pub use highlight::{Encode, HighlightRequest};
 pub use request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
+pub use rerank::{HitRerank, RerankOptions, RerankRequest, Reranked};
 pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
 pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
 pub use whole::{Relation, Total, TotalBound, TotalRequest};
@@ -61,11 +64,15 @@ use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
 use pages::{Cursor, Pins};
 use recent::RecentQueries;
+use rerank::IndexReranker;
 
 use crate::definition::server::Limits;
-use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
+use crate::definition::{
+    Definition, Index, LaneSettings, Metric, RerankerSettings, Template, VectorField, VectorSource,
+};
 use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Deadline, Document, Published, Slot, Snapshot};
+use crate::rerank::Reranker;
 use caller::Sight;
 use fuse::Fused;
 
@@ -78,6 +85,7 @@ pub struct Searcher {
     published: Arc<Published>,
     /// By leg: the vector fields in the order of the index, and then the sets of vectors that upgrades have made.
     legs: Arc<ArcSwap<Vec<Arc<SearchedField>>>>,
+    reranker: Option<IndexReranker>,
     recent: Arc<RecentQueries>,
     pins: Arc<Pins>,
     /// Where there is a node around.
@@ -188,6 +196,7 @@ impl Searcher {
             index: Arc::new(index),
             tables: definition.tables.iter().map(|table| table.name.clone()).collect(),
             published,
+            reranker: None,
             recent: Arc::default(),
             pins: Arc::default(),
             sources: Arc::default(),
@@ -196,6 +205,14 @@ impl Searcher {
             sight,
             spent: Spent::default(),
             deadline: Deadline::never(),
+        }
+    }
+
+    /// The same, with what re-ranks the best hits of searches that ask for it.
+    pub fn with_reranker(self, reranker: Arc<dyn Reranker>, settings: RerankerSettings) -> Searcher {
+        Searcher {
+            reranker: Some(IndexReranker::new(reranker, settings)),
+            ..self
         }
     }
 
@@ -230,6 +247,7 @@ impl Searcher {
         let legs = self.legs.load().iter().map(patient).collect();
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(legs)),
+            reranker: self.reranker.as_ref().map(IndexReranker::patient),
             clock: Clock::Replay,
             ..self
         }

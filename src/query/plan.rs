@@ -11,6 +11,7 @@ use super::language::{self, Options, Parsed};
 use super::request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
+use super::rerank::{self, Rerank};
 use super::results::Results;
 use super::{MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
 use crate::definition::{
@@ -53,6 +54,7 @@ pub(super) struct Search<'a> {
     pub by_pages: bool,
     pub min_score: Option<f32>,
     pub mmr: Option<MmrRequest>,
+    pub rerank: Option<Rerank>,
     pub explain: bool,
     /// What hits say of their origin, where they are asked to.
     pub origin: Option<Arc<dyn Sources>>,
@@ -84,7 +86,10 @@ impl Search<'_> {
     pub fn depth(&self) -> usize {
         match self.by_pages {
             true => HITS_MAX,
-            false => LEG_DEPTH_MIN.max(self.offset + self.limit),
+            false => {
+                let window = self.rerank.as_ref().map_or(0, |rerank| rerank.window);
+                LEG_DEPTH_MIN.max(self.offset + self.limit).max(window)
+            }
         }
     }
 }
@@ -123,7 +128,7 @@ impl Search<'_> {
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
 ///
-/// and those of [`Results::plan`].
+/// and those of [`rerank::plan`] and [`Results::plan`].
 pub(super) fn plan<'a>(
     searcher: &Searcher,
     snapshot: &Snapshot,
@@ -152,6 +157,9 @@ pub(super) fn plan<'a>(
         .map(Cow::Owned);
     let highlighted = plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed));
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
+    // Without signs of syntax, as for the vector leg.
+    let plain = parsed.as_ref().and_then(|parsed| parsed.plain.as_deref());
+    let rerank = rerank::plan(searcher, request, plain.or(request.query.as_deref()))?;
     Ok(Search {
         words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
         required: required.filter(|_| !index.text.is_empty()),
@@ -174,6 +182,7 @@ pub(super) fn plan<'a>(
         by_pages: false,
         min_score: min_score(request)?,
         mmr: diverse::plan(request, has_vectors)?,
+        rerank,
         explain: request.explain,
         origin: origin(searcher, request)?,
         columns: match &request.fields {
