@@ -12,7 +12,7 @@ use super::request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
 use super::results::Results;
-use super::{MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
+use super::{Asked, AskedNearest, MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
 use crate::definition::{
     Effort, Expression, FieldKind, Fusion, Index, LegAmounts, Metric, VectorField, VectorSource,
 };
@@ -61,6 +61,8 @@ pub(super) struct Search<'a> {
     pub deadline: Deadline,
     /// The words to be highlighted, whichever leg is asked.
     pub highlighted: Option<&'a str>,
+    /// What another query language says beyond `words` and `nearest`.
+    pub asked: Option<&'a Asked>,
     pub results: Results,
 }
 
@@ -82,10 +84,25 @@ pub(super) enum Nearest<'a> {
 impl Search<'_> {
     /// How many hits each leg is asked for.
     pub fn depth(&self) -> usize {
-        match self.by_pages {
+        match self.by_pages || self.counts_by_score() {
             true => HITS_MAX,
             false => LEG_DEPTH_MIN.max(self.offset + self.limit),
         }
+    }
+
+    /// How many hits the vector leg is asked for.
+    pub fn depth_nearest(&self) -> usize {
+        self.asked_nearest().map_or(self.depth(), |near| near.k)
+    }
+
+    /// What another query language says of the vector leg.
+    pub fn asked_nearest(&self) -> Option<&AskedNearest> {
+        self.asked?.nearest.as_ref()
+    }
+
+    /// Whether what has less than `min_score` is no part of the result.
+    pub fn counts_by_score(&self) -> bool {
+        self.asked.is_some() && self.min_score.is_some()
     }
 }
 
@@ -139,16 +156,29 @@ pub(super) fn plan<'a>(
         .query
         .as_deref()
         .map(|query| language::parse(cut(query), &index.text, &options));
-    let (asks_words, nearest) = legs(
-        searcher,
-        snapshot,
-        (leg, field.as_deref()),
-        request,
-        parsed.as_ref(),
-    )?;
+    let asked = request.asked.as_deref();
+    let (asks_words, nearest) = match asked {
+        Some(Asked { nearest: None, .. }) => (false, None),
+        Some(Asked {
+            nearest: Some(near), ..
+        }) => {
+            let field = field.as_deref().ok_or_else(no_vectors)?;
+            (false, Some(Nearest::Vector(checked(field, &near.vector)?)))
+        }
+        None => legs(
+            searcher,
+            snapshot,
+            (leg, field.as_deref()),
+            request,
+            parsed.as_ref(),
+        )?,
+    };
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
-        words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
+        words: match asked {
+            Some(asked) => asked.words.clone(),
+            None => parsed.map(|parsed| parsed.query).filter(|_| asks_words),
+        },
         required: required.filter(|_| !index.text.is_empty()),
         nearest,
         leg,
@@ -158,9 +188,10 @@ pub(super) fn plan<'a>(
             Some(asked) => Some(filter(searcher, asked)?),
             None => None,
         },
-        fusion: match &request.fusion {
-            Some(asked) => fusion(asked)?,
-            None => index.fusion.clone(),
+        fusion: match (asked.and_then(|asked| asked.fusion.as_ref()), &request.fusion) {
+            (Some(fusion), _) => fusion.clone(),
+            (None, Some(asked)) => fusion(asked)?,
+            (None, None) => index.fusion.clone(),
         },
         effort: effort(request)?,
         vectors: request.vectors,
@@ -176,7 +207,11 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
-        highlighted: request.query.as_deref().map(cut),
+        highlighted: match asked {
+            Some(asked) => asked.highlighted.as_deref().map(cut),
+            None => request.query.as_deref().map(cut),
+        },
+        asked,
         results: Results::plan(index, request, HITS_MAX)?,
     })
 }

@@ -49,8 +49,8 @@ mod complete;
 mod values_of;
 
 pub use complete::{Completion, complete, documents_with, written};
-pub use marks::{Mark, Marker};
 pub use explain::{ExplainedPart, ExplainedTerm, Explanation, PartKind, explain};
+pub use marks::{Mark, Marker};
 pub use matching::matching;
 pub use query::{
     BoolQuery, KeywordQuery, MinimumMatch, PhraseQuery, PrefixQuery, TextFields, Typos, WordsQuery,

@@ -1,0 +1,1 @@
+//! Bodies of searches as they are read, and what is refused, by name.
