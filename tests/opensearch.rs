@@ -14,7 +14,7 @@ name = "products"
 source = { kind = "http" }
 format = "upsert-json"
 key = ["id"]
-columns = { price = "double", stock = "int", made = "datetime" }
+columns = { price = "double", stock = "int" }
 [index]
 query = "SELECT id, name, description, category, price, stock, made, sold, embedding FROM products"
 key = "id"

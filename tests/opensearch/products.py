@@ -112,7 +112,6 @@ def writes():
     equal(got["_source"]["name"], "green kettle")
     answer = client.index(index=INDEX, id="1000", body={**extra, "price": 2}, refresh="wait_for")
     equal(answer["result"], "updated")
-    equal(client.get_source(index=INDEX, id="1000")["price"], 2) if False else None
     equal(client.get(index=INDEX, id="1000", _source_includes="price")["_source"], {"price": 2})
     refused(lambda: client.create(index=INDEX, id="1000", body=extra), 409, "already exists")
     refused(lambda: client.index(index=INDEX, body=extra), 400, "none can be made")
@@ -283,7 +282,7 @@ def shown():
     equal(len(hit["_source"]["embedding"]), 4)
     hit = search({"term": {"_id": "7"}}, _source=False)["hits"]["hits"][0]
     assert "_source" not in hit
-    for source, expected in [(["name", "pri*"], {"name", "price"}), ("name", {"name"}), ({"excludes": ["*e*"]}, {"id", "stock", "sold"} - {"stock"} | {"stock"})]:
+    for source, expected in [(["name", "pri*"], {"name", "price"}), ("name", {"name"}), ({"excludes": ["*e*"]}, {"id", "stock", "sold"})]:
         hit = search({"term": {"_id": "7"}}, _source=source)["hits"]["hits"][0]
         equal(set(hit["_source"]), expected, str(source))
     answer = search({"match": {"name": "durable"}}, highlight={"fields": {"name": {}, "description": {}}, "pre_tags": ["["], "post_tags": ["]"]})
@@ -359,7 +358,7 @@ def vectors():
     answer = search({"knn": {"embedding": {"vector": vector, "k": 5, "filter": few}}})
     rows = [row for row in ROWS.values() if row["category"] == "home" and "red" in words(row, "name")]
     equal(ids(answer), [str(row["id"]) for row in nearest(rows)[:5]])
-    refused(lambda: search({"knn": {"embedding": {"vector": [1, 2], "k": 5}}}), 400, "dimensions" if False else "2 numbers")
+    refused(lambda: search({"knn": {"embedding": {"vector": [1, 2], "k": 5}}}), 400, "2 numbers")
     refused(lambda: search({"knn": {"embedding": {"vector": vector}}}), 400, "[k]")
     refused(lambda: search({"bool": {"must": [{"knn": {"embedding": {"vector": vector, "k": 5}}}]}}), 400, "[knn]")
 
@@ -387,7 +386,7 @@ def vectors():
     answer = search(hybrid, size=300, search_pipeline=rrf)
     rank = lambda scores: {id: place + 1 for place, (id, _) in enumerate(sorted(scores.items(), key=lambda one: (-one[1], one[0])))}
     words_rank, vector_rank = rank(by_words), rank(by_vector)
-    share = lambda ranks, id: 0.5 / (10 + ranks[id]) if id in ranks else 0
+    share = lambda ranks, id: 1 / (10 + ranks[id]) if id in ranks else 0
     for hit in answer["hits"]["hits"]:
         expected_score = share(words_rank, hit["_id"]) + share(vector_rank, hit["_id"])
         assert abs(hit["_score"] - expected_score) < 1e-6, (hit["_id"], hit["_score"], expected_score)

@@ -116,7 +116,7 @@ pub struct Line {
 
 impl TableKey {
     /// The line that an action is. `new_id` makes a key where there is none.
-    pub fn line(&self, action: &Action<'_>, new_id: impl FnOnce() -> String) -> Read<Line> {
+    pub fn line(&self, action: &Action<'_>, new_id: impl FnOnce() -> Read<String>) -> Read<Line> {
         let mut row: BTreeMap<String, Box<RawValue>> = match (action.kind, action.source) {
             (Kind::Update, _) => {
                 return Err(Refusal::illegal(
@@ -163,9 +163,9 @@ impl TableKey {
     }
 
     /// A key for a document without one.
-    fn made(&self, new_id: impl FnOnce() -> String) -> Read<String> {
+    fn made(&self, new_id: impl FnOnce() -> Read<String>) -> Read<String> {
         match &self.columns[..] {
-            [(_, Some(true))] => Ok(new_id()),
+            [(_, Some(true))] => new_id(),
             _ => Err(Refusal::illegal(
                 "the document has no [_id], and none can be made: the key of the table is not known to be one text",
             )),
@@ -260,7 +260,7 @@ mod tests {
     fn line(key: &TableKey, body: &str) -> Result<String, String> {
         let body = body.as_bytes();
         let action = &actions("shop", body).map_err(|refusal| refusal.reason)?[0];
-        let line = key.line(action, || "made".to_owned());
+        let line = key.line(action, || Ok("made".to_owned()));
         line.map(|line| format!("{} {}", line.id, line.json))
             .map_err(|refusal| refusal.reason)
     }

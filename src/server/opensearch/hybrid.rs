@@ -211,7 +211,7 @@ impl Pipeline {
     fn fusion(self, is_near: &[bool]) -> Read<Fusion> {
         let (Pipeline::Mean(weights) | Pipeline::Rrf { weights, .. }) = &self;
         let weights = match weights {
-            None => vec![1.0 / is_near.len() as f32; is_near.len()],
+            None => vec![1.0; is_near.len()],
             Some(weights) if weights.len() == is_near.len() => weights.clone(),
             Some(weights) => {
                 return Err(Refusal::illegal(format!(

@@ -5,10 +5,11 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -18,10 +19,11 @@ use super::parameters::Parameters;
 use super::refusal::{Read, Refusal};
 use super::{check_index, written};
 use crate::definition::{ColumnType, FieldKind, Format, SourceSettings, Table};
-use crate::server::auth::Identity;
+use crate::query::Searcher;
 use crate::server::changes::{not_taken, visible};
 use crate::server::error::ApiError;
 use crate::server::{App, Server};
+use crate::source::http::PushTable;
 
 /// What became of an action.
 struct Outcome {
@@ -40,129 +42,99 @@ struct Done {
 }
 
 pub async fn bulk(
-    state: State<Arc<Server>>,
-    identity: Identity,
+    State(server): State<Arc<Server>>,
     path: Option<Path<String>>,
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let server = state.0;
-    let index = match path {
-        Some(Path(index)) => index,
-        None => server.app.definition.name.clone(),
-    };
+    let name = server.app.definition.name.clone();
+    let index = path.map_or_else(|| name.clone(), |Path(index)| index);
     let bytes_max = server.app.definition.server.limits.push_bytes;
     let body = server.bodies.read(request, bytes_max).await?;
-    check_index(&server.app.definition.name, &index)?;
+    check_index(&name, &index)?;
     let refresh = refresh(&mut parameters)?;
     parameters.only("wait_for_active_shards", "1")?;
     parameters.end()?;
-    let started = std::time::Instant::now();
-    let actions = actions(&index, &body)?;
-    let outcomes = take(&server, &identity, &actions, refresh).await?;
-    let items: Vec<Value> = outcomes
+    let started = Instant::now();
+    let outcomes = take(&server, refresh, move |writer| {
+        writer.push(&actions(&index, &body)?)
+    })
+    .await?;
+    let items = outcomes
         .iter()
-        .map(|outcome| json!({ outcome.kind.name(): outcome.item(&index) }))
-        .collect();
+        .map(|outcome| json!({ outcome.kind.name(): outcome.item(&name) }));
     written(&json!({
         "took": started.elapsed().as_millis() as u64,
         "errors": outcomes.iter().any(|outcome| outcome.done.is_err()),
-        "items": items,
+        "items": items.collect::<Vec<_>>(),
     }))
 }
 
 /// `PUT` and `POST` of a document with its key.
 pub async fn put(
     State(server): State<Arc<Server>>,
-    identity: Identity,
     path: Result<Path<(String, String)>, PathRejection>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(
-        &server,
-        identity,
-        (index, Some(id), Kind::Index),
-        parameters,
-        request,
-    )
-    .await
+    one(&server, (index, Some(id), Kind::Index), parameters, request).await
 }
 
 /// `POST` of a document without its key.
 pub async fn add(
     State(server): State<Arc<Server>>,
-    identity: Identity,
     path: Result<Path<String>, PathRejection>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path(index) = path.map_err(ApiError::from)?;
-    one(&server, identity, (index, None, Kind::Index), parameters, request).await
+    one(&server, (index, None, Kind::Index), parameters, request).await
 }
 
 /// A document that is not there yet.
 pub async fn create(
     State(server): State<Arc<Server>>,
-    identity: Identity,
     path: Result<Path<(String, String)>, PathRejection>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(
-        &server,
-        identity,
-        (index, Some(id), Kind::Create),
-        parameters,
-        request,
-    )
-    .await
+    one(&server, (index, Some(id), Kind::Create), parameters, request).await
 }
 
 pub async fn delete(
     State(server): State<Arc<Server>>,
-    identity: Identity,
     path: Result<Path<(String, String)>, PathRejection>,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
     let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(
-        &server,
-        identity,
-        (index, Some(id), Kind::Delete),
-        parameters,
-        request,
-    )
-    .await
+    one(&server, (index, Some(id), Kind::Delete), parameters, request).await
 }
 
 async fn one(
     server: &Server,
-    identity: Identity,
     (index, id, kind): (String, Option<String>, Kind),
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let is_delete = kind == Kind::Delete || request.method() == Method::DELETE;
-    let body = server
-        .bodies
-        .read(request, server.app.definition.server.limits.push_bytes)
-        .await?;
+    let bytes_max = server.app.definition.server.limits.push_bytes;
+    let body = server.bodies.read(request, bytes_max).await?;
     check_index(&server.app.definition.name, &index)?;
     let refresh = refresh(&mut parameters)?;
     parameters.only("wait_for_active_shards", "1")?;
     let kind = match parameters.take("op_type").as_deref() {
-        Some("create") if !is_delete => Kind::Create,
+        Some("create") if kind != Kind::Delete => Kind::Create,
         None | Some("index") => kind,
         Some(other) => return Err(Refusal::illegal(format!("[op_type] does not support [{other}]"))),
     };
     parameters.end()?;
-    let source = (!is_delete).then_some(&*body);
-    let action = Action { kind, id, source };
-    let mut outcomes = take(server, &identity, &[action], refresh).await?;
+    let push = move |writer: &Writer| {
+        let source = (kind != Kind::Delete).then_some(&*body);
+        writer.push(&[Action { kind, id, source }])
+    };
+    let mut outcomes = take(server, refresh, push).await?;
     let outcome = outcomes
         .pop()
         .ok_or_else(|| Refusal::new(500, "exception", "the action has no outcome"))?;
@@ -211,95 +183,106 @@ fn refresh(parameters: &mut Parameters) -> Read<bool> {
     }
 }
 
-/// Takes actions, all in one push.
+/// Pushes on a thread that may block, and waits for what was pushed where the answer has to.
 async fn take(
     server: &Server,
-    identity: &Identity,
-    actions: &[Action<'_>],
     refresh: bool,
+    push: impl FnOnce(&Writer) -> Read<(Vec<Outcome>, Option<u64>)> + Send + 'static,
 ) -> Read<Vec<Outcome>> {
-    let app = &server.app;
-    let table = written_to(app)?;
-    let key = key_of(app, table);
-    let pushes = server.push_table(&table.name)?;
-    // As who asks sees it; what must not be written over, as it is.
-    let (seen, whole) = (
-        server.searcher(identity, &app.definition.name)?,
-        server.whole_index(&app.definition.name)?,
-    );
-    let snapshot = seen.snapshot();
-
-    let mut body = String::new();
-    let mut lines = 0;
-    // What the actions so far have left.
-    let mut left: HashMap<String, bool> = HashMap::new();
-    let mut outcomes = Vec::with_capacity(actions.len());
-    for action in actions {
-        let line = key.line(action, new_id);
-        let id = line
-            .as_ref()
-            .map_or(action.id.clone(), |line| Some(line.id.clone()));
-        let done = line.and_then(|Line { id, json }| {
-            let was_left = left.get(&id).copied();
-            let is_there = was_left.unwrap_or_else(|| whole.document_in(&snapshot, &id).is_some());
-            if action.kind == Kind::Create && is_there {
-                let reason = format!("[{id}]: version conflict, document already exists");
-                return Err(Refusal::new(409, "version_conflict_engine_exception", reason));
-            }
-            let was_seen = was_left.unwrap_or_else(|| seen.document_in(&snapshot, &id).is_some());
-            let (result, status) = match (action.kind, was_seen) {
-                (Kind::Delete, true) => ("deleted", 200),
-                (Kind::Delete, false) => ("not_found", 404),
-                (_, true) => ("updated", 200),
-                (_, false) => ("created", 201),
-            };
-            left.insert(id, action.kind != Kind::Delete);
-            body.push_str(&json);
-            body.push('\n');
-            lines += 1;
-            Ok(Done {
-                result,
-                status,
-                line: lines - 1,
-                offset: 0,
-            })
-        });
-        outcomes.push(Outcome {
-            kind: action.kind,
-            id,
-            done,
-        });
-    }
-    if lines == 0 {
-        return Ok(outcomes);
-    }
-
-    let pushed = server
-        .pushes
-        .run(move || pushes.push(body.as_bytes(), None))
-        .await?
-        .map_err(|error| not_taken(&table.name, error))?;
-    let last = pushed.position.map_or(0, |position| position.0);
-    let first = (last + 1).saturating_sub(lines);
-    for outcome in &mut outcomes {
-        let Ok(done) = &mut outcome.done else { continue };
-        done.offset = first + done.line;
-        if pushed.dead_letters > 0
-            && let Some(reason) = refused(app, &table.name, done.offset)
-        {
-            outcome.done = Err(Refusal::new(400, "mapper_parsing_exception", reason));
-        }
-    }
-    if refresh {
-        visible(&app.published, &table.name, Some(last)).await?;
+    let app = server.app.clone();
+    let table = written_to(&app)?.name.clone();
+    let writer = Writer {
+        key: key_of(&app, written_to(&app)?),
+        pushes: server.push_table(&table)?,
+        // What a write meets is there, whoever may see it.
+        index: server.whole_index(&app.definition.name)?,
+        table: table.clone(),
+        app,
+    };
+    let (outcomes, last) = server.pushes.run(move || push(&writer)).await??;
+    if refresh && last.is_some() {
+        visible(&server.app.published, &table, last).await?;
     }
     Ok(outcomes)
 }
 
-/// Why a line was not decoded, if it was not. It is kept as a dead letter.
-fn refused(app: &App, table: &str, offset: u64) -> Option<String> {
-    let letter = app.intake.dead_letters().get(&format!("{table}/0/{offset}"));
-    letter.ok().flatten().map(|letter| letter.reason)
+/// What actions become a push with.
+struct Writer {
+    app: Arc<App>,
+    table: String,
+    key: TableKey,
+    pushes: Arc<PushTable>,
+    index: Searcher,
+}
+
+impl Writer {
+    /// Takes actions, all in one push, and names its last position, where there was anything to push.
+    fn push(&self, actions: &[Action<'_>]) -> Read<(Vec<Outcome>, Option<u64>)> {
+        let snapshot = self.index.snapshot();
+        let (mut body, mut lines) = (String::new(), 0);
+        // What the actions so far have left.
+        let mut left: HashMap<String, bool> = HashMap::new();
+        let mut outcomes = Vec::with_capacity(actions.len());
+        for action in actions {
+            let line = self.key.line(action, new_id);
+            let id = line
+                .as_ref()
+                .map_or(action.id.clone(), |line| Some(line.id.clone()));
+            let done = line.and_then(|Line { id, json }| {
+                let known = left.get(&id).copied();
+                let is_there = known.unwrap_or_else(|| self.index.document_in(&snapshot, &id).is_some());
+                let (result, status) = match (action.kind, is_there) {
+                    (Kind::Create, true) => {
+                        let reason = format!("[{id}]: version conflict, document already exists");
+                        return Err(Refusal::new(409, "version_conflict_engine_exception", reason));
+                    }
+                    (Kind::Delete, true) => ("deleted", 200),
+                    (Kind::Delete, false) => ("not_found", 404),
+                    (_, true) => ("updated", 200),
+                    (_, false) => ("created", 201),
+                };
+                left.insert(id, action.kind != Kind::Delete);
+                body.push_str(&json);
+                body.push('\n');
+                lines += 1;
+                Ok(Done {
+                    result,
+                    status,
+                    line: lines - 1,
+                    offset: 0,
+                })
+            });
+            outcomes.push(Outcome {
+                kind: action.kind,
+                id,
+                done,
+            });
+        }
+        if lines == 0 {
+            return Ok((outcomes, None));
+        }
+        let pushed = self.pushes.push(body.as_bytes(), None);
+        let pushed = pushed.map_err(|error| not_taken(&self.table, error))?;
+        let last = pushed.position.map_or(0, |position| position.0);
+        let first = (last + 1).saturating_sub(lines);
+        for outcome in &mut outcomes {
+            let Ok(done) = &mut outcome.done else { continue };
+            done.offset = first + done.line;
+            if pushed.dead_letters > 0
+                && let Some(reason) = self.refused(done.offset)
+            {
+                outcome.done = Err(Refusal::new(400, "mapper_parsing_exception", reason));
+            }
+        }
+        Ok((outcomes, Some(last)))
+    }
+
+    /// Why a line was not decoded, if it was not. It is kept as a dead letter.
+    fn refused(&self, offset: u64) -> Option<String> {
+        let id = format!("{}/0/{offset}", self.table);
+        let letter = self.app.intake.dead_letters().get(&id);
+        letter.ok().flatten().map(|letter| letter.reason)
+    }
 }
 
 /// The table of the index, if it takes writes.
@@ -342,12 +325,12 @@ fn key_of(app: &App, table: &Table) -> TableKey {
 }
 
 /// A random UUID.
-fn new_id() -> String {
+fn new_id() -> Read<String> {
     let mut bytes = [0u8; 16];
-    // Without randomness there are no connections either.
-    getrandom::fill(&mut bytes).unwrap_or_default();
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Refusal::new(503, "exception", format!("no key can be made: {error}")))?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex = bytes.map(|byte| format!("{byte:02x}")).concat();
-    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
