@@ -28,6 +28,7 @@ mod results;
 mod named_vectors;
 mod pieces;
 mod node;
+mod opensearch;
 mod snapshots;
 mod push;
 mod index;

@@ -419,6 +419,8 @@ pub enum Fusion {
     Relative { weight: f32 },
     /// The same with scores normalised by their distribution: three standard deviations below the mean are 0, three above 1.
     Distribution { weight: f32 },
+    /// The weighted mean of both legs' scores, each normalised from its leg's worst hit to its best. No dataflow file has it.
+    Mean(LegAmounts),
     /// The scores as they are, each times its leg's weight.
     Linear(LegAmounts),
     /// Reciprocal rank: sum of `weight / (k + rank)`, over the best `window` of each leg, or all.

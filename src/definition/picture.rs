@@ -305,6 +305,9 @@ fn fusion(index: &Index) -> String {
         Fusion::Distribution { weight } => {
             format!(", legs fused by the distribution of scores, vector {weight}")
         }
+        Fusion::Mean(LegAmounts { keyword, vector }) => {
+            format!(", legs fused by the mean of scores, keyword {keyword} to vector {vector}")
+        }
         Fusion::Linear(LegAmounts { keyword, vector }) => {
             format!(", legs fused by keyword score times {keyword} and vector score times {vector}")
         }

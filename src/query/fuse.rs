@@ -131,6 +131,10 @@ impl Shares {
                 let scales = (Scale::of_distribution(best), Scale::of_distribution(near));
                 convex("distribution", *weight, scales.0, scales.1)
             }
+            Fusion::Mean(weights) => {
+                let weight = weights.vector / (weights.keyword + weights.vector);
+                convex("mean", weight, Scale::of_range(keyword), Scale::of_range(vector))
+            }
             Fusion::Linear(weights) => {
                 // Minus a distance is never more than nothing.
                 let absent =

@@ -4,6 +4,7 @@
 //! `now()`, and while a slow embedder or re-ranker makes it wait.
 
 mod request;
+mod asked;
 mod caller;
 pub mod language;
 mod answer;
@@ -40,6 +41,7 @@ pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld,
     OwnStats, Piece, SearchAnswer, Stats, VectorState,
 };
+pub use asked::{Asked, AskedNearest};
 pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
@@ -346,9 +348,26 @@ impl Searcher {
 
     /// The document with this key text, all columns of the query; of one that the caller does not see, nothing.
     pub fn document(&self, key: &str) -> Option<DocumentAnswer> {
-        let snapshot = self.published.snapshot();
-        let (.., document) = self.find(&snapshot, key)?;
-        Some(DocumentAnswer::new(document, &snapshot))
+        self.document_in(&self.published.snapshot(), key)
+    }
+
+    /// The same in one snapshot.
+    pub fn document_in(&self, snapshot: &Snapshot, key: &str) -> Option<DocumentAnswer> {
+        let (.., document) = self.find(snapshot, key)?;
+        Some(DocumentAnswer::new(document, snapshot))
+    }
+
+    /// What is searched: its texts, fields and vectors.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// How long the vectors of a vector field are.
+    pub fn dimensions(&self, field: &str) -> Option<usize> {
+        let legs = self.legs.load();
+        legs.iter()
+            .find(|leg| leg.name == field)
+            .map(|leg| leg.dimensions)
     }
 
     /// The document with this key text and its place, if it is there for the caller.

@@ -13,7 +13,7 @@ use super::request::{
 };
 use super::rerank::{self, Rerank};
 use super::results::Results;
-use super::{MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
+use super::{Asked, AskedNearest, MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
 use crate::definition::{
     Effort, Expression, FieldKind, Fusion, Index, LegAmounts, Metric, VectorField, VectorSource,
 };
@@ -63,6 +63,8 @@ pub(super) struct Search<'a> {
     pub deadline: Deadline,
     /// The words to be highlighted, whichever leg is asked.
     pub highlighted: Option<Cow<'a, str>>,
+    /// What another query language says beyond `words` and `nearest`.
+    pub asked: Option<&'a Asked>,
     pub results: Results,
 }
 
@@ -84,13 +86,28 @@ pub(super) enum Nearest<'a> {
 impl Search<'_> {
     /// How many hits each leg is asked for.
     pub fn depth(&self) -> usize {
-        match self.by_pages {
+        match self.by_pages || self.counts_by_score() {
             true => HITS_MAX,
             false => {
                 let window = self.rerank.as_ref().map_or(0, |rerank| rerank.window);
                 LEG_DEPTH_MIN.max(self.offset + self.limit).max(window)
             }
         }
+    }
+
+    /// How many hits the vector leg is asked for.
+    pub fn depth_nearest(&self) -> usize {
+        self.asked_nearest().map_or(self.depth(), |near| near.k)
+    }
+
+    /// What another query language says of the vector leg.
+    pub fn asked_nearest(&self) -> Option<&AskedNearest> {
+        self.asked?.nearest.as_ref()
+    }
+
+    /// Whether what has less than `min_score` is no part of the result.
+    pub fn counts_by_score(&self) -> bool {
+        self.asked.is_some() && self.min_score.is_some()
     }
 }
 
@@ -144,24 +161,33 @@ pub(super) fn plan<'a>(
         .query
         .as_deref()
         .map(|query| language::parse(cut(query), &index.text, &options));
-    let (asks_words, nearest) = legs(
-        searcher,
-        snapshot,
-        (leg, field.as_deref()),
-        request,
-        parsed.as_ref(),
-    )?;
-    let plain = parsed
-        .as_ref()
-        .and_then(|parsed| parsed.plain.clone())
-        .map(Cow::Owned);
-    let highlighted = plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed));
+    let asked = request.asked.as_deref();
+    let (asks_words, nearest) = match asked {
+        Some(Asked { nearest: None, .. }) => (false, None),
+        Some(Asked {
+            nearest: Some(near), ..
+        }) => {
+            let field = field.as_deref().ok_or_else(no_vectors)?;
+            (false, Some(Nearest::Vector(checked(field, &near.vector)?)))
+        }
+        None => legs(
+            searcher,
+            snapshot,
+            (leg, field.as_deref()),
+            request,
+            parsed.as_ref(),
+        )?,
+    };
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     // Without signs of syntax, as for the vector leg.
     let plain = parsed.as_ref().and_then(|parsed| parsed.plain.as_deref());
     let rerank = rerank::plan(searcher, request, plain.or(request.query.as_deref()))?;
+    let plain = plain.map(|plain| Cow::Owned(plain.to_owned()));
     Ok(Search {
-        words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),
+        words: match asked {
+            Some(asked) => asked.words.clone(),
+            None => parsed.map(|parsed| parsed.query).filter(|_| asks_words),
+        },
         required: required.filter(|_| !index.text.is_empty()),
         nearest,
         leg,
@@ -171,9 +197,10 @@ pub(super) fn plan<'a>(
             Some(asked) => Some(filter(searcher, asked)?),
             None => None,
         },
-        fusion: match &request.fusion {
-            Some(asked) => fusion(asked)?,
-            None => index.fusion.clone(),
+        fusion: match (asked.and_then(|asked| asked.fusion.as_ref()), &request.fusion) {
+            (Some(fusion), _) => fusion.clone(),
+            (None, Some(asked)) => fusion(asked)?,
+            (None, None) => index.fusion.clone(),
         },
         effort: effort(request)?,
         vectors: request.vectors,
@@ -190,7 +217,11 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
-        highlighted,
+        highlighted: match asked {
+            Some(asked) => asked.highlighted.as_deref().map(cut).map(Cow::Borrowed),
+            None => plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed)),
+        },
+        asked,
         results: Results::plan(index, request, HITS_MAX)?,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::asked::Asked;
 use super::consistency::Consistency;
 use super::diverse::MmrRequest;
 use super::facets::FacetRequest;
@@ -132,6 +133,10 @@ pub struct SearchRequest {
     /// Shows where the hits' texts have the words of `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub highlight: Option<HighlightRequest>,
+    /// What another query language says, in the place of `query`, `vector` and `like`.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub asked: Option<Box<Asked>>,
 }
 
 impl Default for SearchRequest {
@@ -172,6 +177,7 @@ impl Default for SearchRequest {
             group_by: None,
             distinct: None,
             highlight: None,
+            asked: None,
         }
     }
 }

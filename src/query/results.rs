@@ -24,10 +24,11 @@ impl Results {
             Some(sort) => Some(sort::plan(index, sort)?),
             None => None,
         };
+        let goes_on = request.asked.as_ref().is_some_and(|asked| asked.after.is_some());
         Ok(Results {
             total: request.total.unwrap_or(TotalRequest::Wanted(false)),
             facets: facets::plan(index, &request.facets)?,
-            sort: sort.filter(|keys| !matches!(&keys[..], [key] if key.is_usual())),
+            sort: sort.filter(|keys| goes_on || !matches!(&keys[..], [key] if key.is_usual())),
             grouping: Grouping::plan(index, request, hits_max)?,
             highlight: Highlight::plan(index, request)?,
         })

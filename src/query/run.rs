@@ -16,9 +16,9 @@ use super::highlight::Highlighter;
 use super::plan::{Nearest, Search};
 use super::request::VectorsWanted;
 use super::rerank::{HitRerank, Reranked};
-use super::sort::{Scores, sorted};
+use super::sort::{Scores, SortKey, sorted};
 use super::whole::{Total, Whole, states, with_words};
-use super::{QueryError, SearchedField, facets, value};
+use super::{Asked, QueryError, SearchedField, asked, facets, value};
 use crate::change::{Datum, Span};
 use crate::definition::{Expression, Metric};
 use crate::index::keyword::{self, KeywordHit, KeywordQuery, Scope};
@@ -79,8 +79,13 @@ pub(super) fn run(snapshot: &Snapshot, search: &Search) -> Result<SearchAnswer, 
     };
 
     let results = &search.results;
+    let is_partial = !found.failed.is_empty();
     let total = match &found.whole {
-        Some(whole) => Total::new(whole.size(snapshot), results.total, !found.failed.is_empty()),
+        Some(_) if search.counts_by_score() => {
+            let is_partial = is_partial || found.is_listed_cut;
+            Total::new(found.list.len() as u64, results.total, is_partial)
+        }
+        Some(whole) => Total::new(whole.size(snapshot), results.total, is_partial),
         None => None,
     };
     let facets = match &found.whole {
@@ -131,7 +136,7 @@ impl Depth {
     fn first(search: &Search) -> Depth {
         Depth {
             listed: search.depth(),
-            nearest: search.depth(),
+            nearest: search.depth_nearest(),
         }
     }
 }
@@ -239,7 +244,7 @@ impl<'s> Run<'s, '_> {
             Some(whole) if is_sorted => {
                 let ranked = if results.need_scores() { ranked } else { Vec::new() };
                 let keys = results.sort.as_deref().unwrap_or_default();
-                let list = in_order(snapshot, whole, keys, &ranked, depth.listed)?;
+                let list = in_order(snapshot, whole, (keys, self.search.asked), &ranked, depth.listed)?;
                 is_listed_cut = list.len() >= depth.listed;
                 list
             }
@@ -339,7 +344,8 @@ impl<'s> Run<'s, '_> {
         };
         let all = self.snapshot.documents();
         let more_listed = found.is_listed_cut && depth.listed < all;
-        let more_nearest = found.is_nearest_cut && depth.nearest < all && lacks_groups;
+        let has_more_nearest = self.search.asked_nearest().is_none() && found.is_nearest_cut;
+        let more_nearest = has_more_nearest && depth.nearest < all && lacks_groups;
         (!is_complete && (more_listed || more_nearest)).then(|| Depth {
             listed: if more_listed { all } else { depth.listed },
             nearest: match more_nearest {
@@ -492,12 +498,18 @@ impl<'s> Run<'s, '_> {
                 Err(reason) => return Err(reason.clone()),
             },
         };
+        let asked = search.asked_nearest();
+        let among = match asked.and_then(|near| near.among.as_ref()) {
+            Some(among) => Some(self.in_scope(|scope| with_words(scope, among))?),
+            None => None,
+        };
+        let allowed_by_shard = among.as_deref().or(self.allowed);
         let mut hits = Vec::new();
         for (number, shard) in snapshot.shards.iter().enumerate() {
             let Some(leg) = shard.legs.get(search.leg) else {
                 continue;
             };
-            let allowed = self.allowed.map(|allowed| &allowed[number]);
+            let allowed = allowed_by_shard.map(|allowed| &allowed[number]);
             let current;
             let allowed = match search.vectors {
                 VectorsWanted::Current if !leg.stale.is_empty() => {
@@ -508,7 +520,11 @@ impl<'s> Run<'s, '_> {
             };
             let found = leg.search(query, depth, search.effort, allowed, &search.deadline);
             for hit in found {
-                hits.extend(scored(snapshot, number, hit.slot, hit.score, hit.span));
+                let score = match asked {
+                    Some(_) => asked::similarity(field.metric, hit.score),
+                    None => hit.score,
+                };
+                hits.extend(scored(snapshot, number, hit.slot, score, hit.span));
             }
         }
         hits.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
@@ -521,12 +537,20 @@ impl<'s> Run<'s, '_> {
 fn in_order<'s>(
     snapshot: &'s Snapshot,
     whole: &Whole,
-    keys: &[super::sort::SortKey],
+    (keys, asked): (&[SortKey], Option<&Asked>),
     ranked: &[Fused<'s>],
     limit: usize,
 ) -> Result<Vec<Listed<'s>>, QueryError> {
     let scores = Scores::of(ranked);
-    let sorted = sorted(snapshot, whole, keys, &scores, limit)?;
+    let sorted = match asked.and_then(|asked| Some((asked.after.as_deref()?, asked.after_key.as_deref()))) {
+        None => sorted(snapshot, whole, keys, &scores, limit)?,
+        Some((after, after_key)) => {
+            let mut all = sorted(snapshot, whole, keys, &scores, usize::MAX)?;
+            all.retain(|document| document.is_behind(keys, after, after_key));
+            all.truncate(limit);
+            all
+        }
+    };
     let listed = sorted.into_iter().map(|sorted| Listed {
         hit: match scores.place(sorted.document).and_then(|place| ranked.get(place)) {
             Some(hit) => *hit,

@@ -187,6 +187,18 @@ pub(super) struct Sorted<'s> {
     pub values: Vec<Option<Datum>>,
 }
 
+impl Sorted<'_> {
+    /// Whether it stands behind these values, and this key where ties go on behind one.
+    pub fn is_behind(&self, keys: &[SortKey], after: &[Option<Datum>], after_key: Option<&str>) -> bool {
+        let values = keys.iter().zip(self.values.iter().zip(after));
+        let by_values = values.map(|(key, (value, after))| key.compare(value, after));
+        match by_values.fold(Ordering::Equal, Ordering::then) {
+            Ordering::Equal => after_key.is_some_and(|after| *self.document.key.text() > *after),
+            order => order.is_gt(),
+        }
+    }
+}
+
 /// Ranked hits by document.
 pub(super) struct Scores(FxHashMap<*const Document, (usize, f32)>);
 

@@ -167,7 +167,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiErr
 }
 
 /// Nothing of a push was taken.
-fn not_taken(table: &str, error: PushError) -> ApiError {
+pub(super) fn not_taken(table: &str, error: PushError) -> ApiError {
     match error {
         PushError::NotTaken(NotTaken::Full) => ApiError::behind(NotTaken::Full.to_string()),
         PushError::NotTaken(NotTaken::Closed) => {
@@ -213,7 +213,11 @@ async fn durable(table: &PushTable, name: &str, position: Offset) -> Result<(), 
 }
 
 /// Waits until both legs show a table's pushes up to `position`, and names the tick at which they do.
-async fn visible(published: &Published, table: &str, position: Option<u64>) -> Result<u64, ApiError> {
+pub(super) async fn visible(
+    published: &Published,
+    table: &str,
+    position: Option<u64>,
+) -> Result<u64, ApiError> {
     let partition = format!("{table}/0");
     let wait = async {
         let read = published
@@ -247,7 +251,7 @@ async fn visible(published: &Published, table: &str, position: Option<u64>) -> R
 }
 
 impl Server {
-    fn push_table(&self, name: &str) -> Result<Arc<PushTable>, ApiError> {
+    pub(super) fn push_table(&self, name: &str) -> Result<Arc<PushTable>, ApiError> {
         if let Some(table) = self.app.push_table(name) {
             return Ok(table.clone());
         }

@@ -151,6 +151,10 @@ impl ApiError {
         self.status == StatusCode::TOO_MANY_REQUESTS
     }
 
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// What is said, where it is a part of an answer.
     pub fn into_body(self) -> ErrorBody {
         ErrorBody { error: self.detail }

@@ -94,7 +94,7 @@ impl Guard {
 
 /// Identifies who asks, and lets the request go on if they may.
 pub async fn pass(State(guard): State<Arc<Guard>>, mut request: Request, next: Next) -> Response {
-    let Some(scope) = scope_of(request.uri().path()) else {
+    let Some(scope) = scope_of(request.method(), request.uri().path()) else {
         return next.run(request).await;
     };
     let mut entry = match &guard.audit {

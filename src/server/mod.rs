@@ -27,6 +27,7 @@ mod snapshots;
 mod upgrade;
 mod openapi;
 mod console;
+mod opensearch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +39,7 @@ use arc_swap::ArcSwapOption;
 use axum::Router;
 use axum::http::{Method, Uri};
 use axum::middleware;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -195,7 +197,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .route("/openapi.json", get(openapi::document))
-        .route("/", get(console::page))
+        .merge(opensearch::routes())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(guard, guard::pass))
@@ -204,12 +206,18 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .with_state(Arc::new(server))
 }
 
-async fn unknown_route(uri: Uri) -> ApiError {
-    ApiError::not_found("unknown_route", format!("there is nothing at {}", uri.path()))
-        .hint("/openapi.json lists what there is")
+async fn unknown_route(uri: Uri) -> Response {
+    opensearch::unsupported(uri.path()).unwrap_or_else(|| {
+        ApiError::not_found("unknown_route", format!("there is nothing at {}", uri.path()))
+            .hint("/openapi.json lists what there is")
+            .into_response()
+    })
 }
 
-async fn wrong_method(method: Method, uri: Uri) -> ApiError {
-    ApiError::wrong_method(format!("{} does not take {method}", uri.path()))
-        .hint("/openapi.json lists the methods of each path")
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    opensearch::unsupported(uri.path()).unwrap_or_else(|| {
+        ApiError::wrong_method(format!("{} does not take {method}", uri.path()))
+            .hint("/openapi.json lists the methods of each path")
+            .into_response()
+    })
 }
