@@ -9,7 +9,8 @@ pub fn scope_of(path: &str) -> Option<Scope> {
         // The description and the page say nothing of this node's data.
         ["healthz" | "readyz" | "openapi.json" | ""] => None,
         ["v1", "indexes", _, "search" | "msearch" | "suggest" | "stats"]
-        | ["v1", "indexes", _, "documents", _] => Some(Scope::Search),
+        | ["v1", "indexes", _, "documents", _]
+        | ["mcp"] => Some(Scope::Search),
         ["v1", "tables", _, "changes"] => Some(Scope::Write),
         _ => Some(Scope::Admin),
     }
@@ -28,6 +29,7 @@ mod tests {
             "/v1/indexes/shop/search",
             "/v1/indexes/shop/stats",
             "/v1/indexes/shop/documents/a/b/c",
+            "/mcp",
         ] {
             assert_eq!(scope_of(search), Some(Scope::Search), "{search}");
         }
@@ -42,6 +44,7 @@ mod tests {
             "/v1/tables/t/changes/",
             "//healthz",
             "/healthz/",
+            "/mcp/",
             "/nothing",
         ] {
             assert_eq!(scope_of(admin), Some(Scope::Admin), "{admin}");
