@@ -83,7 +83,10 @@ fn storm(count: usize) {
         "from {before} to {after} bytes after {count} requests"
     );
     let log = node.log();
-    assert!(!log.contains("panicked") && !log.contains("a request failed"), "{log}");
+    assert!(
+        !log.contains("panicked") && !log.contains("a request failed"),
+        "{log}"
+    );
     let row = json!({"id": "last", "name": "calm water", "place": [1, 2, 3]});
     let (status, answer) = node.post("/v1/tables/rows/changes?wait=visible", format!("{row}\n"));
     assert_eq!(status, 200, "{answer}");
@@ -110,7 +113,9 @@ fn send(address: SocketAddr, first: usize, count: usize, statuses: &Statuses) {
                 for number in 0..count / CLIENTS {
                     let request = request(&mut random);
                     let what = || format!("seed {seed}, request {number}: {}", request.shown());
-                    let answer = connection.send(&request).unwrap_or_else(|error| panic!("{error}: {}", what()));
+                    let answer = connection
+                        .send(&request)
+                        .unwrap_or_else(|error| panic!("{error}: {}", what()));
                     if let Some(answer) = &answer {
                         statuses.count(answer.status);
                         check(&request, answer).unwrap_or_else(|fault| panic!("{fault}: {}", what()));
@@ -140,7 +145,9 @@ fn check(request: &Request, answer: &Answer) -> Result<(), String> {
         (202, None) if answer.body.is_empty() => Ok(()),
         (200..300, None) if !is_json => Ok(()),
         (200..300, Some(_)) => Ok(()),
-        (400.., Some(body)) if body["error"]["message"].is_string() && !body["error"]["code"].is_null() => Ok(()),
+        (400.., Some(body)) if body["error"]["message"].is_string() && !body["error"]["code"].is_null() => {
+            Ok(())
+        }
         (503, Some(body)) if body["status"].is_string() => Ok(()),
         (status, _) => Err(format!("{status} {shown}")),
     }
@@ -169,7 +176,10 @@ impl fmt::Display for Statuses {
 /// What a process holds in memory.
 fn resident_bytes(pid: u32) -> usize {
     let status = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
     let kilobytes: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
     kilobytes << 10
 }

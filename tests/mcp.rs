@@ -142,10 +142,7 @@ fn what_is_wrong_with_a_search_is_told_to_the_model_and_else_to_the_client() {
         let (is_error, told) = call(&port, &[], tool, arguments);
         assert!(is_error);
         assert_eq!(told["error"]["code"], code, "{told}");
-        assert!(
-            told["error"]["hint"].as_str().unwrap().contains(hint),
-            "{told}"
-        );
+        assert!(told["error"]["hint"].as_str().unwrap().contains(hint), "{told}");
     }
     for (method, params, code) in [
         ("tools/call", json!({"name": "drop"}), -32602),
@@ -182,7 +179,12 @@ fn several_messages_at_once_are_of_the_first_revision_alone() {
     let answer = post(&port, &[], &batch);
     assert_eq!(answer.status, 200, "{}", answer.body);
     let answers = answer.json();
-    let ids: Vec<&Value> = answers.as_array().unwrap().iter().map(|answer| &answer["id"]).collect();
+    let ids: Vec<&Value> = answers
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|answer| &answer["id"])
+        .collect();
     assert_eq!(ids, [&json!(1), &Value::Null, &json!(2)], "{answers}");
     assert_eq!(post(&port, &[], &format!("[{notification}]")).status, 202);
 
@@ -207,7 +209,10 @@ fn there_is_no_stream_and_no_page_of_another_host() {
     let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
     let foreign = post(&port, &[("origin", "https://evil.example")], ping);
     assert_eq!((foreign.status, foreign.code().as_str()), (403, "foreign_page"));
-    assert_eq!(post(&port, &[("origin", "http://localhost:3000")], ping).status, 200);
+    assert_eq!(
+        post(&port, &[("origin", "http://localhost:3000")], ping).status,
+        200
+    );
     let text = [("content-type", "text/plain".to_owned())];
     let answer = port.send(ureq::http::Method::POST, "/mcp", &text, ping);
     assert_eq!((answer.status, answer.code().as_str()), (415, "unsupported_type"));
@@ -233,12 +238,24 @@ fn agents_have_the_scopes_and_tenants_of_their_keys() {
     assert_eq!(post(&port, &[], ping).status, 401);
     assert_eq!(post(&port, &[("authorization", &writer)], ping).status, 403);
     let foreign = [acme[0], ("origin", "https://evil.example")];
-    assert_eq!(post(&port, &foreign, ping).status, 403, "a key makes no page a friend");
+    assert_eq!(
+        post(&port, &foreign, ping).status,
+        403,
+        "a key makes no page a friend"
+    );
 
-    let (_, found) = call(&port, &acme, "search", json!({"query": "shoe", "mode": "keyword"}));
+    let (_, found) = call(
+        &port,
+        &acme,
+        "search",
+        json!({"query": "shoe", "mode": "keyword"}),
+    );
     assert_eq!(found["hits"].as_array().unwrap().len(), 1, "{found}");
     assert_eq!(found["hits"][0]["key"], "1");
-    assert!(call(&port, &acme, "get", json!({"key": "2"})).0, "another tenant's");
+    assert!(
+        call(&port, &acme, "get", json!({"key": "2"})).0,
+        "another tenant's"
+    );
     assert_eq!(call(&port, &acme, "stats", json!({})).1["documents"], 1);
 }
 

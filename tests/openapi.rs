@@ -9,7 +9,9 @@ use crate::security::rig::{Port, dataflow, row};
 /// is missing. `MILLPOND_PYTHON` names another interpreter than `python3`.
 pub fn python(package: &str, script: &str, arguments: &[&str]) -> Option<String> {
     let python = std::env::var("MILLPOND_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let has_package = Command::new(&python).args(["-c", &format!("import {package}")]).output();
+    let has_package = Command::new(&python)
+        .args(["-c", &format!("import {package}")])
+        .output();
     if !has_package.is_ok_and(|ran| ran.status.success()) {
         println!("skipped: {python} has no package {package}");
         return None;

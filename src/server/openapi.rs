@@ -8,10 +8,11 @@ use std::sync::OnceLock;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::IntoResponse;
 use utoipa::openapi::path::{Operation, ParameterIn};
+use utoipa::openapi::schema::AnyOfBuilder;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, Response, ResponseBuilder, Type};
+use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, Response, ResponseBuilder, Schema, Type};
 use utoipa::{Modify, OpenApi};
 
 use super::auth::scope_of;
@@ -79,6 +80,13 @@ impl Modify for Common {
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(api_key)));
+        // Who sees a part of the documents gets a part of the same numbers: all of them fit both.
+        if let Some(RefOr::T(Schema::OneOf(stats))) = components.schemas.get("IndexStats") {
+            let either = stats.items.iter().cloned();
+            let either = either.fold(AnyOfBuilder::new(), AnyOfBuilder::item).build();
+            let either = RefOr::T(Schema::AnyOf(either));
+            components.schemas.insert("IndexStats".to_owned(), either);
+        }
         for (path, item) in &mut description.paths.paths {
             let operations = [&mut item.get, &mut item.post, &mut item.delete];
             for operation in operations.into_iter().flatten() {
@@ -101,11 +109,17 @@ fn complete(path: &str, operation: &mut Operation) {
         SecurityRequirement::new("key", scopes),
         SecurityRequirement::new("api_key", scopes),
     ]);
-    let forbidden = format!("The key has no scope `{}`, or a web page of another host asks", scope.name());
+    let forbidden = format!(
+        "The key has no scope `{}`, or a web page of another host asks",
+        scope.name()
+    );
     let mut answers = vec![
         ("401", "Nobody knows who asks".to_owned()),
         ("403", forbidden),
-        ("429", "A budget is used up, or the node is behind; nothing was done".to_owned()),
+        (
+            "429",
+            "A budget is used up, or the node is behind; nothing was done".to_owned(),
+        ),
         ("500", "A fault of the node: its log says more".to_owned()),
     ];
     if operation.request_body.is_some() {
@@ -113,7 +127,10 @@ fn complete(path: &str, operation: &mut Operation) {
             ("400", "The body broke off, or cannot be read".to_owned()),
             ("408", "The body did not arrive in time".to_owned()),
             ("413", "The body is too large".to_owned()),
-            ("415", "The body is compressed, or of another type than JSON where that is asked for".to_owned()),
+            (
+                "415",
+                "The body is compressed, or of another type than JSON where that is asked for".to_owned(),
+            ),
         ]);
     }
     let has_parameters = |place| {
@@ -121,15 +138,25 @@ fn complete(path: &str, operation: &mut Operation) {
         parameters.any(|parameter| parameter.parameter_in == place)
     };
     if has_parameters(ParameterIn::Path) || has_parameters(ParameterIn::Query) {
-        answers.push(("400", "A part of the path or a parameter cannot be read".to_owned()));
+        answers.push((
+            "400",
+            "A part of the path or a parameter cannot be read".to_owned(),
+        ));
     }
     let responses = &mut operation.responses.responses;
     for (status, meaning) in answers {
-        responses.entry(status.to_owned()).or_insert_with(|| error(meaning).into());
+        responses
+            .entry(status.to_owned())
+            .or_insert_with(|| error(meaning).into());
     }
     for (status, name, kind, meaning) in [
         ("401", WWW_AUTHENTICATE, Type::String, "How to say who asks"),
-        ("429", RETRY_AFTER, Type::Integer, "When the same may succeed, in seconds"),
+        (
+            "429",
+            RETRY_AFTER,
+            Type::Integer,
+            "When the same may succeed, in seconds",
+        ),
     ] {
         if let Some(RefOr::T(response)) = responses.get_mut(status) {
             let mut header = Header::new(Object::with_type(kind));

@@ -32,16 +32,27 @@ pub fn request(random: &mut Random) -> Request {
     let (mut method, path, mut body) = match random.below(100) {
         0..40 => ("POST", "/v1/indexes/shop/search".to_owned(), search(random)),
         40..48 => ("POST", "/v1/indexes/shop/msearch".to_owned(), searches(random)),
-        48..56 => ("POST", "/v1/indexes/shop/suggest".to_owned(), object(random, SUGGEST)),
+        48..56 => (
+            "POST",
+            "/v1/indexes/shop/suggest".to_owned(),
+            object(random, SUGGEST),
+        ),
         56..68 => ("POST", push_path(random), pushes(random)),
         68..80 => ("POST", "/mcp".to_owned(), message(random)),
-        80..84 => ("POST", "/v1/indexes/shop/upgrade/compare".to_owned(), object(random, COMPARE)),
+        80..84 => (
+            "POST",
+            "/v1/indexes/shop/upgrade/compare".to_owned(),
+            object(random, COMPARE),
+        ),
         84..92 => ("GET", document(random), String::new()),
         92..96 => ("GET", letters(random), String::new()),
         _ => ("GET", pick(random, PLACES).to_owned(), String::new()),
     };
     if random.percent(3) {
-        method = pick(random, &["PUT", "PATCH", "OPTIONS", "GET", "POST", "TRACE", "BREW"]);
+        method = pick(
+            random,
+            &["PUT", "PATCH", "OPTIONS", "GET", "POST", "TRACE", "BREW"],
+        );
     }
     if random.percent(5) {
         body = hostile(random);
@@ -134,7 +145,15 @@ fn message(random: &mut Random) -> String {
         false => value(random, &["{\"protocolVersion\":\"2025-06-18\"}"]),
     };
     let id = value(random, &["1", "\"a\"", "2"]);
-    let method = value(random, &["\"tools/call\"", "\"tools/call\"", "\"tools/list\"", "\"initialize\""]);
+    let method = value(
+        random,
+        &[
+            "\"tools/call\"",
+            "\"tools/call\"",
+            "\"tools/list\"",
+            "\"initialize\"",
+        ],
+    );
     let message = format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"method\":{method},\"params\":{params}}}");
     match random.percent(10) {
         true => format!("[{}]", vec![message; random.below(40)].join(",")),
@@ -149,7 +168,9 @@ fn pushes(random: &mut Random) -> String {
         // The same few hundred documents: what grows shall not be their number.
         if random.percent(90) {
             let id = random.below(500);
-            row = row.replacen('{', &format!("{{\"id\":\"{id}\","), 1).replacen(",}", "}", 1);
+            row = row
+                .replacen('{', &format!("{{\"id\":\"{id}\","), 1)
+                .replacen(",}", "}", 1);
         }
         row
     };
@@ -159,7 +180,18 @@ fn pushes(random: &mut Random) -> String {
 
 fn push_path(random: &mut Random) -> String {
     let table = pick(random, &["rows", "rows", "rows", "rows", "none", "%FF", "a%2Fb"]);
-    let wait = pick(random, &["", "?wait=visible", "?wait=durable", "?wait=", "?wait=x&wait=y", "?%FF", "?"]);
+    let wait = pick(
+        random,
+        &[
+            "",
+            "?wait=visible",
+            "?wait=durable",
+            "?wait=",
+            "?wait=x&wait=y",
+            "?%FF",
+            "?",
+        ],
+    );
     format!("/v1/tables/{table}/changes{wait}")
 }
 
@@ -167,7 +199,22 @@ fn document(random: &mut Random) -> String {
     let key = match random.below(4) {
         0 => random.below(600).to_string(),
         1 => "%2F".repeat(random.below(2_000)),
-        _ => pick(random, &["", "%FF", "%00", "../..", "a/b/c", "%", "%zz", "1?x=y", "%F0%9F%98%80", "1//"]).to_owned(),
+        _ => pick(
+            random,
+            &[
+                "",
+                "%FF",
+                "%00",
+                "../..",
+                "a/b/c",
+                "%",
+                "%zz",
+                "1?x=y",
+                "%F0%9F%98%80",
+                "1//",
+            ],
+        )
+        .to_owned(),
     };
     format!("/v1/indexes/shop/documents/{key}")
 }
@@ -176,8 +223,21 @@ fn letters(random: &mut Random) -> String {
     match random.percent(30) {
         true => format!("/v1/dead-letters/rows/0/{}", random.below(100)),
         false => {
-            let limit = pick(random, &["1", "1000", "0", "-1", "1001", "18446744073709551616", "x", ""]);
-            let after = pick(random, &["", "&after=rows/0/1", "&after=%00", "&table=rows", "&table=%FF", "&x=1"]);
+            let limit = pick(
+                random,
+                &["1", "1000", "0", "-1", "1001", "18446744073709551616", "x", ""],
+            );
+            let after = pick(
+                random,
+                &[
+                    "",
+                    "&after=rows/0/1",
+                    "&after=%00",
+                    "&table=rows",
+                    "&table=%FF",
+                    "&x=1",
+                ],
+            );
             format!("/v1/dead-letters?limit={limit}{after}")
         }
     }
@@ -225,62 +285,209 @@ fn pick<T: Copy>(random: &mut Random, from: &[T]) -> T {
 }
 
 const VALUES: &[&str] = &[
-    "null", "true", "0", "-0.0", "-1", "1e308", "1e309", "1e-320", "3.5e38", "18446744073709551615", "18446744073709551616",
-    "-9223372036854775808", "9223372036854775807", "0.1", "NaN", "[]", "{}", "[[]]", "[null]", "\"\"", "\"\\u0000\"",
-    "\"\\ud800\"", "\"NaN\"", "{\"\":{}}", "\"2026-02-30\"", "01", "+1", "'x'",
+    "null",
+    "true",
+    "0",
+    "-0.0",
+    "-1",
+    "1e308",
+    "1e309",
+    "1e-320",
+    "3.5e38",
+    "18446744073709551615",
+    "18446744073709551616",
+    "-9223372036854775808",
+    "9223372036854775807",
+    "0.1",
+    "NaN",
+    "[]",
+    "{}",
+    "[[]]",
+    "[null]",
+    "\"\"",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "\"NaN\"",
+    "{\"\":{}}",
+    "\"2026-02-30\"",
+    "01",
+    "+1",
+    "'x'",
 ];
 
 const TEXTS: &[&str] = &[
-    "+", "-", "*", "a* ", "\\\"", "(", ")", "name:", "~", "^9 ", "\u{202e}", "e\u{301}", "\u{1f468}\u{200d}\u{1f469}", "\\u0000",
-    "ﷺ", "漢字 ", "a\\\\", "<em>", "İ", "shoe~2 ", "-shoe ",
+    "+",
+    "-",
+    "*",
+    "a* ",
+    "\\\"",
+    "(",
+    ")",
+    "name:",
+    "~",
+    "^9 ",
+    "\u{202e}",
+    "e\u{301}",
+    "\u{1f468}\u{200d}\u{1f469}",
+    "\\u0000",
+    "ﷺ",
+    "漢字 ",
+    "a\\\\",
+    "<em>",
+    "İ",
+    "shoe~2 ",
+    "-shoe ",
 ];
 
 const PLACES: &[&str] = &[
-    "/", "/healthz", "/readyz", "/metrics", "/openapi.json", "/v1/indexes/shop/stats", "/v1/indexes/none/stats",
-    "/v1/indexes/%FF/stats", "/v1/indexes/shop/upgrade", "/v1/snapshots", "/mcp", "/nothing", "//", "/%00", "/v1/dead-letters/x",
+    "/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/v1/indexes/shop/stats",
+    "/v1/indexes/none/stats",
+    "/v1/indexes/%FF/stats",
+    "/v1/indexes/shop/upgrade",
+    "/v1/snapshots",
+    "/mcp",
+    "/nothing",
+    "//",
+    "/%00",
+    "/v1/dead-letters/x",
 ];
 
 const HEADERS: &[&str] = &[
-    "content-encoding: gzip\r\n", "authorization: Bearer \u{fc}\r\n", "origin: https://evil.example\r\n", "origin: null\r\n",
-    "mcp-protocol-version: 1\r\n", "idempotency-key: \r\n", "idempotency-key: a\r\nidempotency-key: b\r\n", "accept: text/html\r\n",
-    "content-type: text/plain\r\n", "range: bytes=0-1\r\n", "connection: close\r\n", "te: trailers\r\n",
+    "content-encoding: gzip\r\n",
+    "authorization: Bearer \u{fc}\r\n",
+    "origin: https://evil.example\r\n",
+    "origin: null\r\n",
+    "mcp-protocol-version: 1\r\n",
+    "idempotency-key: \r\n",
+    "idempotency-key: a\r\nidempotency-key: b\r\n",
+    "accept: text/html\r\n",
+    "content-type: text/plain\r\n",
+    "range: bytes=0-1\r\n",
+    "connection: close\r\n",
+    "te: trailers\r\n",
 ];
 
 const CONSISTENCY: &[&str] = &[
-    "\"any\"", "{\"at_least\":{\"rows/0\":1}}", "{\"at_least\":{\"rows/0\":18446744073709551615}}", "{\"at_least\":{\"none/0\":1}}",
-    "{\"at_least\":{\"commit_ts\":18446744073709551615}}", "{\"max_staleness_ms\":0}", "{\"pinned\":0}", "{\"pinned\":-1}",
-    "{\"at_least\":{}}", "[]",
+    "\"any\"",
+    "{\"at_least\":{\"rows/0\":1}}",
+    "{\"at_least\":{\"rows/0\":18446744073709551615}}",
+    "{\"at_least\":{\"none/0\":1}}",
+    "{\"at_least\":{\"commit_ts\":18446744073709551615}}",
+    "{\"max_staleness_ms\":0}",
+    "{\"pinned\":0}",
+    "{\"pinned\":-1}",
+    "{\"at_least\":{}}",
+    "[]",
 ];
 
 const FILTERS: &[&str] = &[
-    "\"price < 50\"", "\"brand = 'acme' AND NOT (stock IN (1, 2, 3) OR sold)\"", "\"price = 1e999\"", "\"price / 0 > 1\"",
-    "\"stock = 9223372036854775808\"", "\"brand LIKE '%%%%%%%%%%a%b%c%'\"", "\"made > now() - interval '99999999999 years'\"",
-    "\"made > '0000-00-00'\"", "\"nothing = 1\"", "\"brand = 'x\"", "\"1 = 1; DROP TABLE rows\"", "\"\"", "\"brand\"",
-    "\"stock + 9223372036854775807 > 0\"", "\"price IS NULL\"", "\"brand < 5\"", "\"CAST(brand AS BIGINT) = 1\"",
-    "{\"and\":[]}", "{\"or\":[]}", "{\"not\":{\"eq\":{\"brand\":\"acme\"}}}", "{\"range\":{\"price\":{\"lt\":1e308,\"gt\":-1e308}}}",
-    "{\"eq\":{\"brand\":null}}", "{\"in\":{\"stock\":[]}}", "{\"prefix\":{\"brand\":\"\"}}", "{\"exists\":\"spot\"}",
-    "{\"geo_distance\":{\"field\":\"spot\",\"lat\":91,\"lon\":181,\"meters\":-1}}", "{\"geo_box\":{}}", "{\"and\":[\"price <\"]}",
+    "\"price < 50\"",
+    "\"brand = 'acme' AND NOT (stock IN (1, 2, 3) OR sold)\"",
+    "\"price = 1e999\"",
+    "\"price / 0 > 1\"",
+    "\"stock = 9223372036854775808\"",
+    "\"brand LIKE '%%%%%%%%%%a%b%c%'\"",
+    "\"made > now() - interval '99999999999 years'\"",
+    "\"made > '0000-00-00'\"",
+    "\"nothing = 1\"",
+    "\"brand = 'x\"",
+    "\"1 = 1; DROP TABLE rows\"",
+    "\"\"",
+    "\"brand\"",
+    "\"stock + 9223372036854775807 > 0\"",
+    "\"price IS NULL\"",
+    "\"brand < 5\"",
+    "\"CAST(brand AS BIGINT) = 1\"",
+    "{\"and\":[]}",
+    "{\"or\":[]}",
+    "{\"not\":{\"eq\":{\"brand\":\"acme\"}}}",
+    "{\"range\":{\"price\":{\"lt\":1e308,\"gt\":-1e308}}}",
+    "{\"eq\":{\"brand\":null}}",
+    "{\"in\":{\"stock\":[]}}",
+    "{\"prefix\":{\"brand\":\"\"}}",
+    "{\"exists\":\"spot\"}",
+    "{\"geo_distance\":{\"field\":\"spot\",\"lat\":91,\"lon\":181,\"meters\":-1}}",
+    "{\"geo_box\":{}}",
+    "{\"and\":[\"price <\"]}",
 ];
 
 const SEARCH: Shape = &[
-    ("query", &["\"red shoe\"", "\"+shoe -blue\"", "\"sho*\"", "\"\\\"red shoe\\\"~3\"", "\"shoo hta\"", "\"name:red^2\"", "\"don't <b>C++</b>\"", "\"\""]),
-    ("vector", &["[1,0,0]", "[0,0,0]", "[1e38,1e38,-1e38]", "[1e-45,0,0]", "[1,2]", "[1,2,3,4]", "[1e39,0,0]"]),
+    (
+        "query",
+        &[
+            "\"red shoe\"",
+            "\"+shoe -blue\"",
+            "\"sho*\"",
+            "\"\\\"red shoe\\\"~3\"",
+            "\"shoo hta\"",
+            "\"name:red^2\"",
+            "\"don't <b>C++</b>\"",
+            "\"\"",
+        ],
+    ),
+    (
+        "vector",
+        &[
+            "[1,0,0]",
+            "[0,0,0]",
+            "[1e38,1e38,-1e38]",
+            "[1e-45,0,0]",
+            "[1,2]",
+            "[1,2,3,4]",
+            "[1e39,0,0]",
+        ],
+    ),
     ("like", &["\"1\"", "\"none\""]),
     ("model", &["\"m\""]),
     ("using", &["\"place\"", "\"none\""]),
     ("mode", &["\"hybrid\"", "\"keyword\"", "\"vector\"", "\"Hybrid\""]),
     ("operator", &["\"or\"", "\"and\""]),
-    ("minimum_match", &["1", "2", "0", "\"75%\"", "\"101%\"", "18446744073709551615"]),
+    (
+        "minimum_match",
+        &["1", "2", "0", "\"75%\"", "\"101%\"", "18446744073709551615"],
+    ),
     ("fuzzy", &["\"auto\"", "\"off\""]),
-    ("text_fields", &["[\"name^2\"]", "[\"name^1e39\",\"text\"]", "[]", "[\"name\",\"name\"]", "[\"name^\"]"]),
+    (
+        "text_fields",
+        &[
+            "[\"name^2\"]",
+            "[\"name^1e39\",\"text\"]",
+            "[]",
+            "[\"name\",\"name\"]",
+            "[\"name^\"]",
+        ],
+    ),
     ("filter", FILTERS),
     ("filter", FILTERS),
     ("limit", &["1", "0", "10000", "10001", "100"]),
     ("offset", &["1", "9990", "18446744073709551615"]),
     ("fields", &["[]", "[\"name\"]", "[\"none\"]"]),
-    ("fusion", &["{\"method\":\"relative\",\"weight\":0.5}", "{\"method\":\"rrf\",\"k\":0}", "{\"method\":\"rrf\",\"k\":1e38,\"window\":1}", "{\"method\":\"linear\",\"weights\":{\"keyword\":1e38,\"vector\":1e38}}", "{\"method\":\"distribution\",\"weight\":1}", "{\"method\":\"none\"}"]),
+    (
+        "fusion",
+        &[
+            "{\"method\":\"relative\",\"weight\":0.5}",
+            "{\"method\":\"rrf\",\"k\":0}",
+            "{\"method\":\"rrf\",\"k\":1e38,\"window\":1}",
+            "{\"method\":\"linear\",\"weights\":{\"keyword\":1e38,\"vector\":1e38}}",
+            "{\"method\":\"distribution\",\"weight\":1}",
+            "{\"method\":\"none\"}",
+        ],
+    ),
     ("min_score", &["0", "-1e38", "1e38", "1e39"]),
-    ("mmr", &["{}", "{\"lambda\":0,\"window\":1000}", "{\"lambda\":2}", "{\"window\":1}"]),
+    (
+        "mmr",
+        &[
+            "{}",
+            "{\"lambda\":0,\"window\":1000}",
+            "{\"lambda\":2}",
+            "{\"window\":1}",
+        ],
+    ),
     ("explain", &["true", "false"]),
     ("ef", &["1", "10000", "0"]),
     ("accuracy", &["0.5", "1", "1e-30"]),
@@ -291,15 +498,55 @@ const SEARCH: Shape = &[
     ("origin", &["true"]),
     ("exact", &["true"]),
     ("total", &["true", "{\"up_to\":10}", "{\"up_to\":0}"]),
-    ("facets", &["{\"brand\":{\"terms\":{}}}", "{\"p\":{\"field\":\"price\",\"histogram\":{\"interval\":1e-300}}}", "{\"price\":{\"histogram\":{\"interval\":1,\"offset\":1e308}}}", "{\"made\":{\"date_histogram\":{\"interval\":\"day\"}}}", "{\"price\":{\"ranges\":[{\"from\":1e308,\"to\":-1e308}]}}", "{\"stock\":{\"stats\":{}}}", "{\"none\":{\"terms\":{\"size\":0}}}", "{\"spot\":{\"terms\":{\"size\":10000}}}"]),
-    ("sort", &["\"price\"", "[\"-price\",\"_score\"]", "{\"price\":{\"order\":\"desc\",\"missing\":\"first\"}}", "[]", "\"none\"", "\"spot\""]),
-    ("group_by", &["{\"field\":\"brand\"}", "{\"field\":\"price\",\"size\":100}", "{\"field\":\"none\",\"size\":0}"]),
+    (
+        "facets",
+        &[
+            "{\"brand\":{\"terms\":{}}}",
+            "{\"p\":{\"field\":\"price\",\"histogram\":{\"interval\":1e-300}}}",
+            "{\"price\":{\"histogram\":{\"interval\":1,\"offset\":1e308}}}",
+            "{\"made\":{\"date_histogram\":{\"interval\":\"day\"}}}",
+            "{\"price\":{\"ranges\":[{\"from\":1e308,\"to\":-1e308}]}}",
+            "{\"stock\":{\"stats\":{}}}",
+            "{\"none\":{\"terms\":{\"size\":0}}}",
+            "{\"spot\":{\"terms\":{\"size\":10000}}}",
+        ],
+    ),
+    (
+        "sort",
+        &[
+            "\"price\"",
+            "[\"-price\",\"_score\"]",
+            "{\"price\":{\"order\":\"desc\",\"missing\":\"first\"}}",
+            "[]",
+            "\"none\"",
+            "\"spot\"",
+        ],
+    ),
+    (
+        "group_by",
+        &[
+            "{\"field\":\"brand\"}",
+            "{\"field\":\"price\",\"size\":100}",
+            "{\"field\":\"none\",\"size\":0}",
+        ],
+    ),
     ("distinct", &["\"brand\"", "\"none\""]),
-    ("highlight", &["{}", "{\"fragment\":1,\"fragments\":100}", "{\"fragments\":0,\"pre\":\"\"}", "{\"fragment\":0}"]),
+    (
+        "highlight",
+        &[
+            "{}",
+            "{\"fragment\":1,\"fragments\":100}",
+            "{\"fragments\":0,\"pre\":\"\"}",
+            "{\"fragment\":0}",
+        ],
+    ),
 ];
 
 const SUGGEST: Shape = &[
-    ("prefix", &["\"re\"", "\"red sh\"", "\"\"", "\"  \"", "\"ü\"", "\"\\u0000\""]),
+    (
+        "prefix",
+        &["\"re\"", "\"red sh\"", "\"\"", "\"  \"", "\"ü\"", "\"\\u0000\""],
+    ),
     ("limit", &["1", "100", "0", "101"]),
     ("field", &["\"name\"", "\"brand\"", "\"price\""]),
     ("filter", FILTERS),
@@ -308,7 +555,10 @@ const SUGGEST: Shape = &[
 const COMPARE: Shape = &[("queries", &["[]", "[\"shoe\"]"])];
 
 const ROW: Shape = &[
-    ("name", &["\"red shoe\"", "\"\"", "null", "\"don't <b>C++</b>\"", "7"]),
+    (
+        "name",
+        &["\"red shoe\"", "\"\"", "null", "\"don't <b>C++</b>\"", "7"],
+    ),
     ("text", &["\"light\"", "[\"a\",\"b\"]"]),
     ("brand", &["\"acme\"", "[\"acme\",\"Zeta\"]", "null"]),
     ("price", &["1", "\"19.99\"", "1e308", "\"1e400\""]),
@@ -316,6 +566,15 @@ const ROW: Shape = &[
     ("sold", &["true", "1", "\"yes\""]),
     ("made", &["\"2026-01-01\"", "1e300", "-62135596800000"]),
     ("spot", &["[1,2]", "{\"lat\":1,\"lon\":2}", "\"1,2\"", "[181,91]"]),
-    ("place", &["[1,2,3]", "[0,0,0]", "[1,2]", "[1e39,0,0]", "\"AACAPwAAAEAAAEBA\""]),
+    (
+        "place",
+        &[
+            "[1,2,3]",
+            "[0,0,0]",
+            "[1,2]",
+            "[1e39,0,0]",
+            "\"AACAPwAAAEAAAEBA\"",
+        ],
+    ),
     ("__op", &["\"delete\"", "\"d\""]),
 ];

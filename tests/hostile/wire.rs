@@ -76,10 +76,14 @@ fn read(stream: &mut TcpStream) -> io::Result<Option<(Answer, bool)>> {
     let head = String::from_utf8_lossy(&seen[..end]).to_ascii_lowercase();
     let header = |name: &str| {
         let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-        lines.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned())
+        lines
+            .find(|(found, _)| *found == name)
+            .map(|(_, value)| value.to_owned())
     };
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let length: usize = header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let length: usize = header("content-length")
+        .and_then(|length| length.parse().ok())
+        .unwrap_or(0);
     let mut body = seen.split_off(end + 4);
     while body.len() < length {
         match stream.read(&mut chunk)? {

@@ -15,10 +15,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::{Server, pages};
 use super::auth::Identity;
 use super::error::{ApiError, ErrorBody};
 use super::search::json;
+use super::{Server, pages};
 use crate::definition::Definition;
 use message::{Fault, Incoming, Outgoing, Request as Call};
 

@@ -38,12 +38,10 @@ struct Text<'a> {
 }
 
 /// Calls a tool, for who asks: it sees what a search of theirs sees.
-pub async fn call(
-    server: &Arc<Server>,
-    identity: &Identity,
-    call: ToolCall,
-) -> Result<Box<RawValue>, Fault> {
-    let arguments = call.arguments.map_or_else(|| "{}".to_owned(), |given| given.get().to_owned());
+pub async fn call(server: &Arc<Server>, identity: &Identity, call: ToolCall) -> Result<Box<RawValue>, Fault> {
+    let arguments = call
+        .arguments
+        .map_or_else(|| "{}".to_owned(), |given| given.get().to_owned());
     let answered = match call.name.as_str() {
         "search" => search(server, identity, arguments).await,
         "get" => get(server, identity, &arguments).await,
@@ -66,7 +64,13 @@ pub async fn call(
 }
 
 async fn search(server: &Arc<Server>, identity: &Identity, arguments: String) -> Result<Vec<u8>, ApiError> {
-    search_bytes(server, identity, &server.app.definition.name, arguments.into_bytes()).await
+    search_bytes(
+        server,
+        identity,
+        &server.app.definition.name,
+        arguments.into_bytes(),
+    )
+    .await
 }
 
 #[derive(Deserialize)]
