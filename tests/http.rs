@@ -794,6 +794,7 @@ fn the_description_names_every_route_and_holds_together() {
             "get /v1/indexes/{index}/stats",
             "get /v1/indexes/{index}/upgrade",
             "get /v1/snapshots",
+            "post /mcp",
             "post /v1/dead-letters/drop",
             "post /v1/dead-letters/replay",
             "post /v1/indexes/{index}/msearch",

@@ -1,6 +1,6 @@
 //! Who may ask the port for what: real connections to a node in this process.
 
-mod rig;
+pub mod rig;
 
 mod keys;
 mod limits;

@@ -23,12 +23,14 @@ use super::whole::TotalRequest;
 /// the vector leg has found. That one finds as many as the page needs, and at least 100.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schema(example = json!({"query": "red shoe", "filter": "price < 50", "limit": 3}))]
 pub struct SearchRequest {
     /// What a person typed. Never fails: what is not valid syntax is taken as words; the first 64 KiB count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// What the vector leg looks for; without it, the vector leg embeds `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1)]
     pub vector: Option<Vec<f32>>,
     /// The key of a document, in the place of `vector`: the vector leg looks for documents like it, and leaves it out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,8 +61,10 @@ pub struct SearchRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterRequest>,
     /// How many hits to return. `offset + limit` is at most 10,000.
+    #[schema(maximum = 10_000, default = 10)]
     pub limit: usize,
     /// How many of the best hits to skip.
+    #[schema(maximum = 10_000, default = 0)]
     pub offset: usize,
     /// The columns of the hits' documents: all but ready-made vectors where left out, none where empty.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,10 +87,12 @@ pub struct SearchRequest {
     pub explain: bool,
     /// Width of the graph search, 1 to 10,000: wider finds more of the nearest vectors, and takes longer.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, maximum = 10_000)]
     pub ef: Option<usize>,
     /// In the place of `ef`: the share of the nearest vectors to be found, more than 0 and less than 1. How wide
     /// a search that takes is measured on the index's own vectors.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
     pub accuracy: Option<f32>,
     /// How long the search may take, in milliseconds; then the answer is what was found until then, and `timed_out` says
     /// so. The node's own limit where left out.

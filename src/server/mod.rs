@@ -25,6 +25,7 @@ mod health;
 mod rebuild;
 mod snapshots;
 mod upgrade;
+mod mcp;
 mod openapi;
 mod console;
 mod opensearch;
@@ -193,6 +194,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/v1/dead-letters/{*id}", get(dead_letters::show))
         .route("/v1/snapshots", get(snapshots::list).post(snapshots::create))
         .route("/v1/snapshots/restore", post(snapshots::restore))
+        .route("/mcp", post(mcp::post))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

@@ -1,5 +1,6 @@
 //! Searches, single documents, and what an index holds.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -13,7 +14,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::auth::Identity;
-use super::body::TakenBody;
 use super::error::{ApiError, ErrorBody};
 use super::key::key_texts;
 use super::{App, Rebuilding, Server, slow};
@@ -50,34 +50,48 @@ pub async fn search(
 ) -> Result<Response, ApiError> {
     let bytes_max = server.app.definition.server.limits.search_bytes;
     let body = server.bodies.read(request, bytes_max).await?;
+    Ok(as_json(search_bytes(&server, &identity, &path?, body).await?))
+}
+
+/// The answer to a search, as JSON.
+pub(super) async fn search_bytes(
+    server: &Server,
+    identity: &Identity,
+    index: &str,
+    body: impl Deref<Target = [u8]> + Send + 'static,
+) -> Result<Vec<u8>, ApiError> {
     // The wait for a place counts, and when the client goes away, this is dropped and the search stops.
     let deadline = Deadline::begin();
     let _waiting = deadline.waiting();
-    let searcher = server.searcher(&identity, &path?)?.until(&deadline);
-    let answered = search_body(&server, searcher, body).await;
+    let searcher = server.searcher(identity, index)?.until(&deadline);
+    let answered = search_body(server, searcher, body).await;
     if answered.is_err() {
         server.app.metrics.query_failed();
     }
     answered
 }
 
-async fn search_body(server: &Server, searcher: Searcher, body: TakenBody) -> Result<Response, ApiError> {
+async fn search_body(
+    server: &Server,
+    searcher: Searcher,
+    body: impl Deref<Target = [u8]> + Send + 'static,
+) -> Result<Vec<u8>, ApiError> {
     let (searching, app) = (searcher.clone(), server.app.clone());
-    let at_once = move || -> Result<Result<Response, Box<SearchRequest>>, ApiError> {
+    let at_once = move || -> Result<Result<Vec<u8>, Box<SearchRequest>>, ApiError> {
         let request: SearchRequest = serde_json::from_slice(&body).map_err(not_a_search)?;
         match run(&app, &request, || searching.search(&request)) {
             Err(error) if error.kind == ErrorKind::NotYet => Ok(Err(Box::new(request))),
-            answer => Ok(Ok(json(&answer?)?)),
+            answer => Ok(Ok(written(&answer?)?)),
         }
     };
     let request = match server.searches.run(at_once).await?? {
-        Ok(response) => return Ok(response),
+        Ok(answer) => return Ok(answer),
         Err(request) => request,
     };
     // It waits without a thread, and only where it has to.
     searcher.fresh(&request).await?;
     let app = server.app.clone();
-    let search = move || json(&run(&app, &request, || searcher.search(&request))?);
+    let search = move || written(&run(&app, &request, || searcher.search(&request))?);
     server.searches.run(search).await?
 }
 
@@ -139,23 +153,33 @@ pub async fn document(
     uri: Uri,
 ) -> Result<Response, ApiError> {
     let Path((index, key)) = path?;
-    let searcher = server.searcher(&identity, &index)?;
     let mut texts = key_texts(&key, uri.path());
     if !server.has_composite_key() {
         texts.truncate(1);
     }
+    json(&found(&server, &identity, &index, texts).await?)
+}
+
+/// The document of the first of these key texts that there is; there is one text at least.
+pub(super) async fn found(
+    server: &Server,
+    identity: &Identity,
+    index: &str,
+    texts: Vec<String>,
+) -> Result<DocumentAnswer, ApiError> {
+    let searcher = server.searcher(identity, index)?;
+    let key = texts.first().cloned().unwrap_or_default();
     let found = server
         .searches
         .run(move || texts.iter().find_map(|text| searcher.document(text)))
         .await?;
-    let answer = found.ok_or_else(|| {
+    found.ok_or_else(|| {
         ApiError::not_found(
             "unknown_document",
             format!("there is no document {key} in {index}"),
         )
         .hint("a document leaves the index when its row is deleted, or when the query does not select it")
-    })?;
-    json(&answer)
+    })
 }
 
 /// What an index holds, as far as it is there for who asks.
@@ -191,7 +215,16 @@ pub async fn stats(
     identity: Identity,
     path: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    let searcher = server.searcher(&identity, &path?)?;
+    json(&index_stats(&server, &identity, &path?).await?)
+}
+
+/// What an index holds for who asks.
+pub(super) async fn index_stats(
+    server: &Server,
+    identity: &Identity,
+    index: &str,
+) -> Result<IndexStats, ApiError> {
+    let searcher = server.searcher(identity, index)?;
     let app = server.app.clone();
     let run = move || match searcher.own_stats() {
         Some(own) => IndexStats::Own(own),
@@ -200,7 +233,7 @@ pub async fn stats(
             rebuilding: app.rebuilding(),
         },
     };
-    json(&server.searches.run(run).await?)
+    server.searches.run(run).await
 }
 
 impl Server {
@@ -242,7 +275,15 @@ impl Server {
 }
 
 pub(super) fn json<T: Serialize>(answer: &T) -> Result<Response, ApiError> {
-    let body = serde_json::to_vec(answer)
-        .map_err(|error| ApiError::internal(format!("the answer cannot be written as JSON: {error}")))?;
-    Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
+    Ok(as_json(written(answer)?))
+}
+
+fn as_json(body: Vec<u8>) -> Response {
+    ([(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// An answer as JSON.
+pub(super) fn written<T: Serialize>(answer: &T) -> Result<Vec<u8>, ApiError> {
+    serde_json::to_vec(answer)
+        .map_err(|error| ApiError::internal(format!("the answer cannot be written as JSON: {error}")))
 }

@@ -380,7 +380,7 @@ pub async fn compare(
 
 impl Server {
     /// A body of JSON, or none. What a web page may send to another host unasked is not taken for it.
-    async fn json_body(&self, request: Request) -> Result<TakenBody, ApiError> {
+    pub(super) async fn json_body(&self, request: Request) -> Result<TakenBody, ApiError> {
         let kind = request.headers().get(CONTENT_TYPE);
         let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
         let is_json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));

@@ -11,7 +11,8 @@ pub fn scope_of(method: &Method, path: &str) -> Option<Scope> {
         // The description and the page say nothing of this node's data.
         ["healthz" | "readyz" | "openapi.json" | ""] => None,
         ["v1", "indexes", _, "search" | "msearch" | "suggest" | "stats"]
-        | ["v1", "indexes", _, "documents", _] => Some(Scope::Search),
+        | ["v1", "indexes", _, "documents", _]
+        | ["mcp"] => Some(Scope::Search),
         ["v1", "tables", _, "changes"] => Some(Scope::Write),
         // The paths of OpenSearch.
         ["_search" | "_msearch" | "_mget"] | ["_cluster", "health"] => Some(Scope::Search),
@@ -40,6 +41,7 @@ mod tests {
             "/v1/indexes/shop/search",
             "/v1/indexes/shop/stats",
             "/v1/indexes/shop/documents/a/b/c",
+            "/mcp",
         ] {
             assert_eq!(scope_of(search), Some(Scope::Search), "{search}");
         }
@@ -54,6 +56,7 @@ mod tests {
             "/v1/tables/t/changes/",
             "//healthz",
             "/healthz/",
+            "/mcp/",
             "/nothing",
             "/shop/_settings",
             "/shop/_doc/7/more",
