@@ -5,6 +5,7 @@
 
 use std::sync::OnceLock;
 
+use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::IntoResponse;
 use utoipa::openapi::path::{Operation, ParameterIn};
@@ -88,17 +89,23 @@ impl Modify for Common {
             components.schemas.insert("IndexStats".to_owned(), either);
         }
         for (path, item) in &mut description.paths.paths {
-            let operations = [&mut item.get, &mut item.post, &mut item.delete];
-            for operation in operations.into_iter().flatten() {
-                complete(path, operation);
+            let operations = [
+                (Method::GET, &mut item.get),
+                (Method::POST, &mut item.post),
+                (Method::DELETE, &mut item.delete),
+            ];
+            for (method, operation) in operations {
+                if let Some(operation) = operation {
+                    complete(&method, path, operation);
+                }
             }
         }
     }
 }
 
 /// Adds what a route can answer besides what it says itself.
-fn complete(path: &str, operation: &mut Operation) {
-    let Some(scope) = scope_of(path) else {
+fn complete(method: &Method, path: &str, operation: &mut Operation) {
+    let Some(scope) = scope_of(method, path) else {
         operation.security = Some(Vec::new());
         return;
     };
