@@ -107,7 +107,7 @@ fn latency(sets: &BTreeMap<&str, Vec<Item>>, queries: &[String]) {
                 let request = SearchRequest {
                     query: Some(query.clone()),
                     mode,
-                    filter: filter.clone(),
+                    filter: filter.clone().map(Into::into),
                     ..SearchRequest::default()
                 };
                 let began = Instant::now();

@@ -11,6 +11,7 @@ pub mod storage;
 pub mod source;
 pub mod decode;
 pub mod embed;
+pub mod rerank;
 pub mod index;
 pub mod checkpoint;
 pub mod intake;

@@ -119,6 +119,8 @@ struct Table {
     vectors_unbuilt: Gauge,
     query: Histograms<OfMode>,
     query_errors: Counter,
+    rerank: Histogram,
+    rerank_skipped: Counter,
     checkpoint: Histogram,
     checkpoint_errors: Counter,
     documents_corrected: Counter,
@@ -190,6 +192,8 @@ impl Default for Metrics {
             vectors_unbuilt: book.plain("vectors_unbuilt", "Searchable vectors due for a graph and not in one yet"),
             query: book.histograms("query", "Time to answer a search, without the network", query_buckets),
             query_errors: book.plain("query_errors", "Searches answered with an error"),
+            rerank: book.seconds("rerank", "Time that a search has waited to have its hits re-ranked, of those that ask for it", query_buckets()),
+            rerank_skipped: book.plain("rerank_skipped", "Searches whose hits were to be re-ranked and were not: too late, or it failed"),
             checkpoint: book.seconds("checkpoint", "Time to write a checkpoint", checkpoint_buckets()),
             checkpoint_errors: book.plain("checkpoint_errors", "Checkpoints that could not be written"),
             documents_corrected: book.plain("documents_corrected", "Documents that were stored otherwise than their rows: none, unless something went wrong"),
@@ -511,6 +515,12 @@ impl Metrics {
         self.0.query_errors.inc();
     }
 
+    /// A search has waited so long to have its hits re-ranked, and perhaps in vain.
+    pub fn reranked(&self, waited: Duration, is_skipped: bool) {
+        self.0.rerank.observe(waited.as_secs_f64());
+        self.0.rerank_skipped.inc_by(u64::from(is_skipped));
+    }
+
     /// All metrics as OpenMetrics text, which Prometheus reads; see [`CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut out = String::new();
@@ -565,6 +575,8 @@ mod tests {
         metrics.set_vectors(10, 11, 12);
         metrics.query(QueryMode::Hybrid, Duration::from_micros(400));
         metrics.query_failed();
+        metrics.reranked(Duration::from_micros(400), false);
+        metrics.reranked(Duration::from_millis(3), true);
 
         let text = metrics.encode();
         for line in [
@@ -610,6 +622,9 @@ mod tests {
             "millpond_vectors_unbuilt 12",
             "millpond_query_seconds_bucket{le=\"0.0005\",mode=\"hybrid\"} 1",
             "millpond_query_errors_total 1",
+            "millpond_rerank_seconds_bucket{le=\"0.0005\"} 1",
+            "millpond_rerank_seconds_count 2",
+            "millpond_rerank_skipped_total 1",
         ] {
             assert!(
                 text.lines().any(|found| found == line),

@@ -7,6 +7,7 @@ mod letters;
 mod model_hosts;
 mod pushes;
 mod recover;
+mod reranking;
 mod signals;
 mod sources;
 mod upgrade;
@@ -28,6 +29,7 @@ use letters::{open_dead_letters, produce_dead_letters};
 pub use model_hosts::ModelHost;
 use pushes::{PushTables, cut_logs, push_tables};
 use recover::Recovery;
+use reranking::with_reranker;
 use signals::{end_at_the_next_signal, told_to_stop};
 use sources::KnownSources;
 use tokio::net::TcpListener;
@@ -173,12 +175,15 @@ impl Node {
             .iter()
             .map(|table| (table.name.clone(), Status::default()))
             .collect();
-        let searcher = definition.index.is_some().then(|| {
-            let searcher = Searcher::new(definition.clone(), published.clone(), opened.clone());
-            let known = KnownSources::new(&definition, &sources, intake.clone());
-            searcher.set_sources(Arc::new(known));
-            searcher
-        });
+        let searcher = match definition.index {
+            None => None,
+            Some(_) => {
+                let searcher = Searcher::new(definition.clone(), published.clone(), opened.clone());
+                let known = KnownSources::new(&definition, &sources, intake.clone());
+                searcher.set_sources(Arc::new(known));
+                Some(with_reranker(searcher, &definition)?)
+            }
+        };
         let app = Arc::new(App {
             searcher,
             published,

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::binary::Served;
+use crate::shared::Stop;
 
 const DATAFLOW: &str = r#"
 name = "notes"
@@ -139,6 +140,7 @@ fn pages_neither_repeat_nor_miss_a_document_while_changes_arrive() {
                     );
                 }
             });
+            let _stop = Stop(&done);
             let mut request =
                 json!({"query": "common text", "mode": mode, "limit": 37, "keep_alive_ms": 60_000});
             let (mut seen, mut ticks) = (Vec::new(), BTreeSet::new());
@@ -157,7 +159,6 @@ fn pages_neither_repeat_nor_miss_a_document_while_changes_arrive() {
                 answer = node.search("notes", &request);
             }
             let expected = keys(&node.search("notes", &whole));
-            done.store(true, Ordering::Relaxed);
             assert_eq!(seen, expected, "{mode}");
             assert!(seen.len() > 100, "{mode}: {} hits", seen.len());
             assert_eq!(ticks.len(), 1, "{mode}");

@@ -2,9 +2,9 @@
 
 mod local;
 mod node;
-mod reference;
+pub mod reference;
 mod service;
-mod tiny;
+pub mod tiny;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! An embedding service for tests: a real HTTP server that speaks the three formats, answers with the `hash`
-//! embedder's vectors, and fails as it is told to.
+//! embedder's vectors, and fails as it is told to. It also re-ranks, in three formats and with the same faults.
 //!
 //! ```ignore
 //! let service = EmbeddingService::start(64);
@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -46,6 +46,8 @@ pub enum Fault {
     Endless,
     /// Connections are closed without an answer.
     Down,
+    /// No answer, until the client goes away.
+    Hang,
     /// 400 for each request with a text that contains this.
     Poison(String),
 }
@@ -116,6 +118,18 @@ impl EmbeddingService {
             other => panic!("no format {other}"),
         };
         format!("http://{}{path}", self.address)
+    }
+
+    /// The line of a `[reranker]` section that names this service: `tei`, `cohere` or `jina`.
+    pub fn reranker(&self, api: &str) -> String {
+        let path = match api {
+            "tei" => "/rerank",
+            "cohere" => "/v2/rerank",
+            "jina" => "/v1/rerank",
+            other => panic!("no format {other}"),
+        };
+        let address = self.address;
+        format!("model = {{ url = \"http://{address}{path}\", api = \"{api}\", name = \"ranks\" }}")
     }
 
     /// The line of an `[embedder]` section that names this service.
@@ -231,6 +245,11 @@ impl Shared {
         let key = self.key.lock().unwrap().clone();
         let (status, retry_after, body) = match fault {
             Fault::Down => return Ok(false),
+            Fault::Hang => {
+                // The end of the connection, or its breakdown.
+                let _ = connection.read(&mut [0]);
+                return Ok(false);
+            }
             _ if key.is_some() && key != request.key => (401, None, json!({"error": "a key is missing"})),
             Fault::TooMany { retry_after } => (429, *retry_after, json!({"error": "too many requests"})),
             Fault::Status(status) => {
@@ -242,6 +261,7 @@ impl Shared {
                 None,
                 json!({"error": {"message": "a text cannot be embedded"}}),
             ),
+            _ if request.path.ends_with("/rerank") => reranked(request, &texts, fault),
             _ => self.embedded(request, &texts, fault),
         };
         self.seen.lock().unwrap().push(Seen {
@@ -304,14 +324,53 @@ impl Shared {
     }
 }
 
+/// How well a text answers a query, to the service's mind: a number from 0 to 1 that is in no order a search could have.
+pub fn rerank_score(query: &str, text: &str) -> f32 {
+    let hash = xxhash_rust::xxh3::xxh3_64(format!("{query}|{text}").as_bytes());
+    (hash % 10_000) as f32 / 10_000.0
+}
+
+/// The best text first, as services answer: `index` says which is which.
+fn reranked(request: &Request, texts: &[String], fault: &Fault) -> (u16, Option<u64>, Value) {
+    let query = request.body["query"].as_str().unwrap_or_default();
+    let name = if request.path == "/rerank" {
+        "score"
+    } else {
+        "relevance_score"
+    };
+    let mut scores: Vec<(usize, f32)> = texts
+        .iter()
+        .map(|text| rerank_score(query, text))
+        .enumerate()
+        .collect();
+    scores.sort_by(|(_, one), (_, other)| other.total_cmp(one));
+    match fault {
+        Fault::NotANumber => scores[0].1 = f32::NAN,
+        Fault::OneTooFew => drop(scores.pop()),
+        _ => {}
+    }
+    let entries: Vec<Value> = scores
+        .iter()
+        .map(|(index, score)| json!({"index": index, name: score}))
+        .collect();
+    match &*request.path {
+        "/rerank" => (200, None, json!(entries)),
+        _ => (200, None, json!({"id": "x", "results": entries})),
+    }
+}
+
 fn in_base64(vector: &[f32]) -> Value {
     let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
     json!(base64::engine::general_purpose::STANDARD.encode(bytes))
 }
 
-/// The texts of a request in any of the three formats.
+/// The texts of a request in any of the formats.
 fn texts(body: &Value) -> Vec<String> {
-    let input = body.get("input").or(body.get("inputs")).unwrap_or(&Value::Null);
+    let names = ["input", "inputs", "texts", "documents"];
+    let input = names
+        .iter()
+        .find_map(|name| body.get(name))
+        .unwrap_or(&Value::Null);
     match input {
         Value::String(text) => vec![text.clone()],
         Value::Array(texts) => texts

@@ -241,6 +241,7 @@ fn definition(has_index: bool) -> Definition {
             table("archive", SourceSettings::File(file)),
         ],
         index: has_index.then_some(index),
+        reranker: None,
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
         server: Default::default(),

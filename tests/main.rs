@@ -22,6 +22,7 @@ mod query;
 mod readme;
 mod rebuild;
 mod ranking;
+mod rerank;
 mod restart;
 mod results;
 mod named_vectors;

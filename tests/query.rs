@@ -209,6 +209,7 @@ fn searcher(index: Index, embedder: Option<Stub>) -> Searcher {
         name: "products".to_owned(),
         tables: vec![],
         index: Some(index),
+        reranker: None,
         checkpoint: CheckpointSettings::default(),
         dead_letters: None,
         server: Default::default(),

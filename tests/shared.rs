@@ -1,6 +1,7 @@
 //! What several tests need.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use millpond::change::{Offset, PartitionId};
 use millpond::decode::Message;
@@ -64,5 +65,14 @@ impl Random {
     /// True in `percent` of a hundred cases.
     pub fn percent(&mut self, percent: usize) -> bool {
         self.below(100) < percent
+    }
+}
+
+/// Tells a thread beside the test to stop, also when the test fails: a scope waits for its threads.
+pub struct Stop<'a>(pub &'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }

@@ -8,7 +8,7 @@ use crate::binary::repository;
 /// Who may use whom: a module and the modules that it may name, in the order of `src/lib.rs`, in which data moves.
 ///
 /// Arrows point at the vocabulary and at earlier stages. A new arrow is a decision: it enters here with its reason.
-const MAY_USE: [(&str, &[&str]); 18] = [
+const MAY_USE: [(&str, &[&str]); 19] = [
     // Where vectors lie.
     ("floats", &[]),
     // The vocabulary.
@@ -22,6 +22,8 @@ const MAY_USE: [(&str, &[&str]); 18] = [
     ("decode", &["change", "definition"]),
     // A local model runs behind everything else.
     ("embed", &["change", "definition", "priority"]),
+    // Models and services are run and asked as for embedding.
+    ("rerank", &["definition", "embed"]),
     (
         "index",
         &["floats", "change", "definition", "priority", "storage"],
@@ -46,7 +48,7 @@ const MAY_USE: [(&str, &[&str]); 18] = [
         ],
     ),
     // Reads snapshots, and never goes through the dataflow.
-    ("query", &["change", "definition", "embed", "index"]),
+    ("query", &["change", "definition", "embed", "rerank", "index"]),
     ("replay", EVERYONE),
     // Shows how sources are doing, takes pushes to them, and lets dead letters in again until a checkpoint has them.
     (
@@ -83,7 +85,7 @@ const DOORS: [(&str, &[&str]); 18] = [
     ("rten_tensor", &["embed/local/runtime.rs"]),
     ("rten_onnx", &["embed/local/graph.rs"]),
     ("safetensors", &["embed/local/weights.rs"]),
-    ("tokenizers", &["embed/local/transformer.rs"]),
+    ("tokenizers", &["embed/local/tokens.rs"]),
     ("prometheus_client", &["metrics.rs"]),
     ("clap", &["cli/"]),
     ("memmap2", &["storage/disk.rs"]),

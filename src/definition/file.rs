@@ -9,6 +9,7 @@ mod kafka;
 mod kept;
 mod lane;
 mod model;
+mod reranker;
 mod server;
 mod source;
 mod table;
@@ -186,6 +187,20 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
     let index = file
         .optional("index")
         .map(|entry| index::read(&entry, embedder, &tables, world));
+    let reranker = match file.optional("reranker") {
+        None => Some(None),
+        Some(entry) => {
+            if index.is_none() {
+                entry.wrong(
+                    "there is nothing to re-rank without `[index]`",
+                    "give one, or leave `[reranker]` out",
+                );
+            }
+            let read = index.as_ref().and_then(|read| read.as_ref());
+            let columns = read.map(|read| &*read.index.plan.columns);
+            reranker::read(&entry, columns, world).map(Some)
+        }
+    };
     let checkpoint = match file.optional("checkpoint") {
         None => Some(CheckpointSettings::default()),
         Some(entry) => checkpoint(&entry),
@@ -221,6 +236,7 @@ fn definition(mut file: Section<'_>, world: &World<'_>) -> Option<Definition> {
         name: name?,
         tables,
         index,
+        reranker: reranker?,
         checkpoint: checkpoint?,
         dead_letters: dead_letters?,
         server: server?,

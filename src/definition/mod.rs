@@ -15,6 +15,7 @@ pub mod plan;
 mod sql;
 pub mod template;
 mod model;
+mod reranker;
 mod needs;
 mod filter;
 pub mod server;
@@ -38,6 +39,7 @@ pub use model::{Api, LocalModel, Model, ServiceModel};
 pub use moment::Interval;
 pub use needs::Need;
 pub use plan::Plan;
+pub use reranker::{LocalReranker, RerankApi, RerankModel, RerankService, RerankerSettings};
 pub use server::ServerSettings;
 pub use sql::parse_filter;
 pub use template::Template;
@@ -54,6 +56,8 @@ pub struct Definition {
     /// In the order of the file; `TableId(n)` is the n-th.
     pub tables: Vec<Table>,
     pub index: Option<Index>,
+    /// What puts the best hits of searches that ask for it into a better order.
+    pub reranker: Option<RerankerSettings>,
     pub checkpoint: CheckpointSettings,
     /// Where dead letters are produced to, beside the node's own store.
     pub dead_letters: Option<DeadLetterTopic>,

@@ -115,10 +115,16 @@ pub(crate) fn read<'a>(value: impl Into<DatumRef<'a>>, each: &mut dyn FnMut(Poin
         return false;
     };
     match &json {
-        Json::Array(list) if !list.first().is_some_and(Json::is_number) => list
-            .iter()
-            .filter(|place| !place.is_null())
-            .fold(true, |all, place| of_json(place).map(&mut *each).is_some() && all),
+        Json::Array(list) if !list.first().is_some_and(Json::is_number) => {
+            let mut whole = true;
+            for place in list.iter().filter(|place| !place.is_null()) {
+                match of_json(place) {
+                    Some(place) => each(place),
+                    None => whole = false,
+                }
+            }
+            whole
+        }
         place => of_json(place).map(each).is_some(),
     }
 }

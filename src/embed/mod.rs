@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 pub use builtin::BuiltIn;
 pub use hash::HashEmbedder;
-pub use local::as_onnx;
+pub use local::{CrossEncoder, as_onnx};
 pub use pieces::{pieces, tokens};
 pub use recent::Recent;
 pub use service::Service;
+pub(crate) use service::{Endpoint, Gated, Question, Wrong};
 
 use crate::definition::{EmbedderSettings, Index, Model, VectorSource};
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::Embedders;
 use super::embedding::open_embedders_by;
+use super::reranking::with_reranker;
 use super::upgrade::{Resolved, Resolver};
 use crate::checkpoint::{self, Change, Shape, StoredSets};
 use crate::dataflow::lane::{Beside, Refused, backlog};
@@ -123,6 +124,11 @@ pub(super) fn open(
     });
     done.map_err(BeforeError::Worker)?;
     publisher.publish(tick);
-    let searcher = Searcher::new(definition, published, embedders);
+    let searcher = Searcher::new(definition.clone(), published, embedders);
+    // The node answers without: searches that ask for it are told.
+    let searcher = with_reranker(searcher.clone(), &definition).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the index before has no re-ranker");
+        searcher
+    });
     Ok(Some(server::Before { searcher, tick }))
 }

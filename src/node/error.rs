@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::checkpoint::OpenError;
 use crate::embed::EmbedError;
+use crate::rerank::RerankError;
 use crate::server::Refused;
 use crate::source::SourceError;
 use crate::storage::LockError;
@@ -38,6 +39,8 @@ pub enum NodeError {
     Open(#[from] OpenError),
     #[error(transparent)]
     Embedder(#[from] EmbedError),
+    #[error(transparent)]
+    Reranker(#[from] RerankError),
     #[error("the topic of dead letters")]
     DeadLetterTopic(#[source] SourceError),
     #[error("table `{table}`")]

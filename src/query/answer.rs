@@ -12,6 +12,7 @@ use super::consistency::Sources;
 use super::explain::Explanation;
 use super::facets::FacetAnswer;
 use super::fuse::Fused;
+use super::rerank::{HitRerank, Reranked};
 use super::whole::Total;
 use crate::change::{Row, Span, Tick, write_json_object};
 use crate::embed::Health;
@@ -42,6 +43,9 @@ pub struct SearchAnswer {
     /// Whether time was over before everything was looked at: there may be better hits. Absent where it was not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub timed_out: bool,
+    /// Where `rerank` was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranked: Option<Reranked>,
     /// The legs that were asked and could not answer; absent where none failed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedLeg>,
@@ -60,6 +64,9 @@ pub struct Hit {
     /// Absent where the vector leg did not find the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<LegHit>,
+    /// Absent where the hit was not re-ranked. Its place is by this then, and `score` is that from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<HitRerank>,
     /// How the document stands with the vector that was searched; absent where it has none to wait for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector_state: Option<VectorState>,
@@ -151,6 +158,7 @@ impl Hit {
     pub(super) fn new(fused: &Fused, vector_state: Option<VectorState>, columns: &[usize]) -> Hit {
         Hit {
             vector_state,
+            rerank: None,
             piece: None,
             origin: None,
             explain: None,
@@ -573,6 +581,7 @@ mod tests {
             took_ms: Some(0.412),
             cursor: None,
             timed_out: false,
+            reranked: None,
             failed: vec![],
         };
         check(
@@ -598,6 +607,7 @@ mod tests {
             took_ms: None,
             cursor: None,
             timed_out: false,
+            reranked: None,
             failed,
         };
         check(

@@ -1,29 +1,16 @@
-//! The text of a query -> its vector, in bounded time, on a bounded number of threads.
-//!
-//! A search waits for a slow embedder only so long. What it waited for goes on, and is there for the next one that
-//! asks; when too many calls hang, further ones are refused at once, so that searches keep their threads.
+//! The text of a query -> its vector, in bounded time: a search waits for a slow embedder only so long.
 
-use std::collections::hash_map::Entry;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustc_hash::FxHashMap;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::run::PANICKED;
-use crate::embed::{Embedder, Health, Recent};
+use super::calls::{CALLS_MAX, Calls, NoAnswer, Numbers};
+use crate::embed::{Embedder, Health};
 use crate::index::Deadline;
 
 /// For vectors of recent queries: some ten thousand of 384 dimensions.
 const RECENT_BYTES_MAX: usize = 16 << 20;
-
-/// Calls of the embedder at once for queries. More than searches that run at once on most machines, so that they are
-/// used up only by calls that nobody waits for any more.
-const CALLS_MAX: usize = 16;
-
-type QueryVector = Arc<[f32]>;
 
 /// Embeds queries. Clones share their vectors and calls.
 #[derive(Clone)]
@@ -33,18 +20,8 @@ struct Shared {
     embedder: Arc<dyn Embedder>,
     /// `None`: a search waits for as long as it takes.
     timeout: Option<Duration>,
-    state: Mutex<State>,
-    answered: Condvar,
+    calls: Calls,
 }
-
-struct State {
-    recent: Recent<u128, QueryVector>,
-    /// By the hash of the text.
-    calls: FxHashMap<u128, Call>,
-}
-
-/// What came of a call, for all who wait for it.
-type Call = Arc<OnceLock<Result<QueryVector, String>>>;
 
 impl QueryEmbedder {
     /// A search waits so long.
@@ -61,11 +38,7 @@ impl QueryEmbedder {
         QueryEmbedder(Arc::new(Shared {
             embedder,
             timeout,
-            state: Mutex::new(State {
-                recent: Recent::new(RECENT_BYTES_MAX),
-                calls: FxHashMap::default(),
-            }),
-            answered: Condvar::new(),
+            calls: Calls::new("embed-query", RECENT_BYTES_MAX),
         }))
     }
 
@@ -75,102 +48,49 @@ impl QueryEmbedder {
     }
 
     /// The vector of a query's text, or why there is none. The wait for a slow embedder ends with the deadline.
-    pub fn embed(&self, text: &str, deadline: &Deadline) -> Result<QueryVector, String> {
-        let shared = &self.0;
-        let hash = xxh3_128(text.as_bytes());
-        let mut state = shared.state();
-        if let Some(vector) = state.recent.use_again(hash) {
-            return Ok(vector.clone());
-        }
-        let Some(timeout) = shared.timeout.filter(|_| !shared.embedder.is_fast()) else {
-            drop(state);
-            let vector = shared.call(text)?;
-            shared.state().remember(hash, &vector);
-            return Ok(vector);
-        };
-        let busy = state.calls.len() >= CALLS_MAX;
-        let call = match state.calls.entry(hash) {
-            Entry::Occupied(call) => call.get().clone(),
-            Entry::Vacant(_) if busy => {
-                return Err(format!(
-                    "model {} has not answered the last {CALLS_MAX} queries yet",
-                    shared.embedder.model()
-                ));
-            }
-            Entry::Vacant(place) => place.insert(self.start(hash, text)?).clone(),
-        };
-        let timeout = deadline.left().map_or(timeout, |left| left.min(timeout));
-        let is_open = |_: &mut State| call.get().is_none();
-        drop(shared.answered.wait_timeout_while(state, timeout, is_open));
-        call.get().cloned().unwrap_or_else(|| {
-            // Where it was the deadline that ended the wait, the answer says so.
-            deadline.is_over();
-            Err(format!(
+    pub fn embed(&self, text: &str, deadline: &Deadline) -> Result<Numbers, String> {
+        let Shared {
+            embedder,
+            timeout,
+            calls,
+        } = &*self.0;
+        let timeout = timeout.filter(|_| !embedder.is_fast());
+        let vector = calls.get(xxh3_128(text.as_bytes()), timeout, deadline, || {
+            let (embedder, text) = (embedder.clone(), text.to_owned());
+            Box::new(move || vector(&*embedder, &text))
+        });
+        vector.map_err(|why| match why {
+            NoAnswer::TooMany => format!(
+                "model {} has not answered the last {CALLS_MAX} queries yet",
+                embedder.model()
+            ),
+            NoAnswer::Late(time) => format!(
                 "model {} has not answered within {} ms",
-                shared.embedder.model(),
-                timeout.as_millis()
-            ))
+                embedder.model(),
+                time.as_millis()
+            ),
+            NoAnswer::Failed(reason) => reason,
         })
     }
-
-    /// Has a thread embed the text. It waits for the lock that the caller holds before it answers.
-    fn start(&self, hash: u128, text: &str) -> Result<Call, String> {
-        let call = Call::default();
-        let (answering, shared, text) = (call.clone(), self.0.clone(), text.to_owned());
-        let run = move || {
-            let answer = shared.call(&text);
-            let mut state = shared.state();
-            if let Ok(vector) = &answer {
-                state.remember(hash, vector);
-            }
-            state.calls.remove(&hash);
-            drop(answering.set(answer));
-            drop(state);
-            shared.answered.notify_all();
-        };
-        let thread = thread::Builder::new().name("embed-query".to_owned());
-        thread
-            .spawn(run)
-            .map_err(|error| format!("no thread to run on: {error}"))?;
-        Ok(call)
-    }
 }
 
-impl State {
-    fn remember(&mut self, hash: u128, vector: &QueryVector) {
-        self.recent.put(hash, vector.clone(), size_of_val(&**vector));
-        self.recent.trim();
-    }
-}
-
-impl Shared {
-    /// The embedder may be a user's own, and its mistake must not reach the index.
-    fn call(&self, text: &str) -> Result<QueryVector, String> {
-        let embedder = &*self.embedder;
-        let embedded = catch_unwind(AssertUnwindSafe(|| embedder.embed_query(text)));
-        let vector = embedded.map_err(|_| PANICKED.to_owned())?;
-        let is_usable = |vector: &Vec<f32>| {
-            vector.len() == embedder.dimensions() && vector.iter().all(|number| number.is_finite())
-        };
-        let vector = vector.map_err(|error| error.to_string())?;
-        match is_usable(&vector) {
-            true => Ok(vector.into()),
-            false => Err(format!(
-                "model {} did not give one vector of the index's dimensions",
-                embedder.model()
-            )),
-        }
-    }
-
-    /// The state is whole even after a panic elsewhere: each method leaves it so.
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+/// The embedder may be a user's own, and its mistake must not reach the index.
+fn vector(embedder: &dyn Embedder, text: &str) -> Result<Numbers, String> {
+    let vector = embedder.embed_query(text).map_err(|error| error.to_string())?;
+    match vector.len() == embedder.dimensions() && vector.iter().all(|number| number.is_finite()) {
+        true => Ok(vector.into()),
+        false => Err(format!(
+            "model {} did not give one vector of the index's dimensions",
+            embedder.model()
+        )),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::{Condvar, Mutex};
+    use std::thread;
     use std::time::Instant;
 
     use super::*;
@@ -234,7 +154,7 @@ mod tests {
 
         service.open();
         let deadline = Instant::now() + Duration::from_secs(20);
-        while !queries.0.state().calls.is_empty() {
+        while queries.0.calls.under_way() > 0 {
             assert!(Instant::now() < deadline, "calls come to their end");
             thread::yield_now();
         }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::fuse::{Fused, Share, Shares};
 use super::{LegHit, SearchedField};
 use crate::definition::Metric;
+use crate::index::keyword::KeywordExplained;
 
 /// How the score of a hit came about.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -13,9 +14,15 @@ pub struct Explanation {
     /// Where both legs answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fusion: Option<FusionExplained>,
+    /// Where the keyword leg has found the document: by word.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyword: Option<KeywordExplained>,
     /// Where the vector leg has found the document.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vector: Option<VectorExplained>,
+    /// Where the hit was re-ranked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankExplained>,
 }
 
 /// The score is the sum of what the legs add.
@@ -48,9 +55,20 @@ pub struct VectorExplained {
     pub score: f32,
 }
 
+/// What the re-ranker compares with the query.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RerankExplained {
+    pub model: String,
+    /// What of the document it was given, of which it may read the beginning only.
+    pub text: String,
+    /// As the model gives it: hits are in the order of these.
+    pub score: f32,
+}
+
 pub(super) fn explain(
     hit: &Fused<'_>,
     shares: Option<&Shares>,
+    keyword: Option<KeywordExplained>,
     field: Option<&SearchedField>,
 ) -> Explanation {
     let vector = |(field, LegHit { score, .. }): (&SearchedField, LegHit)| VectorExplained {
@@ -73,7 +91,9 @@ pub(super) fn explain(
                 vector,
             }
         }),
+        keyword,
         vector: field.zip(hit.vector).map(vector),
+        rerank: None,
     }
 }
 

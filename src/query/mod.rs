@@ -1,7 +1,7 @@
-//! Searches: request -> plan -> both legs on one snapshot -> fused -> hydrated.
+//! Searches: request -> plan -> both legs on one snapshot -> fused -> re-ranked -> hydrated.
 //!
 //! A search reads one [`Snapshot`] and nothing else of the node: no dataflow, and a clock only where its filter asks for
-//! `now()`, and while a slow embedder makes it wait for the vector of its query.
+//! `now()`, and while a slow embedder or re-ranker makes it wait.
 
 mod request;
 mod asked;
@@ -20,7 +20,9 @@ mod highlight;
 mod snippet;
 mod suggest;
 mod value;
+mod calls;
 mod embedding;
+mod rerank;
 mod fuse;
 mod compare;
 mod consistency;
@@ -34,6 +36,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+pub use crate::index::keyword::{ExplainedPart, ExplainedTerm, KeywordExplained, PartKind};
 pub use answer::{
     AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld,
     OwnStats, Piece, SearchAnswer, Stats, VectorState,
@@ -43,7 +46,7 @@ pub use caller::{Caller, Spent, Tenants};
 pub use compare::{CompareError, ComparedQuery, Comparison};
 pub use consistency::{Consistency, Sources};
 pub use diverse::MmrRequest;
-pub use explain::{Explanation, FusionExplained, ShareExplained, VectorExplained};
+pub use explain::{Explanation, FusionExplained, RerankExplained, ShareExplained, VectorExplained};
 pub use facets::{
     Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
     RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
@@ -54,6 +57,7 @@ pub use highlight::{Encode, HighlightRequest};
 pub use request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
+pub use rerank::{HitRerank, RerankOptions, RerankRequest, Reranked};
 pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
 pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
 pub use whole::{Relation, Total, TotalBound, TotalRequest};
@@ -62,11 +66,15 @@ use arc_swap::ArcSwap;
 use embedding::QueryEmbedder;
 use pages::{Cursor, Pins};
 use recent::RecentQueries;
+use rerank::IndexReranker;
 
 use crate::definition::server::Limits;
-use crate::definition::{Definition, Index, LaneSettings, Metric, Template, VectorField, VectorSource};
+use crate::definition::{
+    Definition, Index, LaneSettings, Metric, RerankerSettings, Template, VectorField, VectorSource,
+};
 use crate::embed::{self, Embedder, FieldEmbedders};
 use crate::index::{Deadline, Document, Published, Slot, Snapshot};
+use crate::rerank::Reranker;
 use caller::Sight;
 use fuse::Fused;
 
@@ -79,6 +87,7 @@ pub struct Searcher {
     published: Arc<Published>,
     /// By leg: the vector fields in the order of the index, and then the sets of vectors that upgrades have made.
     legs: Arc<ArcSwap<Vec<Arc<SearchedField>>>>,
+    reranker: Option<IndexReranker>,
     recent: Arc<RecentQueries>,
     pins: Arc<Pins>,
     /// Where there is a node around.
@@ -189,6 +198,7 @@ impl Searcher {
             index: Arc::new(index),
             tables: definition.tables.iter().map(|table| table.name.clone()).collect(),
             published,
+            reranker: None,
             recent: Arc::default(),
             pins: Arc::default(),
             sources: Arc::default(),
@@ -197,6 +207,14 @@ impl Searcher {
             sight,
             spent: Spent::default(),
             deadline: Deadline::never(),
+        }
+    }
+
+    /// The same, with what re-ranks the best hits of searches that ask for it.
+    pub fn with_reranker(self, reranker: Arc<dyn Reranker>, settings: RerankerSettings) -> Searcher {
+        Searcher {
+            reranker: Some(IndexReranker::new(reranker, settings)),
+            ..self
         }
     }
 
@@ -231,6 +249,7 @@ impl Searcher {
         let legs = self.legs.load().iter().map(patient).collect();
         Searcher {
             legs: Arc::new(ArcSwap::from_pointee(legs)),
+            reranker: self.reranker.as_ref().map(IndexReranker::patient),
             clock: Clock::Replay,
             ..self
         }

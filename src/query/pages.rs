@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::answer::{Leg, SearchAnswer};
 use super::request::SearchRequest;
+use super::rerank::Reranked;
 use super::{ErrorKind, QueryError, Searcher, plan, run};
 use crate::change::Tick;
 use crate::index::Snapshot;
@@ -69,6 +70,8 @@ pub(super) struct Cursor {
     pub search: u64,
     /// Legs that did not answer the first page, and so none.
     pub failed: Vec<Leg>,
+    /// Whether the first page was left as it was, though it was to be re-ranked: so are the others.
+    pub unranked: bool,
 }
 
 impl Cursor {
@@ -134,6 +137,7 @@ impl Searcher {
                 keep_ms: request.keep_alive_ms?,
                 search: fingerprint(request),
                 failed: Vec::new(),
+                unranked: false,
             })
         };
         let is_first = cursor.is_none();
@@ -149,7 +153,24 @@ impl Searcher {
         }
         let mut search = plan::plan(self, snapshot, request)?;
         (search.offset, search.by_pages) = (cursor.offset, true);
+        if cursor.unranked {
+            search.rerank = None;
+        }
         let mut answer = run::run(snapshot, &search)?;
+        if cursor.unranked {
+            answer.reranked = Some(Reranked::skipped("the first page was not re-ranked"));
+        }
+        let unranked = answer
+            .reranked
+            .as_ref()
+            .is_some_and(|reranked| reranked.skipped.is_some());
+        if !is_first && unranked && !cursor.unranked {
+            return Err(QueryError::unavailable(
+                "rerank_failed",
+                "this page could not be re-ranked, and the first one was: hits would repeat or be missed",
+            ));
+        }
+        cursor.unranked = unranked;
         let failed: Vec<Leg> = answer.failed.iter().map(|failed| failed.leg).collect();
         if !is_first && failed != cursor.failed {
             return Err(QueryError::unavailable(
@@ -208,6 +229,7 @@ mod tests {
             keep_ms: 60_000,
             search: u64::MAX,
             failed: vec![Leg::Vector],
+            unranked: true,
         };
         assert_eq!(Cursor::parse(&cursor.to_text()), Ok(cursor));
         for text in ["", "e30", "not base64!", "bnVsbA"] {

@@ -11,6 +11,7 @@ use super::language::{self, Options, Parsed};
 use super::request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
+use super::rerank::{self, Rerank};
 use super::results::Results;
 use super::{Asked, AskedNearest, MmrRequest, QueryError, SearchedField, Searcher, Sources, diverse, like};
 use crate::definition::{
@@ -53,6 +54,7 @@ pub(super) struct Search<'a> {
     pub by_pages: bool,
     pub min_score: Option<f32>,
     pub mmr: Option<MmrRequest>,
+    pub rerank: Option<Rerank>,
     pub explain: bool,
     /// What hits say of their origin, where they are asked to.
     pub origin: Option<Arc<dyn Sources>>,
@@ -60,7 +62,7 @@ pub(super) struct Search<'a> {
     pub columns: Vec<usize>,
     pub deadline: Deadline,
     /// The words to be highlighted, whichever leg is asked.
-    pub highlighted: Option<&'a str>,
+    pub highlighted: Option<Cow<'a, str>>,
     /// What another query language says beyond `words` and `nearest`.
     pub asked: Option<&'a Asked>,
     pub results: Results,
@@ -86,7 +88,10 @@ impl Search<'_> {
     pub fn depth(&self) -> usize {
         match self.by_pages || self.counts_by_score() {
             true => HITS_MAX,
-            false => LEG_DEPTH_MIN.max(self.offset + self.limit),
+            false => {
+                let window = self.rerank.as_ref().map_or(0, |rerank| rerank.window);
+                LEG_DEPTH_MIN.max(self.offset + self.limit).max(window)
+            }
         }
     }
 
@@ -140,7 +145,7 @@ impl Search<'_> {
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
 ///
-/// and those of [`Results::plan`].
+/// and those of [`rerank::plan`] and [`Results::plan`].
 pub(super) fn plan<'a>(
     searcher: &Searcher,
     snapshot: &Snapshot,
@@ -173,7 +178,18 @@ pub(super) fn plan<'a>(
             parsed.as_ref(),
         )?,
     };
+    let plain = parsed
+        .as_ref()
+        .and_then(|parsed| parsed.plain.clone())
+        .map(Cow::Owned);
+    let highlighted = match asked {
+        Some(asked) => asked.highlighted.as_deref().map(cut).map(Cow::Borrowed),
+        None => plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed)),
+    };
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
+    // Without signs of syntax, as for the vector leg.
+    let plain = parsed.as_ref().and_then(|parsed| parsed.plain.as_deref());
+    let rerank = rerank::plan(searcher, request, plain.or(request.query.as_deref()))?;
     Ok(Search {
         words: match asked {
             Some(asked) => asked.words.clone(),
@@ -200,6 +216,7 @@ pub(super) fn plan<'a>(
         by_pages: false,
         min_score: min_score(request)?,
         mmr: diverse::plan(request, has_vectors)?,
+        rerank,
         explain: request.explain,
         origin: origin(searcher, request)?,
         columns: match &request.fields {
@@ -207,10 +224,7 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
-        highlighted: match asked {
-            Some(asked) => asked.highlighted.as_deref().map(cut),
-            None => request.query.as_deref().map(cut),
-        },
+        highlighted,
         asked,
         results: Results::plan(index, request, HITS_MAX)?,
     })

@@ -12,6 +12,7 @@ use super::facets::FacetRequest;
 use super::filter::FilterRequest;
 use super::group::GroupRequest;
 use super::highlight::HighlightRequest;
+use super::rerank::RerankRequest;
 use super::sort::SortRequest;
 use super::whole::TotalRequest;
 
@@ -73,6 +74,10 @@ pub struct SearchRequest {
     /// Puts unlike documents among the best hits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mmr: Option<MmrRequest>,
+    /// Puts the best hits into the order of the index's re-ranker, if that is done in time; `reranked` says what came of
+    /// it. Goes with neither `sort` nor `mmr`, and groups are made afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rerank: Option<RerankRequest>,
     /// Hits say how their scores came about.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub explain: bool,
@@ -154,6 +159,7 @@ impl Default for SearchRequest {
             fusion: None,
             min_score: None,
             mmr: None,
+            rerank: None,
             explain: false,
             ef: None,
             accuracy: None,

@@ -3,29 +3,31 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
 use super::answer::{AsOf, FailedLeg, Group, Hit, HitOrigin, Leg, SearchAnswer, VectorState};
 use super::diverse::diversify;
-use super::explain::explain;
+use super::explain::{Explanation, RerankExplained, explain};
 use super::fuse::{Fused, Scored, Shares, best_first, fuse, keyword_alone, vector_alone};
 use super::group::{GroupOf, Grouped, Grouping, distinct, groups};
 use super::highlight::Highlighter;
 use super::plan::{Nearest, Search};
 use super::request::VectorsWanted;
+use super::rerank::{HitRerank, Reranked};
 use super::sort::{Scores, SortKey, sorted};
 use super::whole::{Total, Whole, states, with_words};
 use super::{Asked, QueryError, SearchedField, asked, facets, value};
 use crate::change::{Datum, Span};
 use crate::definition::{Expression, Metric};
-use crate::index::keyword::{self, KeywordQuery, Scope};
+use crate::index::keyword::{self, KeywordHit, KeywordQuery, Scope};
 use crate::index::{Deadline, LegState, Slot, Snapshot};
 
 /// A leg's hits, best first, or why it cannot answer.
 type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
 
-pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
+pub(super) fn run(snapshot: &Snapshot, search: &Search) -> Result<SearchAnswer, QueryError> {
     let slots = |condition: &Option<Expression>| match condition {
         Some(condition) => guarded(snapshot, condition).map(Some).map_err(filter_failed),
         None => Ok(None),
@@ -65,8 +67,10 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         vector: OnceLock::new(),
     };
     let mut depth = Depth::first(search);
+    let mut waited = Duration::ZERO;
     let (found, page) = loop {
-        let found = run.find(depth)?;
+        let mut found = run.find(depth)?;
+        run.rerank(&mut found, &mut waited);
         let page = run.page(&found.list);
         match run.deeper(depth, &found, &page) {
             Some(deeper) => depth = deeper,
@@ -102,6 +106,7 @@ pub(super) fn run<'s>(snapshot: &'s Snapshot, search: &Search) -> Result<SearchA
         took_ms: None,
         cursor: None,
         timed_out: search.deadline.was_met(),
+        reranked: found.reranked,
         failed: found.failed,
     })
 }
@@ -143,6 +148,8 @@ struct Found<'s> {
     whole: Option<Whole>,
     /// Where both legs answered.
     shares: Option<Shares>,
+    /// Where it was asked for.
+    reranked: Option<Reranked>,
     failed: Vec<FailedLeg>,
     /// Whether more could be found by words or in the order of fields, and whether by the vector leg.
     is_listed_cut: bool,
@@ -154,6 +161,8 @@ struct Listed<'s> {
     hit: Fused<'s>,
     /// What it is sorted by.
     values: Vec<Option<Datum>>,
+    /// Where it was re-ranked: its rank before, and the score as the model gives it.
+    reranked: Option<(usize, f32)>,
 }
 
 /// The part of a list that is shown, as places in it.
@@ -244,6 +253,7 @@ impl<'s> Run<'s, '_> {
                 .map(|hit| Listed {
                     hit,
                     values: Vec::new(),
+                    reranked: None,
                 })
                 .collect(),
         };
@@ -251,10 +261,49 @@ impl<'s> Run<'s, '_> {
             list,
             whole,
             shares,
+            reranked: None,
             failed,
             is_listed_cut,
             is_nearest_cut,
         })
+    }
+
+    /// Puts the best hits into the order of the re-ranker, where that is asked for. `waited` is for how long this
+    /// search has waited for it, and grows.
+    fn rerank(&self, found: &mut Found<'_>, waited: &mut Duration) {
+        let search = self.search;
+        let Some(rerank) = &search.rerank else { return };
+        let window = rerank.window.min(found.list.len());
+        let (offset, limit) = (search.offset, search.limit);
+        if window == 0 || !rerank.is_seen(offset, limit, search.results.grouping) {
+            found.reranked = Some(Reranked::default());
+            return;
+        }
+        let began = Instant::now();
+        let best = found.list.iter().take(window);
+        let rows = best.map(|listed| &listed.hit.document.row);
+        let order = rerank.order(rows, *waited, &search.deadline);
+        *waited += began.elapsed();
+        let reranked = match order {
+            Err(reason) => Reranked::skipped(reason),
+            Ok(order) => {
+                let mut before: Vec<Option<Listed<'_>>> = found.list.drain(..window).map(Some).collect();
+                let best = order.iter().filter_map(|&(place, score)| {
+                    let listed = before.get_mut(place)?.take()?;
+                    let reranked = score.map(|score| (place + 1, score));
+                    Some(Listed { reranked, ..listed })
+                });
+                found.list.splice(..0, best);
+                Reranked {
+                    hits: order.iter().filter(|(_, score)| score.is_some()).count(),
+                    ..Reranked::default()
+                }
+            }
+        };
+        found.reranked = Some(Reranked {
+            took: *waited,
+            ..reranked
+        });
     }
 
     fn page(&self, list: &[Listed<'_>]) -> Page {
@@ -308,11 +357,14 @@ impl<'s> Run<'s, '_> {
 
     fn hydrate(&self, found: &Found<'_>, page: Page) -> (Vec<Hit>, Option<Vec<Group>>) {
         let results = &self.search.results;
-        let mut highlighter =
-            Highlighter::new(self.snapshot, results.highlight.as_ref(), self.search.highlighted);
+        let mut highlighter = Highlighter::new(
+            self.snapshot,
+            results.highlight.as_ref(),
+            self.search.highlighted.as_deref(),
+        );
         let mut hit = |place: &usize| {
             let listed = found.list.get(*place)?;
-            let mut hit = self.hit(&listed.hit, found.shares.as_ref());
+            let mut hit = self.hit(listed, found.shares.as_ref());
             let values = listed.values.iter();
             let json = |value: &Option<Datum>| value.as_ref().map_or(serde_json::Value::Null, value::json);
             hit.sort = values.map(json).collect();
@@ -333,16 +385,31 @@ impl<'s> Run<'s, '_> {
         }
     }
 
-    fn hit(&self, hit: &Fused<'_>, shares: Option<&Shares>) -> Hit {
+    fn hit(&self, listed: &Listed<'_>, shares: Option<&Shares>) -> Hit {
+        let hit = &listed.hit;
         let vector_state = VectorState::of(self.snapshot, self.search.leg, &hit.document.key.text());
         let is_of_another_text = vector_state == Some(VectorState::Stale);
         let field = self.search.field.as_deref().filter(|_| !is_of_another_text);
+        let reranked = self.search.rerank.as_ref().zip(listed.reranked);
+        let explanation = || {
+            let mut explanation = self.explain(hit, shares);
+            explanation.rerank = reranked.map(|(rerank, (_, score))| {
+                let (model, text) = rerank.explain(&hit.document.row);
+                RerankExplained {
+                    model,
+                    text: text.unwrap_or_default(),
+                    score,
+                }
+            });
+            explanation
+        };
         Hit {
+            rerank: reranked.map(|(rerank, (rank_before, score))| HitRerank {
+                score: rerank.shown(score),
+                rank_before,
+            }),
             piece: field.and_then(|field| field.piece(hit)),
-            explain: self
-                .search
-                .explain
-                .then(|| explain(hit, shares, self.search.field.as_deref())),
+            explain: self.search.explain.then(explanation),
             origin: self.search.origin.as_deref().and_then(|sources| {
                 let searched = hit.vector.and(self.search.field.as_deref());
                 let model = searched.and_then(|field| field.model.as_deref());
@@ -350,6 +417,25 @@ impl<'s> Run<'s, '_> {
             }),
             ..Hit::new(hit, vector_state, &self.search.columns)
         }
+    }
+
+    fn explain(&self, hit: &Fused<'_>, shares: Option<&Shares>) -> Explanation {
+        let place = || {
+            let leg = hit.keyword?;
+            let (shard, slot, _) = self.snapshot.find(&hit.document.key.text())?;
+            let score = leg.score;
+            Some(KeywordHit { shard, slot, score })
+        };
+        // A part of an explanation that cannot be read is left out.
+        let keyword = self.search.words.as_ref().zip(place()).and_then(|(words, hit)| {
+            let explained = || {
+                self.in_scope(|scope| keyword::explain(scope, words, &hit))
+                    .ok()
+                    .flatten()
+            };
+            guard(|| Ok(explained())).ok().flatten()
+        });
+        explain(hit, shares, keyword, self.search.field.as_deref())
     }
 
     /// Asks the legs that the search needs; where it needs both, in parallel. `None`: not asked.
@@ -380,7 +466,10 @@ impl<'s> Run<'s, '_> {
     fn in_scope<T>(&self, ask: impl FnOnce(&Scope<'_, 's>) -> T) -> T {
         let states = states(self.snapshot);
         let document = |shard, slot| self.snapshot.document_at(shard, slot);
+        let page = self.search.offset + self.search.limit;
         ask(&Scope {
+            // Pages of one ranking are of all that can be found.
+            enough: Some(page).filter(|_| !self.search.by_pages),
             filters: self.allowed,
             population: self.population,
             deadline: &self.search.deadline,
@@ -474,6 +563,7 @@ fn in_order<'s>(
             },
         },
         values: sorted.values,
+        reranked: None,
     });
     Ok(listed.collect())
 }

@@ -250,7 +250,7 @@ mod tests {
             &["red", "tea", "kettle"],
             40,
             1,
-            expect!["[red] pot for [tea], and a [red] [kettle];"],
+            expect!["a [red] pot for [tea], and a [red] [kettle];"],
         );
         check(
             TEXT,
@@ -258,9 +258,9 @@ mod tests {
             40,
             3,
             expect![[r#"
-            A [tea] pot is not a [kettle]. Far below,
-            [red] pot for [tea], and a [red] [kettle];
-            again, and at the very end a [kettle]."#]],
+                A [tea] pot is not a [kettle]. Far below,
+                a [red] pot for [tea], and a [red] [kettle];
+                again, and at the very end a [kettle]."#]],
         );
         check(TEXT, &["absent"], 40, 1, expect![""]);
     }

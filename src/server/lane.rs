@@ -31,7 +31,7 @@ impl Lane {
         Lane(Arc::new(Semaphore::new(places)))
     }
 
-    /// Runs `work` when there is a place. It goes on to its end even if the client goes away.
+    /// Runs `work` when there is a place. Where the client goes away, it goes on to its end, or to that of its deadline.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,

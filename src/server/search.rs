@@ -101,6 +101,9 @@ pub(super) fn run(
         Mode::Hybrid => QueryMode::Hybrid,
     };
     app.metrics.query(mode, started.elapsed());
+    if let Some(reranked) = &answer.reranked {
+        app.metrics.reranked(reranked.took, reranked.skipped.is_some());
+    }
     Ok(answer)
 }
 

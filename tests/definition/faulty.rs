@@ -116,7 +116,7 @@ interval = "5 sec"
             x.toml:20: unknown metric `cosinus`
                 did you mean `cosine`?
             x.toml:21: unknown method `rff`
-                one of `relative`, `rrf`
+                one of `relative`, `distribution`, `linear`, `rrf`
             x.toml:24: unknown model `defualt`
                 did you mean `default`?
             x.toml:25: `embedder.dimensions` is out of range
@@ -630,9 +630,9 @@ fn fusion_has_two_methods() {
     check_index(
         &format!("{text} = {{ weight = 0.5 }}"),
         expect![[r#"
-        x.toml:12: `index.fusion` lacks `method`
-            it must be `"relative"` or `"rrf"`
-        1 fault"#]],
+            x.toml:12: `index.fusion` lacks `method`
+                it must be `"relative"`, `"distribution"`, `"linear"` or `"rrf"`
+            1 fault"#]],
     );
     check_index(
         &format!("{text} = {{ method = 'relative', weight = 1.5, k = 60 }}"),

@@ -39,20 +39,41 @@ impl Reference {
             (name, values)
         });
         Reference {
-            weights: weights.collect(),
+            weights: weights
+                .map(|(name, values)| {
+                    let plain = name.strip_prefix("bert.").or(name.strip_prefix("roberta."));
+                    (plain.unwrap_or(&name).to_owned(), values)
+                })
+                .collect(),
             config: serde_json::from_slice(&std::fs::read(folder.join("config.json")).unwrap()).unwrap(),
         }
     }
 
     /// A vector for each token; `first` is the place of the first.
     pub fn tokens(&self, ids: &[u32], first: usize) -> Rows {
+        self.tokens_of(ids, &vec![0; ids.len()], first)
+    }
+
+    /// What the classifier says of a pair: the number of the last label.
+    pub fn score(&self, ids: &[u32], types: &[u32], first: usize) -> f64 {
+        let token = vec![self.tokens_of(ids, types, first).remove(0)];
+        let (dense, out) = match self.weights.contains_key("pooler.dense.weight") {
+            true => ("pooler.dense", "classifier"),
+            false => ("classifier.dense", "classifier.out_proj"),
+        };
+        let mut dense = self.linear(&token, dense);
+        dense.iter_mut().flatten().for_each(|value| *value = value.tanh());
+        *self.linear(&dense, out)[0].last().unwrap()
+    }
+
+    fn tokens_of(&self, ids: &[u32], types: &[u32], first: usize) -> Rows {
         let number = |name: &str| self.config[name].as_u64().unwrap() as usize;
         let (hidden, heads) = (number("hidden_size"), number("num_attention_heads"));
         let row = |name: &str, row: usize| &self.weights[name][row * hidden..][..hidden];
         let embedded = ids.iter().enumerate().map(|(place, &id)| {
             let word = row("embeddings.word_embeddings.weight", id as usize);
             let position = row("embeddings.position_embeddings.weight", first + place);
-            let kind = row("embeddings.token_type_embeddings.weight", 0);
+            let kind = row("embeddings.token_type_embeddings.weight", types[place] as usize);
             (0..hidden).map(|at| word[at] + position[at] + kind[at]).collect()
         });
         let mut x = self.normal(embedded.collect(), "embeddings.LayerNorm");

@@ -26,6 +26,18 @@ pub fn ids(text: &str, tokens_max: usize) -> Vec<u32> {
     [2].into_iter().chain(words).chain([3]).collect()
 }
 
+/// `[CLS] query [SEP] text [SEP]` with the type of each token: the text is cut, and the query at half of the room.
+pub fn pair(query: &str, text: &str, tokens_max: usize) -> (Vec<u32>, Vec<u32>) {
+    let room = tokens_max - 3;
+    let words = |text: &str| text.split_whitespace().count();
+    let of_query = words(query).min(room / 2);
+    let of_text = words(text).min(room - of_query);
+    let mut pair = ids(query, of_query + 2);
+    let types = [vec![0; pair.len()], vec![1; of_text + 1]].concat();
+    pair.extend(&ids(text, of_text + 2)[1..]);
+    (pair, types)
+}
+
 /// A text of random known words.
 pub fn text(random: &mut Random, words: usize) -> String {
     let words: Vec<&str> = (0..words).map(|_| WORDS[4 + random.below(8)]).collect();
@@ -34,6 +46,24 @@ pub fn text(random: &mut Random, words: usize) -> String {
 
 /// A transformer of the family `kind` with random weights; tensors are named with `prefix` before.
 pub fn bert(folder: &Path, kind: &str, prefix: &str) {
+    bert_with(folder, kind, prefix, &[]);
+}
+
+/// The same with a classifier of so many labels on it, whose tensors have no prefix but BERT's pooler.
+pub fn cross_encoder(folder: &Path, kind: &str, labels: usize) {
+    let (prefix, dense, out) = match kind {
+        "bert" => ("bert.", "bert.pooler.dense", "classifier"),
+        _ => ("roberta.", "classifier.dense", "classifier.out_proj"),
+    };
+    bert_with(
+        folder,
+        kind,
+        prefix,
+        &[(dense, [HIDDEN, HIDDEN]), (out, [labels, HIDDEN])],
+    );
+}
+
+fn bert_with(folder: &Path, kind: &str, prefix: &str, head: &[(&str, [usize; 2])]) {
     let config = json!({
         "model_type": kind, "hidden_size": HIDDEN, "num_attention_heads": 2, "num_hidden_layers": LAYERS,
         "intermediate_size": WIDE, "max_position_embeddings": PLACES, "layer_norm_eps": 1e-5, "hidden_act": "gelu",
@@ -79,10 +109,18 @@ pub fn bert(folder: &Path, kind: &str, prefix: &str) {
             tensors.push((format!("{name}.LayerNorm.{part}"), vec![HIDDEN]));
         }
     }
+    let mut tensors: Vec<(String, Vec<usize>)> = tensors
+        .into_iter()
+        .map(|(name, shape)| (format!("{prefix}{name}"), shape))
+        .collect();
+    for (name, shape) in head {
+        tensors.push((format!("{name}.weight"), shape.to_vec()));
+        tensors.push((format!("{name}.bias"), vec![shape[0]]));
+    }
     let mut random = Random::new(7);
     let tensors = tensors.into_iter().map(|(name, shape)| {
         let values = (0..shape.iter().product()).map(|_| random.below(2001) as f32 / 1000.0 - 1.0);
-        (format!("{prefix}{name}"), shape, values.collect::<Vec<f32>>())
+        (name, shape, values.collect::<Vec<f32>>())
     });
     safetensors(&folder.join("model.safetensors"), tensors.collect());
 }
@@ -106,7 +144,10 @@ pub fn tokenizer(folder: &Path) {
         "post_processor": {
             "type": "TemplateProcessing",
             "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
-            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "pair": [
+                {"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "[SEP]", "type_id": 0}},
+                {"Sequence": {"id": "B", "type_id": 1}}, {"SpecialToken": {"id": "[SEP]", "type_id": 1}},
+            ],
             "special_tokens": {"[CLS]": template(2), "[SEP]": template(3)},
         },
         "decoder": null,

@@ -54,7 +54,7 @@ fn local(path: &Entry<'_>, mut section: Section<'_>, world: &World<'_>) -> Optio
 }
 
 fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<ServiceModel> {
-    let url = endpoint(url);
+    let url = endpoint(url, "https://api.openai.com/v1/embeddings");
     let api = section
         .required("api", "one of `openai`, `tei`, `ollama`")
         .and_then(|entry| entry.choice("api", &Api::ALL));
@@ -95,10 +95,10 @@ fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<ServiceModel> {
     })
 }
 
-/// The URL of an endpoint, without a secret: it stands in logs.
-fn endpoint(entry: &Entry<'_>) -> Option<String> {
-    const EXPECTED: &str = "the URL of the endpoint itself, such as `https://api.openai.com/v1/embeddings`";
-    let url = entry.text(EXPECTED)?;
+/// The URL of an endpoint, such as `example`, without a secret: it stands in logs.
+pub(super) fn endpoint(entry: &Entry<'_>, example: &str) -> Option<String> {
+    let expected = format!("the URL of the endpoint itself, such as `{example}`");
+    let url = entry.text(&expected)?;
     let rest = url
         .strip_prefix("http://")
         .or_else(|| url.strip_prefix("https://"));
@@ -116,7 +116,7 @@ fn endpoint(entry: &Entry<'_>) -> Option<String> {
         _ => {
             entry.wrong(
                 format!("`{}` is no URL", entry.path),
-                format!("it must be {EXPECTED}"),
+                format!("it must be {expected}"),
             );
             None
         }
@@ -124,7 +124,7 @@ fn endpoint(entry: &Entry<'_>) -> Option<String> {
 }
 
 /// The name of an environment variable. It is read where the service is asked, so a file can be checked without it.
-fn variable(entry: &Entry<'_>) -> Option<String> {
+pub(super) fn variable(entry: &Entry<'_>) -> Option<String> {
     const EXPECTED: &str = "the name of the environment variable that has the key, such as `OPENAI_API_KEY`";
     let name = entry.text(EXPECTED)?;
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -289,14 +289,18 @@ fn vector_model(entry: &Entry<'_>, view: &View<'_>) -> Option<VectorModel> {
 }
 
 fn template(entry: &Entry<'_>, view: &View<'_>) -> Option<Template> {
+    let columns = view.query.map(|query| {
+        let columns = query.columns.iter();
+        columns.map(|column| column.name.clone()).collect::<Vec<_>>()
+    });
+    template_over(entry, columns.as_deref())
+}
+
+/// A template over columns, which are not known where the query is at fault.
+pub(super) fn template_over(entry: &Entry<'_>, columns: Option<&[String]>) -> Option<Template> {
     let text = entry.text("a template such as `\"{name}\\n{description}\"`")?;
-    let columns: Vec<String> = view
-        .query?
-        .columns
-        .iter()
-        .map(|column| column.name.clone())
-        .collect();
-    match Template::parse(text, &columns) {
+    let columns = columns?;
+    match Template::parse(text, columns) {
         Ok(template) => Some(template),
         Err(faults) => {
             for fault in faults {

@@ -1,4 +1,4 @@
-//! The BERT family as an ONNX graph: from token ids to a vector a token.
+//! The BERT family as an ONNX graph: from token ids to a vector a token, or to what a classifier makes of the first one.
 //!
 //! Models that come as `config.json` and `model.safetensors` have weights only; what is done with them is here, once,
 //! and the runtime that runs ONNX files runs it too.
@@ -14,6 +14,17 @@ pub const IDS: &str = "input_ids";
 pub const POSITIONS: &str = "position_ids";
 /// 1 for a token, 0 behind the end of a text.
 pub const MASK: &str = "attention_mask";
+/// 1 for a token of the second text of a pair.
+pub const TYPES: &str = "token_type_ids";
+
+/// What stands on the vectors of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// Nothing: a vector a token comes out.
+    None,
+    /// `*ForSequenceClassification`, of pairs: a number for each label comes out.
+    Classifier,
+}
 
 /// `config.json`, as far as the graph depends on it.
 #[derive(Debug, Deserialize)]
@@ -111,7 +122,7 @@ impl Places {
 ///
 /// # Errors
 /// A tensor is missing or has another shape than `config` says.
-pub fn graph(config: &Config, weights: &Weights<'_>) -> Result<Vec<u8>, String> {
+pub fn graph(config: &Config, head: Head, weights: &Weights<'_>) -> Result<Vec<u8>, String> {
     let mut bert = Bert {
         graph: Graph::default(),
         config,
@@ -120,12 +131,16 @@ pub fn graph(config: &Config, weights: &Weights<'_>) -> Result<Vec<u8>, String> 
     for input in [IDS, POSITIONS, MASK] {
         bert.graph.input(input);
     }
-    let mut tokens = bert.embeddings()?;
+    let mut tokens = bert.embeddings(head)?;
     for layer in 0..config.num_hidden_layers {
         tokens = bert.layer(&tokens, &format!("encoder.layer.{layer}."))?;
     }
+    let output = match head {
+        Head::None => tokens,
+        Head::Classifier => bert.classifier(&tokens)?,
+    };
     bert.graph
-        .finish(&tokens)
+        .finish(&output)
         .ok_or_else(|| "the model is too large".to_owned())
 }
 
@@ -136,7 +151,7 @@ struct Bert<'a> {
 }
 
 impl Bert<'_> {
-    fn embeddings(&mut self) -> Result<String, String> {
+    fn embeddings(&mut self, head: Head) -> Result<String, String> {
         let hidden = self.config.hidden_size;
         let words = self.table("embeddings.word_embeddings.weight", 0)?;
         // A place beyond the table is never asked for: texts are cut before.
@@ -144,12 +159,19 @@ impl Bert<'_> {
         let places = self.table("embeddings.position_embeddings.weight", places)?;
         let words = self.graph.apply("Gather", &[&words, IDS], &[]);
         let places = self.graph.apply("Gather", &[&places, POSITIONS], &[]);
-        // A text alone is all of the first kind.
-        let kinds = self
-            .weights
-            .rows("embeddings.token_type_embeddings.weight", hidden)?;
+        const KINDS: &str = "embeddings.token_type_embeddings.weight";
+        let kinds = self.weights.rows(KINDS, hidden)?;
         let first = kinds.get(..hidden).ok_or("the table of token types is empty")?;
-        let kind = self.graph.weights("token_type", &[hidden], first);
+        let kind = match head {
+            // RoBERTa tells the two texts of a pair apart by what stands between them.
+            Head::Classifier if kinds.len() >= 2 * hidden => {
+                self.graph.input(TYPES);
+                let kinds = self.graph.weights(KINDS, &[kinds.len() / hidden, hidden], &kinds);
+                self.graph.apply("Gather", &[&kinds, TYPES], &[])
+            }
+            // A text alone is all of the first kind.
+            Head::None | Head::Classifier => self.graph.weights("token_type", &[hidden], first),
+        };
         let sum = self.graph.apply("Add", &[&words, &places], &[]);
         let sum = self.graph.apply("Add", &[&sum, &kind], &[]);
         self.normalised(&sum, "embeddings.LayerNorm")
@@ -175,6 +197,21 @@ impl Bert<'_> {
         let narrow = self.linear(&wide, &format!("{name}output.dense"))?;
         let sum = self.graph.apply("Add", &[&narrow, &tokens], &[]);
         self.normalised(&sum, &format!("{name}output.LayerNorm"))
+    }
+
+    /// A number for each label, from the vector of the first token.
+    fn classifier(&mut self, tokens: &str) -> Result<String, String> {
+        let place = self.graph.integer("first_token", 0);
+        let first = self
+            .graph
+            .apply("Gather", &[tokens, &place], &[("axis", Setting::Integer(1))]);
+        let (dense, out) = match self.config.places.model_type.as_str() {
+            "bert" => ("pooler.dense", "classifier"),
+            _ => ("classifier.dense", "classifier.out_proj"),
+        };
+        let dense = self.linear(&first, dense)?;
+        let dense = self.graph.apply("Tanh", &[&dense], &[]);
+        self.linear(&dense, out)
     }
 
     /// A table of `rows` vectors, or of as many as there are for 0.

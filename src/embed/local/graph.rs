@@ -51,6 +51,16 @@ impl Graph {
         name.to_owned()
     }
 
+    /// A single integer that is part of the model.
+    pub fn integer(&mut self, name: &str, value: i64) -> String {
+        let mut tensor = TensorProto::default();
+        tensor.name = Some(name.to_owned());
+        tensor.data_type = Some(DataType::INT64);
+        tensor.raw_data = Some(RefCell::new(value.to_le_bytes().to_vec()));
+        self.graph.initializer.push(tensor);
+        name.to_owned()
+    }
+
     /// Applies an ONNX operator; gives the name of its result.
     pub fn apply(&mut self, operator: &str, inputs: &[&str], settings: &[(&str, Setting)]) -> String {
         self.apply_of("", operator, inputs, settings)

@@ -8,13 +8,17 @@ mod weights;
 mod graph;
 mod bert;
 mod runtime;
+mod tokens;
 mod batches;
 mod transformer;
+mod cross_encoder;
 
 use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 
+use self::bert::Head;
+pub use self::cross_encoder::CrossEncoder;
 use self::files::{Files, Kind};
 use self::transformer::{Transformer, graph_of_weights};
 use super::prefixed::with_prefixes;
@@ -49,7 +53,11 @@ pub fn as_onnx(folder: &Path) -> Result<Vec<u8>, EmbedError> {
         let files = Files::find(folder)?;
         let config: bert::Config = files.json("config.json")?.ok_or("there is no config.json")?;
         config.check()?;
-        graph_of_weights(&config, &files.weights().ok_or("there is no model.safetensors")?)
+        graph_of_weights(
+            &config,
+            Head::None,
+            &files.weights().ok_or("there is no model.safetensors")?,
+        )
     };
     graph().map_err(|reason| EmbedError {
         model: folder.display().to_string(),

@@ -8,14 +8,17 @@ use rten::{Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrVi
 use rten_tensor::prelude::*;
 use rten_tensor::{NdTensor, Tensor};
 
-use super::bert::{IDS, MASK, POSITIONS, Places};
+use super::bert::{IDS, MASK, POSITIONS, Places, TYPES};
+use super::tokens::Tokens;
 use crate::priority;
 
-/// 0 for every token of a text that stands alone.
-const TYPES: &str = "token_type_ids";
-
 /// Outputs by the names that exporters give them, the best first.
-const OUTPUTS: [&str; 3] = ["sentence_embedding", "last_hidden_state", "token_embeddings"];
+const OUTPUTS: [&str; 4] = [
+    "sentence_embedding",
+    "last_hidden_state",
+    "token_embeddings",
+    "logits",
+];
 
 /// Documents are embedded behind everything else: a search must not wait for a thousand of them.
 const NICENESS: i32 = 10;
@@ -102,22 +105,24 @@ impl Runtime {
         })
     }
 
-    /// Runs texts of token ids, each padded to `tokens`.
+    /// Runs texts of tokens, each padded to so many.
     pub fn run(
         &self,
-        texts: &[&[u32]],
+        texts: &[&Tokens],
         tokens: usize,
         places: &Places,
         whose: For,
     ) -> Result<Output, String> {
-        let token = |text: usize, place: usize| texts.get(text).and_then(|text| text.get(place)).copied();
+        let token = |text: usize, place: usize| texts.get(text).and_then(|text| text.ids.get(place)).copied();
+        let kind =
+            |text: usize, place: usize| texts.get(text).and_then(|text| text.types.get(place)).copied();
         let shape = [texts.len(), tokens];
         let tensor = |input: &Input| match input {
             Input::Ids => NdTensor::from_fn(shape, |[text, place]| {
                 token(text, place).unwrap_or(places.pad()) as i32
             }),
             Input::Mask => NdTensor::from_fn(shape, |[text, place]| i32::from(token(text, place).is_some())),
-            Input::Types => NdTensor::zeros(shape),
+            Input::Types => NdTensor::from_fn(shape, |[text, place]| kind(text, place).unwrap_or(0) as i32),
             Input::Positions => NdTensor::from_fn([1, tokens], |[_, place]| (places.first() + place) as i32),
         };
         let inputs = self.inputs.iter();
@@ -145,6 +150,10 @@ impl Runtime {
             [found, dimensions] if found == texts.len() => Ok(Output::Texts {
                 values: output.to_vec(),
                 dimensions,
+            }),
+            [found] if found == texts.len() => Ok(Output::Texts {
+                values: output.to_vec(),
+                dimensions: 1,
             }),
             _ => Err(format!("its output has the shape {:?}", output.shape())),
         }

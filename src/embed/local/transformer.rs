@@ -2,23 +2,18 @@
 
 use std::path::Path;
 
-use tokenizers::{Tokenizer, TruncationDirection, TruncationParams, TruncationStrategy};
-
 use super::batches::batches;
-use super::bert::{self, Places};
+use super::bert::{self, Head, Places};
 use super::files::{Files, Parts, Pooling};
 use super::runtime::{For, Output, Runtime};
+use super::tokens::{Cutter, Tokens};
 use super::weights::Weights;
 use crate::embed::{EmbedError, Embedder};
-
-/// Bytes of a text for each token that counts. What lies behind is not looked at: words are shorter, and a text of
-/// megabytes would be cut into tokens for nothing.
-const TOKEN_BYTES_MAX: usize = 64;
 
 /// A transformer of sentences.
 pub struct Transformer {
     name: String,
-    tokenizer: Tokenizer,
+    cutter: Cutter,
     runtime: Runtime,
     parts: Parts,
     dimensions: usize,
@@ -39,8 +34,8 @@ impl Transformer {
         parts.tokens_max = longest.min(places.tokens_max());
         let mut transformer = Transformer {
             name: format!("{}/{parts:?}", files.name()),
-            tokenizer: tokenizer(files, parts.tokens_max)?,
-            runtime: runtime(files, threads)?,
+            cutter: Cutter::open(files, parts.tokens_max, places.pad())?,
+            runtime: runtime(files, Head::None, threads)?,
             parts,
             dimensions: 0,
             places,
@@ -63,21 +58,17 @@ impl Transformer {
             reason,
             retry: false,
         };
-        let tokens: Vec<Vec<u32>> = texts
+        let tokens: Vec<Tokens> = texts
             .iter()
-            .map(|text| self.tokens(text))
+            .map(|text| self.cutter.text(text))
             .collect::<Result<_, _>>()
             .map_err(failed)?;
-        let lengths: Vec<usize> = tokens.iter().map(Vec::len).collect();
+        let lengths: Vec<usize> = tokens.iter().map(|tokens| tokens.ids.len()).collect();
         let (order, batches) = batches(&lengths);
         let mut vectors = vec![Vec::new(); texts.len()];
         for batch in batches {
             let batch = order.get(batch).unwrap_or_default();
-            let rows: Vec<&[u32]> = batch
-                .iter()
-                .filter_map(|&text| tokens.get(text))
-                .map(Vec::as_slice)
-                .collect();
+            let rows: Vec<&Tokens> = batch.iter().filter_map(|&text| tokens.get(text)).collect();
             for (&text, vector) in batch.iter().zip(self.run(&rows, whose).map_err(failed)?) {
                 if let Some(place) = vectors.get_mut(text) {
                     *place = vector;
@@ -87,24 +78,9 @@ impl Transformer {
         Ok(vectors)
     }
 
-    fn tokens(&self, text: &str) -> Result<Vec<u32>, String> {
-        let end = text.floor_char_boundary(self.parts.tokens_max.saturating_mul(TOKEN_BYTES_MAX));
-        let text = text.get(..end).unwrap_or_default();
-        let encoding = self.tokenizer.encode_fast(text, true);
-        let ids = encoding
-            .map_err(|error| format!("the text has no tokens: {error}"))?
-            .get_ids()
-            .to_vec();
-        if ids.is_empty() {
-            // Without special tokens an empty text has none; one that pads is as good as any.
-            return Ok(vec![self.places.pad()]);
-        }
-        Ok(ids)
-    }
-
     /// The vectors of a batch.
-    fn run(&self, texts: &[&[u32]], whose: For) -> Result<Vec<Vec<f32>>, String> {
-        let tokens = texts.iter().map(|text| text.len()).max().unwrap_or_default();
+    fn run(&self, texts: &[&Tokens], whose: For) -> Result<Vec<Vec<f32>>, String> {
+        let tokens = texts.iter().map(|text| text.ids.len()).max().unwrap_or_default();
         let output = self.runtime.run(texts, tokens, &self.places, whose)?;
         let pooled: Vec<Vec<f32>> = match output {
             Output::Texts { values, dimensions } => {
@@ -113,7 +89,7 @@ impl Transformer {
             Output::Tokens { values, dimensions } => {
                 let dimensions = dimensions.max(1);
                 let rows = values.chunks(dimensions * tokens.max(1)).zip(texts);
-                rows.map(|(row, text)| pool(self.parts.pooling, row, dimensions, text.len()))
+                rows.map(|(row, text)| pool(self.parts.pooling, row, dimensions, text.ids.len()))
                     .collect()
             }
         };
@@ -151,14 +127,14 @@ fn normalised(mut vector: Vec<f32>) -> Vec<f32> {
 }
 
 /// The graph of the weights, or where none can be written for them, that of the ONNX file.
-fn runtime(files: &Files, threads: usize) -> Result<Runtime, String> {
+pub fn runtime(files: &Files, head: Head, threads: usize) -> Result<Runtime, String> {
     let absent = || "there is neither model.safetensors nor model.onnx nor onnx/model.onnx".to_owned();
     let why_not = match files.weights() {
         None => absent(),
         Some(path) => {
             let config: bert::Config = files.json("config.json")?.ok_or("there is no config.json")?;
             match config.check() {
-                Ok(()) => return runtime_of_weights(&config, &path, threads),
+                Ok(()) => return runtime_of_weights(&config, head, &path, threads),
                 Err(reason) => format!("config.json: {reason}"),
             }
         }
@@ -169,34 +145,22 @@ fn runtime(files: &Files, threads: usize) -> Result<Runtime, String> {
     }
 }
 
-fn runtime_of_weights(config: &bert::Config, path: &Path, threads: usize) -> Result<Runtime, String> {
-    let graph = graph_of_weights(config, path)?;
+fn runtime_of_weights(
+    config: &bert::Config,
+    head: Head,
+    path: &Path,
+    threads: usize,
+) -> Result<Runtime, String> {
+    let graph = graph_of_weights(config, head, path)?;
     Runtime::load(graph, threads).map_err(|reason| format!("{}: {reason}", path.display()))
 }
 
 /// The bytes of an ONNX file.
-pub fn graph_of_weights(config: &bert::Config, path: &Path) -> Result<Vec<u8>, String> {
+pub fn graph_of_weights(config: &bert::Config, head: Head, path: &Path) -> Result<Vec<u8>, String> {
     let named = |reason: String| format!("{}: {reason}", path.display());
     let bytes = std::fs::read(path).map_err(|error| named(error.to_string()))?;
     let weights = Weights::read(&bytes).map_err(named)?;
-    bert::graph(config, &weights).map_err(named)
-}
-
-/// The model's tokenizer, which cuts at so many tokens and pads nothing.
-fn tokenizer(files: &Files, tokens_max: usize) -> Result<Tokenizer, String> {
-    let named = |error: tokenizers::Error| format!("tokenizer.json: {error}");
-    let mut tokenizer = Tokenizer::from_bytes(files.bytes("tokenizer.json")?).map_err(named)?;
-    let truncation = TruncationParams {
-        max_length: tokens_max,
-        strategy: TruncationStrategy::LongestFirst,
-        direction: TruncationDirection::Right,
-        stride: 0,
-    };
-    tokenizer
-        .with_padding(None)
-        .with_truncation(Some(truncation))
-        .map_err(named)?;
-    Ok(tokenizer)
+    bert::graph(config, head, &weights).map_err(named)
 }
 
 impl Embedder for Transformer {

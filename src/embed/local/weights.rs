@@ -4,7 +4,8 @@ use half::{bf16, f16};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
-/// Tensors by name. Some files put `bert.` or the like before all names, which is looked past.
+/// Tensors by name. Some files put `bert.` or the like before all names but those of what stands on the model, which is
+/// looked past.
 pub struct Weights<'a> {
     tensors: SafeTensors<'a>,
     prefix: String,
@@ -68,6 +69,7 @@ impl<'a> Weights<'a> {
     fn tensor(&self, name: &str) -> Result<TensorView<'_>, String> {
         self.tensors
             .tensor(&format!("{}{name}", self.prefix))
+            .or_else(|_| self.tensors.tensor(name))
             .map_err(|_| format!("tensor {name} is missing"))
     }
 }

@@ -4,16 +4,8 @@ use base64::Engine;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::client::Wrong;
 use crate::definition::Api;
-
-/// What is wrong with an answer that came with status 200.
-#[derive(Debug, PartialEq)]
-pub enum Wrong {
-    /// It is not what was asked for; another try may be better.
-    Answer(String),
-    /// A number of a vector is none: so it is with this text.
-    Numbers,
-}
 
 #[derive(Serialize)]
 #[serde(untagged)]

@@ -6,22 +6,46 @@ use jiff::Timestamp;
 use ureq::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use ureq::{Agent, Body, Proxy};
 
-use super::api::{self, Wrong};
-use crate::definition::ServiceModel;
-
 /// A service that does not even take a connection for so long is not there.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
-/// Bytes of an answer for each number of a vector, and beside them. JSON takes 10 to 22 for a number.
+/// Bytes of an answer for each number in it, and beside them. JSON takes 10 to 22 for a number.
 const NUMBER_BYTES_MAX: usize = 40;
 const BESIDE_BYTES_MAX: usize = 64 << 10;
 
 /// Of what a service says of an error, so much is passed on.
 const REASON_CHARS_MAX: usize = 200;
 
+/// Where a service is, and what opens it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub url: String,
+    /// The environment variable that has the key.
+    pub key_variable: Option<String>,
+}
+
+/// A request, and how its answer is read.
+pub struct Question<'a, T> {
+    pub body: &'a [u8],
+    /// Numbers of its answer, which bound how much of one is read.
+    pub numbers: usize,
+    /// From the first byte sent to the last received.
+    pub timeout: Duration,
+    pub read: &'a dyn Fn(&[u8]) -> Result<T, Wrong>,
+}
+
+/// What is wrong with an answer that came with status 200.
+#[derive(Debug, PartialEq)]
+pub enum Wrong {
+    /// It is not what was asked for; another try may be better.
+    Answer(String),
+    /// A number of a vector is none: so it is with this text.
+    Numbers,
+}
+
 /// Asks a service.
 pub struct Client {
-    settings: ServiceModel,
+    url: String,
     agent: Agent,
     key: Option<Key>,
 }
@@ -33,9 +57,9 @@ struct Key {
 }
 
 /// What came of a request.
-pub enum Answer {
-    Vectors(Vec<Vec<f32>>),
-    /// One of the texts at least cannot be embedded.
+pub enum Answer<T> {
+    Read(T),
+    /// One of the texts at least cannot be taken.
     Refused(String),
     Busy {
         retry_after: Option<Duration>,
@@ -46,8 +70,8 @@ pub enum Answer {
 impl Client {
     /// # Errors
     /// The environment variable with the key is not set, or holds what cannot stand in a header.
-    pub fn new(settings: &ServiceModel) -> Result<Client, String> {
-        let key = match &settings.key_variable {
+    pub fn new(endpoint: &Endpoint) -> Result<Client, String> {
+        let key = match &endpoint.key_variable {
             None => None,
             Some(variable) => Some(Key::read(variable)?),
         };
@@ -56,39 +80,39 @@ impl Client {
             // A request that went elsewhere would take its key along.
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .proxy(if is_here(&settings.url) {
+            .proxy(if is_here(&endpoint.url) {
                 None
             } else {
                 Proxy::try_from_env()
             })
-            .timeout_connect(Some(CONNECT_MAX.min(settings.timeout)))
-            .timeout_global(Some(settings.timeout))
             .build();
         Ok(Client {
-            settings: settings.clone(),
+            url: endpoint.url.clone(),
             agent: config.into(),
             key,
         })
     }
 
-    /// Asks for the vectors of texts, once.
-    pub fn ask(&self, texts: &[&str]) -> Answer {
-        let ServiceModel { url, api, name, .. } = &self.settings;
-        let mut request = self.agent.post(url).content_type("application/json");
+    /// Asks once.
+    pub fn ask<T>(&self, question: &Question<'_, T>) -> Answer<T> {
+        let request = self.agent.post(&self.url).content_type("application/json");
+        let mut request = request
+            .config()
+            .timeout_connect(Some(CONNECT_MAX.min(question.timeout)))
+            .timeout_global(Some(question.timeout))
+            .build();
         if let Some(key) = &self.key {
             request = request.header("authorization", key.header.clone());
         }
-        match request.send(&api::request(*api, name, texts)) {
-            Ok(response) => self.answer(response, texts.len()),
-            Err(error) => Answer::Failed(self.without_key(&format!("{url}: {error}"))),
+        match request.send(question.body) {
+            Ok(response) => self.answer(response, question),
+            Err(error) => Answer::Failed(self.without_key(&format!("{}: {error}", self.url))),
         }
     }
 
-    fn answer(&self, mut response: Response<Body>, texts: usize) -> Answer {
-        let ServiceModel {
-            api, dimensions, url, ..
-        } = &self.settings;
-        let limit = texts * dimensions * NUMBER_BYTES_MAX + BESIDE_BYTES_MAX;
+    fn answer<T>(&self, mut response: Response<Body>, question: &Question<'_, T>) -> Answer<T> {
+        let url = &self.url;
+        let limit = question.numbers * NUMBER_BYTES_MAX + BESIDE_BYTES_MAX;
         let body = response
             .body_mut()
             .with_config()
@@ -101,8 +125,8 @@ impl Client {
             format!("{url} says {}{}", status.as_u16(), reason(&body))
         };
         match (status, body) {
-            (StatusCode::OK, Ok(body)) => match api::vectors(*api, &body, texts, *dimensions) {
-                Ok(vectors) => Answer::Vectors(vectors),
+            (StatusCode::OK, Ok(body)) => match (question.read)(&body) {
+                Ok(read) => Answer::Read(read),
                 Err(Wrong::Answer(reason)) => Answer::Failed(self.without_key(&format!("{url}: {reason}"))),
                 Err(Wrong::Numbers) => {
                     Answer::Refused("the vector has numbers that are not finite".to_owned())

@@ -126,7 +126,7 @@ impl Gate {
                     if self.breaker == Breaker::Closed {
                         tracing::warn!(
                             reason,
-                            "an embedding service fails again and again: it is left alone for a while"
+                            "a service fails again and again: it is left alone for a while"
                         );
                     }
                     self.breaker = Breaker::Open;
@@ -154,7 +154,7 @@ impl Gate {
 
     fn alive(&mut self) {
         if self.breaker != Breaker::Closed {
-            tracing::info!("an embedding service is back");
+            tracing::info!("a service is back");
         }
         self.breaker = Breaker::Closed;
         self.failures = 0;

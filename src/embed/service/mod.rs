@@ -1,19 +1,19 @@
 //! An embedding service over HTTP: `{ url = ..., api = ... }`.
 //!
 //! Texts go in batches, bounded by count and by estimated tokens. `api` has the formats, `gate` when and by how many
-//! at once the service is asked, `client` what an answer means. A call waits some seconds where that helps; a service
-//! that is down is an error at once, to be tried again, and nothing is lost.
+//! at once a service is asked, `client` what an answer means, `gated` puts both together for any service with a
+//! model. A call waits some seconds where that helps; a service that is down is an error at once, to be tried again,
+//! and nothing is lost.
 
 mod api;
 mod client;
 mod gate;
+mod gated;
 
-use std::hash::{BuildHasher, RandomState};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use self::client::{Answer, Client};
-use self::gate::{Entry, Gate, Outcome};
+pub use self::client::{Endpoint, Question, Wrong};
+pub use self::gated::{Gated, Unanswered};
 use super::{EmbedError, Embedder, Health};
 use crate::definition::ServiceModel;
 
@@ -24,92 +24,47 @@ const WAIT_MAX: Duration = Duration::from_secs(2);
 /// A model behind a service.
 pub struct Service {
     settings: ServiceModel,
-    client: Client,
+    service: Gated,
     batch: usize,
-    gate: Mutex<Gate>,
-    /// Somebody has left the gate.
-    left: Condvar,
 }
 
 impl Service {
     /// # Errors
     /// The environment variable with the key is not set, or holds what cannot stand in a header.
     pub fn new(settings: &ServiceModel, batch: usize, parallel: usize) -> Result<Service, EmbedError> {
-        let client = Client::new(settings).map_err(|reason| EmbedError {
+        let endpoint = Endpoint {
+            url: settings.url.clone(),
+            key_variable: settings.key_variable.clone(),
+        };
+        let service = Gated::new(&endpoint, parallel).map_err(|reason| EmbedError {
             model: settings.name.clone(),
             reason,
             retry: false,
         })?;
         Ok(Service {
             settings: settings.clone(),
-            client,
+            service,
             batch: batch.max(1),
-            gate: Mutex::new(Gate::new(parallel)),
-            left: Condvar::new(),
         })
     }
 
-    /// Asks for the vectors of a batch, again and again while `patience` lasts.
+    /// Asks for the vectors of a batch.
     fn ask(&self, texts: &[&str], patience: Duration, urgent: bool) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let deadline = Instant::now() + patience;
-        loop {
-            let pass = self.enter(deadline, urgent)?;
-            let reason = match self.client.ask(texts) {
-                Answer::Vectors(vectors) => {
-                    pass.leave(Outcome::Answered);
-                    return Ok(vectors);
-                }
-                Answer::Refused(reason) => {
-                    pass.leave(Outcome::Answered);
-                    return Err(self.error(reason, false));
-                }
-                Answer::Busy { retry_after } => {
-                    pass.leave(Outcome::Busy { retry_after });
-                    "it has too much to do (429)".to_owned()
-                }
-                Answer::Failed(reason) => {
-                    pass.leave(Outcome::Failed {
-                        reason: reason.clone(),
-                    });
-                    reason
-                }
-            };
-            if Instant::now() >= deadline {
-                return Err(self.error(reason, true));
-            }
-        }
-    }
-
-    /// Waits until the service may be asked.
-    fn enter(&self, deadline: Instant, urgent: bool) -> Result<Pass<'_>, EmbedError> {
-        let mut gate = self.gate();
-        loop {
-            let now = Instant::now();
-            let left = deadline.saturating_duration_since(now);
-            let wait = match gate.enter(now, urgent) {
-                Entry::Go => {
-                    return Ok(Pass {
-                        service: self,
-                        begun: now,
-                        left: false,
-                    });
-                }
-                Entry::Full => left,
-                Entry::Wait(wait) => wait,
-                Entry::Closed => Duration::MAX,
-            };
-            if wait > left || left.is_zero() {
-                let reason = gate.health().reason;
-                let reason = reason.unwrap_or_else(|| "all its places are taken".to_owned());
-                return Err(self.error(format!("it is not asked for a while: {reason}"), true));
-            }
-            let waited = self.left.wait_timeout(gate, wait);
-            gate = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn gate(&self) -> MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+        let ServiceModel {
+            api,
+            name,
+            dimensions,
+            timeout,
+            ..
+        } = &self.settings;
+        let question = Question {
+            body: &api::request(*api, name, texts),
+            numbers: texts.len() * dimensions,
+            timeout: *timeout,
+            read: &|body| api::vectors(*api, body, texts.len(), *dimensions),
+        };
+        let answer = self.service.ask(&question, patience, urgent);
+        answer.map_err(|Unanswered { reason, retry }| self.error(reason, retry))
     }
 
     fn error(&self, reason: String, retry: bool) -> EmbedError {
@@ -117,33 +72,6 @@ impl Service {
             model: self.settings.name.clone(),
             reason,
             retry,
-        }
-    }
-}
-
-/// Leave to ask the service, once.
-struct Pass<'a> {
-    service: &'a Service,
-    begun: Instant,
-    left: bool,
-}
-
-impl Pass<'_> {
-    fn leave(mut self, outcome: Outcome) {
-        self.left = true;
-        let chance = RandomState::new().hash_one(0) as f64 / u64::MAX as f64;
-        self.service
-            .gate()
-            .leave(Instant::now(), self.begun, chance, outcome);
-        self.service.left.notify_all();
-    }
-}
-
-impl Drop for Pass<'_> {
-    fn drop(&mut self) {
-        if !self.left {
-            self.service.gate().abandon();
-            self.service.left.notify_all();
         }
     }
 }
@@ -173,7 +101,7 @@ impl Embedder for Service {
     }
 
     fn health(&self) -> Option<Health> {
-        Some(self.gate().health())
+        Some(self.service.health())
     }
 }
 

@@ -1,6 +1,6 @@
 //! How a hit's score came about.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::compile::{LeafId, LeafKind, Occurrence};
@@ -14,8 +14,8 @@ use super::statistics::{Corpus, Found, Prepared};
 use super::{KeywordError, KeywordSchema, question};
 
 /// How a hit's keyword score came about: the sum of what each part adds, times `scale`.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
-pub struct Explanation {
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct KeywordExplained {
     pub score: f32,
     /// Less than 1 where the document was found only by words with typing errors: it comes behind all others.
     pub scale: f32,
@@ -23,7 +23,7 @@ pub struct Explanation {
 }
 
 /// What one word, phrase or start of a word adds.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedPart {
     pub kind: PartKind,
     /// What was looked for, in the terms of the index.
@@ -46,7 +46,7 @@ pub struct ExplainedPart {
 }
 
 /// What a part looks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PartKind {
     Word,
@@ -57,7 +57,7 @@ pub enum PartKind {
 }
 
 /// A term in a field of the document.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainedTerm {
     pub field: String,
     pub term: String,
@@ -76,7 +76,7 @@ pub fn explain(
     scope: &Scope<'_, '_>,
     query: &KeywordQuery,
     hit: &KeywordHit,
-) -> Result<Option<Explanation>, KeywordError> {
+) -> Result<Option<KeywordExplained>, KeywordError> {
     let Some(schema) = scope.schema() else {
         return Ok(None);
     };
@@ -115,9 +115,9 @@ fn place(corpus: &Corpus, hit: &KeywordHit) -> Option<(usize, u32)> {
     })
 }
 
-fn summed(parts: Vec<(i64, ExplainedPart)>, hit: &KeywordHit) -> Explanation {
+fn summed(parts: Vec<(i64, ExplainedPart)>, hit: &KeywordHit) -> KeywordExplained {
     let sum = postings::score(parts.iter().fold(0, |sum, (units, _)| units.saturating_add(sum)));
-    Explanation {
+    KeywordExplained {
         score: hit.score,
         scale: if sum > 0.0 { hit.score / sum } else { 1.0 },
         parts: parts.into_iter().map(|(_, part)| part).collect(),

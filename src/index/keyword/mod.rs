@@ -49,7 +49,7 @@ mod complete;
 mod values_of;
 
 pub use complete::{Completion, complete, documents_with, written};
-pub use explain::{ExplainedPart, ExplainedTerm, Explanation, PartKind, explain};
+pub use explain::{ExplainedPart, ExplainedTerm, KeywordExplained, PartKind, explain};
 pub use marks::{Mark, Marker};
 pub use matching::matching;
 pub use query::{

@@ -73,6 +73,8 @@ enum Scale<'a> {
     Constant,
 }
 
+// Nearly all are texts, and a box would be one more step to each.
+#[allow(clippy::large_enum_variant)]
 enum Source<'a> {
     Text(TextPostings),
     List { list: &'a List, at: usize },

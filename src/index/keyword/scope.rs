@@ -19,6 +19,9 @@ pub struct Scope<'s, 'a> {
     /// By shard: the slots of the only documents there are, for this question; frequencies and lengths are theirs, as
     /// if no others were in the index. `None`: all.
     pub population: Option<&'s [RoaringBitmap]>,
+    /// Words with typing errors are looked for only where fewer documents than this have the words as they are written;
+    /// `None`: than are asked for.
+    pub enough: Option<usize>,
     pub deadline: &'s Deadline,
 }
 
@@ -33,6 +36,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             document,
             filters: None,
             population: None,
+            enough: None,
             deadline: Deadline::NEVER,
         }
     }

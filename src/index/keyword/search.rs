@@ -50,7 +50,7 @@ pub fn search(
     let corpus = Corpus::new(scope)?;
     let exact = question::exact(schema, &corpus, query)?;
     let mut hits = Search::new(scope, &corpus, &exact).best(limit)?;
-    if hits.len() < limit
+    if hits.len() < scope.enough.unwrap_or(limit).min(limit)
         && !scope.deadline.is_over()
         && let Some(tolerant) = question::tolerant(schema, &corpus, query, &exact)?
     {

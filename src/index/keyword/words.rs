@@ -10,6 +10,10 @@ use super::typos::edits;
 /// In longer texts each word is taken as it is written.
 const TOLERANT_WORDS_MAX: usize = 32;
 
+/// What the variants of a word that no document has add to documents that are found by other words. Taken in full, the judged
+/// queries of scifact, with many rare words, fall from an nDCG@10 of .688 to .685; a quarter costs nothing.
+const UNKNOWN_WORD_FACTOR: f32 = 0.25;
+
 /// The words of a text, while the analysers of its fields are asked one after the other.
 #[derive(Default)]
 struct Drafts {
@@ -136,6 +140,7 @@ impl Compiler<'_> {
             if self.tolerance.finds() {
                 draft.terms.extend(variants);
             } else if !variants.is_empty() {
+                let boost = boost * UNKNOWN_WORD_FACTOR;
                 beside.push(self.leaf(LeafKind::Word(variants), field_set, boost));
             }
             let mut leaves = Vec::new();

@@ -1,7 +1,6 @@
 //! Ranges, intervals and statistics of a number.
 
-use std::collections::HashMap;
-
+use rustc_hash::FxHashMap;
 use serde_json::Number;
 
 use super::answer::{Bucket, FacetAnswer, RangeCount};
@@ -102,7 +101,7 @@ pub(super) fn histogram(
     request: &HistogramRequest,
 ) -> Result<FacetAnswer, QueryError> {
     // By the number of the interval, a whole number.
-    let mut counts: HashMap<u64, u64> = HashMap::new();
+    let mut counts: FxHashMap<u64, u64> = FxHashMap::default();
     let mut missing = 0;
     let number_of = |value: f64| (((value - request.offset) / request.interval).floor() + 0.0).to_bits();
     for selection in selections {

@@ -178,7 +178,7 @@ fn what_is_no_filter_is_refused_with_what_there_is() {
           the operator `geo_distance` of `filter` has an object of `field`, `lat`, `lon`, `meters`
           it takes an object of `field`, `lat`, `lon`, `metres`
         {"geo_distance":{"field":"price","lat":1,"lon":2,"metres":3}}
-          `filter` takes `price`, which is f64, for a place
+          `filter` takes `price`, which is of the kind f64, for a place
           the fields of the kind geo are `place`
         {"in":{"price":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,
           `filter` has more than 10000 conditions and values

@@ -1,0 +1,63 @@
+//! `[reranker]` in a dataflow file.
+
+use std::path::Path;
+use std::time::Duration;
+
+use expect_test::expect;
+use millpond::definition::{LocalReranker, RerankApi, RerankModel, RerankService, parse};
+
+use super::searches::{dataflow, definition};
+use super::settings;
+
+#[test]
+fn what_is_not_said_is_as_usual() {
+    let read = settings("model = { path = \"models/ranks\" }\ntext = \"{word}: {text}\"");
+    assert_eq!((read.window, read.timeout), (50, Duration::from_millis(200)));
+    let local = LocalReranker {
+        path: "models/ranks".into(),
+        tokens_max: None,
+    };
+    assert_eq!(read.model, RerankModel::Local(local));
+
+    let read = settings(
+        "model = { url = \"https://api.cohere.com/v2/rerank\", api = \"cohere\", name = \"rerank-v3.5\", key_env = \"KEY\" }\ntext = \"{text}\"\nwindow = 200\ntimeout = \"1.5s\"",
+    );
+    assert_eq!((read.window, read.timeout), (200, Duration::from_millis(1500)));
+    let service = RerankService {
+        url: "https://api.cohere.com/v2/rerank".to_owned(),
+        api: RerankApi::Cohere,
+        name: "rerank-v3.5".to_owned(),
+        key_variable: Some("KEY".to_owned()),
+    };
+    assert_eq!(read.model, RerankModel::Service(service));
+}
+
+#[test]
+fn the_index_before_a_rebuild_has_the_same_one() {
+    let here = definition("model = { path = \"/models/ranks\", max_tokens = 128 }\ntext = \"{text}\"");
+    let kept = here.kept.parse().unwrap();
+    assert_eq!(kept.reranker, here.reranker);
+}
+
+#[test]
+fn all_faults_are_told_at_once_with_what_would_be_right() {
+    let faults = |section: &str| {
+        let faults = parse(&dataflow(section), "x.toml", Path::new("")).unwrap_err();
+        faults.to_string()
+    };
+    let shown = [
+        "",
+        "model = { path = \"a\", url = \"http://b/\" }\ntext = \"none\"",
+        "model = {}\ntext = \"{title}\"\nwindow = 0\ntimeout = 5\nspeed = 1",
+        "model = { url = \"b\", api = \"openai\", key_env = \"a-secret\" }\ntext = \"{text}\"\nwindow = 201",
+        "model = { path = \"a\", max_tokens = 7, name = \"b\" }\ntext = \"{text}\"",
+    ]
+    .map(faults);
+    expect![[r#""#]].assert_eq(&shown.join("\n"));
+    let without = "name = \"x\"\n[tables.x]\nsource = { kind = \"http\" }\nformat = \"upsert-json\"\nkey = [\"id\"]\n[reranker]\nmodel = { path = \"a\" }\ntext = \"{text}\"";
+    let faults = parse(without, "x.toml", Path::new("")).unwrap_err().to_string();
+    assert!(
+        faults.contains("x.toml:6: there is nothing to re-rank without `[index]`"),
+        "{faults}"
+    );
+}
