@@ -45,7 +45,7 @@ pub use diverse::MmrRequest;
 pub use explain::{Explanation, FusionExplained, ShareExplained, VectorExplained};
 pub use facets::{
     Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
-    RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
+    RangeBound, RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
 };
 pub use filter::FilterRequest;
 pub use group::GroupRequest;
@@ -53,7 +53,9 @@ pub use highlight::{Encode, HighlightRequest};
 pub use request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
-pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
+pub use sort::{
+    DistanceRequest, SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest, SortValue,
+};
 pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
 pub use whole::{Relation, Total, TotalBound, TotalRequest};
 

@@ -59,8 +59,8 @@ pub(super) struct Search<'a> {
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
     pub deadline: Deadline,
-    /// The words to be highlighted, whichever leg is asked.
-    pub highlighted: Option<Cow<'a, str>>,
+    /// What is highlighted, whichever leg is asked.
+    pub highlighted: Option<KeywordQuery>,
     pub results: Results,
 }
 
@@ -146,11 +146,8 @@ pub(super) fn plan<'a>(
         request,
         parsed.as_ref(),
     )?;
-    let plain = parsed
-        .as_ref()
-        .and_then(|parsed| parsed.plain.clone())
-        .map(Cow::Owned);
-    let highlighted = plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed));
+    let highlighted = parsed.as_ref().filter(|_| request.highlight.is_some());
+    let highlighted = highlighted.map(|parsed| parsed.query.clone());
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     Ok(Search {
         words: parsed.map(|parsed| parsed.query).filter(|_| asks_words),

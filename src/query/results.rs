@@ -3,7 +3,7 @@
 use super::facets::{self, Facet};
 use super::group::Grouping;
 use super::highlight::Highlight;
-use super::sort::{self, SortKey};
+use super::sort::{self, After, SortKey};
 use super::whole::TotalRequest;
 use super::{QueryError, SearchRequest};
 use crate::definition::Index;
@@ -13,6 +13,8 @@ pub(super) struct Results {
     pub facets: Vec<Facet>,
     /// `None`: the best first.
     pub sort: Option<Vec<SortKey>>,
+    /// Where the list begins, of a sorted result.
+    pub after: Option<After>,
     pub grouping: Grouping,
     pub highlight: Option<Highlight>,
 }
@@ -24,10 +26,14 @@ impl Results {
             Some(sort) => Some(sort::plan(index, sort)?),
             None => None,
         };
+        let after = After::plan(request, sort.as_deref())?;
+        // The best first is no order of its own, but where a page begins in it.
+        let is_usual = |keys: &[SortKey]| matches!(keys, [key] if key.is_usual()) && after.is_none();
         Ok(Results {
             total: request.total.unwrap_or(TotalRequest::Wanted(false)),
             facets: facets::plan(index, &request.facets)?,
-            sort: sort.filter(|keys| !matches!(&keys[..], [key] if key.is_usual())),
+            sort: sort.filter(|keys| !is_usual(keys)),
+            after,
             grouping: Grouping::plan(index, request, hits_max)?,
             highlight: Highlight::plan(index, request)?,
         })
