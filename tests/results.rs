@@ -19,10 +19,10 @@ source = { kind = "http" }
 format = "upsert-json"
 key = ["id"]
 [index]
-query = "SELECT id, name, note, category, brand, price, stock, sale FROM products"
+query = "SELECT id, name, note, category, brand, price, stock, sale, made, spot FROM products"
 key = "id"
 text = { name = { boost = 2.0 }, note = { analyzer = "simple" } }
-fields = { category = "keyword", brand = "keyword", price = "f64", stock = "i64", sale = "bool" }
+fields = { category = "keyword", brand = "keyword", price = "f64", stock = "i64", sale = "bool", made = "date", spot = "geo" }
 "#;
 
 /// With vectors as well.
@@ -132,6 +132,12 @@ fn totals_and_facets_are_those_of_the_plain_model_at_every_tick() {
             json!({"from": 2}),
             json!({}),
         ];
+        let dates = [
+            json!({"from": "2024-03-01T12:00:00.000000Z", "to": "2025-02-01"}),
+            json!({"to": "2024-06"}),
+            json!({"from": "2025-01-01"}),
+            json!({}),
+        ];
         let size = 1 + random.below(8);
         let request = asked.request(json!({
             "limit": random.below(5), "total": true, "facets": {
@@ -147,6 +153,11 @@ fn totals_and_facets_are_those_of_the_plain_model_at_every_tick() {
                 "stock_histogram": {"field": "stock", "histogram": {"interval": 4}},
                 "price_stats": {"field": "price", "stats": {}},
                 "stock_stats": {"field": "stock", "stats": {}},
+                "made": {"terms": {"size": size}},
+                "months": {"field": "made", "date_histogram": {"interval": "month"}},
+                "years": {"field": "made", "date_histogram": {"interval": "year"}},
+                "made_ranges": {"field": "made", "ranges": dates},
+                "made_extent": {"field": "made", "stats": {}},
             },
         }));
         let answer = shop.search(&request);
@@ -168,6 +179,11 @@ fn totals_and_facets_are_those_of_the_plain_model_at_every_tick() {
             "stock_histogram": model::histogram(&result, "stock", 4.0),
             "price_stats": model::stats(&result, "price"),
             "stock_stats": model::stats(&result, "stock"),
+            "made": model::terms(&result, "made", size, false),
+            "months": model::dates(&result, 7),
+            "years": model::dates(&result, 4),
+            "made_ranges": model::date_ranges(&result, &dates),
+            "made_extent": model::date_stats(&result),
         });
         for (name, expected) in expected.as_object().unwrap() {
             let (mut found, mut expected) = (answer["facets"][name].clone(), expected.clone());
@@ -180,7 +196,7 @@ fn totals_and_facets_are_those_of_the_plain_model_at_every_tick() {
                     "{at}: {name} of {request}: {mean} is not {same}"
                 );
             }
-            if found["count"] == 0 {
+            if name.ends_with("_stats") && found["count"] == 0 {
                 // A sum of nothing is whole.
                 expected["sum"] = json!(0);
             }
@@ -223,7 +239,7 @@ fn times_are_counted_by_the_calendar() {
 
 #[test]
 fn a_page_of_a_sorted_result_is_that_of_the_plain_model_at_every_tick() {
-    let orders: [(Value, &[SortKey]); 8] = [
+    let orders: [(Value, &[SortKey]); 10] = [
         (json!("price"), &[("price", false, false)]),
         (json!("-price"), &[("price", true, false)]),
         (json!({"stock": "desc"}), &[("stock", true, false)]),
@@ -244,6 +260,11 @@ fn a_page_of_a_sorted_result_is_that_of_the_plain_model_at_every_tick() {
             &[("sale", false, false), ("price", true, true)],
         ),
         (json!(["-brand"]), &[("brand", true, false)]),
+        (json!("-made"), &[("made", true, false)]),
+        (
+            json!([{"made": {"order": "asc", "missing": "first"}}, "sale"]),
+            &[("made", false, true), ("sale", false, false)],
+        ),
         (
             json!(["-sale", "-category"]),
             &[("sale", true, false), ("category", true, false)],
@@ -262,6 +283,137 @@ fn a_page_of_a_sorted_result_is_that_of_the_plain_model_at_every_tick() {
         for (hit, row) in answer["hits"].as_array().unwrap().iter().zip(page) {
             let values: Vec<Value> = order.iter().map(|(field, ..)| row.field(field)).collect();
             assert_eq!(hit["sort"], json!(values), "{at}: {request}: {hit}");
+        }
+        // Page by page, each behind the last hit of the one before.
+        let mut rest = asked.result(&shop.rows);
+        model::sort(&mut rest, order);
+        let size = 1 + random.below(30);
+        let mut next = asked.request(json!({"sort": sort, "limit": size}));
+        for page in rest.chunks(size) {
+            let answer = shop.search(&next);
+            assert_eq!(keys(&answer["hits"]), keys_of(page), "{at}: {next}");
+            let last = &answer["hits"][page.len() - 1];
+            let mut after = last["sort"].as_array().unwrap().clone();
+            after.push(last["key"].clone());
+            next["search_after"] = json!(after);
+        }
+        assert_eq!(shop.search(&next)["hits"], json!([]), "{at}: {next}");
+    });
+}
+
+#[test]
+fn a_page_begins_behind_values_that_no_document_has_any_more() {
+    let rows: Vec<Value> = (0..40)
+        .map(|id| json!({"id": id, "name": "red", "brand": format!("b{:02}", id / 2), "price": id / 4}))
+        .collect();
+    let shop = Shop::with(BY_WORDS, &rows);
+    let first = |sort: Value, after: Value| {
+        let request = json!({"query": "red", "sort": sort, "search_after": after, "limit": 1});
+        keys(&shop.search(&request)["hits"])
+    };
+    assert_eq!(first(json!("brand"), json!(["b03x"])), ["8"], "between two texts");
+    assert_eq!(first(json!("-brand"), json!(["b03x"])), ["6"]);
+    assert_eq!(first(json!("brand"), json!(["z"])), [""; 0], "behind all");
+    assert_eq!(first(json!("brand"), json!(["a"])), ["0"], "before all");
+    assert_eq!(
+        first(json!("price"), json!([1.5])),
+        ["10"],
+        "of 8 to 11 the first as text"
+    );
+    assert_eq!(
+        first(json!("price"), json!([2])),
+        ["12"],
+        "without a key all ties are left out"
+    );
+    assert_eq!(first(json!("price"), json!([2, "10"])), ["11"]);
+    assert_eq!(
+        first(json!("price"), json!([2, "10000"])),
+        ["11"],
+        "a key that is gone"
+    );
+    assert_eq!(
+        first(json!("price"), json!([null, "5"])),
+        [""; 0],
+        "what is missing is last"
+    );
+}
+
+#[test]
+fn a_result_by_score_is_gone_through_beyond_ten_thousand_hits() {
+    let rows: Vec<Value> = (0..10_500)
+        .map(|id| json!({"id": id, "name": if id % 3 == 0 { "red rug" } else { "red" }}))
+        .collect();
+    let shop = Shop::with(BY_WORDS, &rows);
+    let mut request = json!({"query": "red rug", "sort": "_score", "limit": 4_000});
+    let mut seen = Vec::new();
+    loop {
+        let answer = shop.search(&request);
+        let Some(last) = answer["hits"].as_array().unwrap().last() else {
+            break;
+        };
+        seen.extend(keys(&answer["hits"]));
+        request["search_after"] = json!([last["sort"][0], last["key"]]);
+    }
+    let order = |key: &String| (key.parse::<i64>().unwrap() % 3 != 0, key.clone());
+    assert_eq!(seen.len(), 10_500);
+    assert!(
+        seen.is_sorted_by_key(order),
+        "each once, in the order of the scores and then of the keys"
+    );
+}
+
+#[test]
+fn places_are_sorted_by_their_distance_at_every_tick() {
+    at_every_tick(BY_WORDS, |shop, random, at| {
+        let asked = Asked::random(random);
+        let (lat, lon) = (random.below(181) as f64 - 90.0, random.below(361) as f64 - 180.0);
+        let is_descending = random.percent(40);
+        let mut key = json!({"field": "spot", "lat": lat, "lon": lon});
+        if is_descending {
+            key["order"] = json!("desc");
+        }
+        let request = asked.request(json!({"sort": [{"_geo_distance": key}], "limit": 200}));
+        let answer = shop.search(&request);
+        let hits = answer["hits"].as_array().unwrap();
+        let mut expected: Vec<Option<f64>> = asked
+            .result(&shop.rows)
+            .iter()
+            .map(|row| {
+                let (row_lat, row_lon) = row.spot?;
+                Some(model::metres((lat, lon), (row_lat.into(), row_lon.into())))
+            })
+            .collect();
+        expected.sort_by(|a, b| match (a, b) {
+            (Some(a), Some(b)) if is_descending => b.total_cmp(a),
+            (Some(a), Some(b)) => a.total_cmp(b),
+            (a, b) => a.is_none().cmp(&b.is_none()),
+        });
+        assert_eq!(hits.len(), expected.len(), "{at}: {request}");
+        for (hit, expected) in hits.iter().zip(expected) {
+            let found = hit["sort"][0].as_f64();
+            let row = &shop.rows[&hit["key"].as_str().unwrap().parse().unwrap()];
+            let own = row
+                .spot
+                .map(|(row_lat, row_lon)| model::metres((lat, lon), (row_lat.into(), row_lon.into())));
+            // The other formula is good to a metre.
+            let is_near = |other: Option<f64>| match (found, other) {
+                (Some(found), Some(other)) => (found - other).abs() < 1.0,
+                (found, other) => found.is_none() && other.is_none(),
+            };
+            assert!(
+                is_near(expected) && is_near(own),
+                "{at}: {request}: {hit}, {expected:?}, {own:?}"
+            );
+        }
+        let mut next = request.clone();
+        let half = hits.len() / 2;
+        if half > 0 {
+            next["search_after"] = json!([hits[half - 1]["sort"][0], hits[half - 1]["key"]]);
+            assert_eq!(
+                keys(&shop.search(&next)["hits"]),
+                keys(&answer["hits"])[half..],
+                "{at}: {next}"
+            );
         }
     });
 }
@@ -293,7 +445,7 @@ fn what_a_filter_lets_through_is_listed_by_key_with_nothing_to_search_for() {
 fn groups_and_distinct_values_are_those_of_the_whole_order_at_every_tick() {
     at_every_tick(BY_WORDS, |shop, random, at| {
         let asked = Asked::random(random);
-        let field = ["brand", "category", "sale", "stock"][random.below(4)];
+        let field = ["brand", "category", "sale", "stock", "made"][random.below(5)];
         let size = 1 + random.below(3);
         let (offset, limit) = (random.below(3), 1 + random.below(40));
         // By relevance, or by a field.
@@ -509,6 +661,105 @@ fn words_are_highlighted_as_their_field_is_analysed() {
 }
 
 #[test]
+fn what_a_search_has_found_is_highlighted_and_nothing_else() {
+    let dataflow = format!("{BY_WORDS}synonyms = [\"tent => marquee tarpaulin\", [\"cup\", \"mug\"]]\n");
+    let shop = Shop::with(
+        &dataflow,
+        &[
+            json!({"id": 1, "name": "Shoehorn for shoes", "note": "red shoes and a red old shoe"}),
+            json!({"id": 2, "name": "Backpacks", "note": "a backpack for mugs"}),
+            json!({"id": 3, "name": "Marquee tarpaulin", "note": "marquee or tarpaulin, tent"}),
+        ],
+    );
+    let check = |query: &str, key: &str, expected: Value| {
+        let answer = shop.search(&json!({"query": query, "highlight": {"pre": "[", "post": "]"}}));
+        let hits = answer["hits"].as_array().unwrap();
+        let hit = hits.iter().find(|hit| hit["key"] == key);
+        let hit = hit.unwrap_or_else(|| panic!("{query}: {answer}"));
+        assert_eq!(hit["highlight"], expected, "{query}");
+    };
+    check(
+        "sho*",
+        "1",
+        json!({"name": ["[Shoehorn] for [shoes]"], "note": ["red [shoes] and a red old [shoe]"]}),
+    );
+    check(
+        "\"red shoes\"",
+        "1",
+        json!({"note": ["[red shoes] and a red old shoe"]}),
+    );
+    check(
+        "\"red shoe\"~1",
+        "1",
+        json!({"note": ["red shoes and a [red] old [shoe]"]}),
+    );
+    check(
+        "note:shoe",
+        "1",
+        json!({"note": ["red shoes and a red old [shoe]"]}),
+    );
+    check(
+        "horn shoehorn -kettle -\"old shoes\" -no*",
+        "1",
+        json!({"name": ["[Shoehorn] for shoes"]}),
+    );
+    check(
+        "backpakcs",
+        "2",
+        json!({"name": ["[Backpacks]"], "note": ["a [backpack] for mugs"]}),
+    );
+    check(
+        "tent",
+        "3",
+        json!({"name": ["[Marquee tarpaulin]"], "note": ["marquee or tarpaulin, [tent]"]}),
+    );
+    check("mugs", "2", json!({"note": ["a backpack for [mugs]"]}));
+    // The document is found without the typing error's help: what stands near it is not what was found.
+    shop.push(format!(
+        "{}\n",
+        json!({"id": 4, "name": "shoehorn", "note": "shoehorm"})
+    ));
+    check("shoehorn", "4", json!({"name": ["[shoehorn]"]}));
+}
+
+#[test]
+fn a_text_that_is_found_by_parts_of_words_is_completed_by_words() {
+    for analyzer in ["ngram", "edge_ngram"] {
+        let analyzer = format!("analyzer = \"{analyzer}\", min = 2, max = 4");
+        let dataflow = BY_WORDS.replace("analyzer = \"simple\"", &analyzer);
+        let rows = ["Running shoes", "running runner", "run", "Rune", "brunch"];
+        let rows: Vec<Value> = rows
+            .iter()
+            .enumerate()
+            .map(|(id, note)| json!({"id": id, "name": "red", "note": note, "price": id}))
+            .collect();
+        let shop = Shop::with(&dataflow, &rows);
+        let suggest = |prefix: &str| -> Vec<String> {
+            let request = json!({"prefix": prefix, "field": "note", "filter": "price < 4"});
+            let (_, answer) = shop.node.post("/v1/indexes/shop/suggest", request.to_string());
+            let suggestions = answer["suggestions"]
+                .as_array()
+                .unwrap_or_else(|| panic!("{answer}"));
+            let text = |one: &Value| format!("{} {}", one["text"].as_str().unwrap(), one["count"]);
+            suggestions.iter().map(text).collect()
+        };
+        assert_eq!(
+            suggest("run"),
+            ["running 2", "run 1", "rune 1", "runner 1"],
+            "{analyzer}"
+        );
+        assert_eq!(
+            suggest("runni"),
+            ["running 2"],
+            "longer than any part: {analyzer}"
+        );
+        assert_eq!(suggest("r"), suggest("run"), "shorter than any part: {analyzer}");
+        assert_eq!(suggest("shoes Runn"), ["shoes running 1"], "{analyzer}");
+        assert_eq!(suggest("unn"), [""; 0], "{analyzer}");
+    }
+}
+
+#[test]
 fn several_searches_are_answered_from_one_snapshot_while_changes_arrive() {
     let mut random = Random::new(5);
     let mut shop = Shop::open(BY_WORDS, 1);
@@ -710,6 +961,14 @@ fn what_cannot_be_asked_is_refused_and_says_what_could() {
         (json!({"histogram": {"interval": 0}}), "more than 0"),
         (json!({"ranges": []}), "100"),
         (json!({"date_histogram": {"interval": "day"}}), "no times"),
+        (json!({"ranges": [{"from": "2026-01-01"}]}), "no number"),
+        (json!({"field": "made", "ranges": [{"to": "soon"}]}), "ISO 8601"),
+        (
+            json!({"field": "made", "histogram": {"interval": 1}}),
+            "date_histogram",
+        ),
+        (json!({"field": "spot", "terms": {}}), "places"),
+        (json!({"field": "spot", "stats": {}}), "geo_distance"),
     ] {
         let request = json!({"query": "red", "facets": {"price": facet}});
         shop.refused("search", &request, "bad_facet", &["price", said]);
@@ -721,6 +980,48 @@ fn what_cannot_be_asked_is_refused_and_says_what_could() {
             "bad_sort",
         ),
         (json!({"query": "red", "sort": {"price": "up"}}), "bad_request"),
+        (json!({"query": "red", "sort": "spot"}), "bad_sort"),
+        (json!({"query": "red", "sort": "_geo_distance"}), "bad_sort"),
+        (
+            json!({"query": "red", "sort": {"_geo_distance": {"field": "price", "lat": 1, "lon": 1}}}),
+            "bad_sort",
+        ),
+        (
+            json!({"query": "red", "sort": {"_geo_distance": {"field": "spot", "lat": 91, "lon": 1}}}),
+            "bad_sort",
+        ),
+        (
+            json!({"query": "red", "sort": {"spot": {"field": "spot", "lat": 1, "lon": 1}}}),
+            "bad_sort",
+        ),
+        (
+            json!({"query": "red", "search_after": [1, "1"]}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "price", "search_after": []}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "price", "search_after": ["x"]}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "made", "search_after": ["soon"]}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "price", "search_after": [1, "1", 2]}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "price", "search_after": [1], "distinct": "brand"}),
+            "bad_search_after",
+        ),
+        (
+            json!({"query": "red", "sort": "price", "search_after": [[1]]}),
+            "bad_request",
+        ),
         (json!({"query": "red", "total": 5}), "bad_request"),
         (
             json!({"query": "red", "group_by": {"field": "brand", "size": 0}}),

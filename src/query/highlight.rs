@@ -1,4 +1,4 @@
-//! Where hits have the words of the query, shown in their texts.
+//! Where hits have what the query looks for, shown in their texts.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,10 @@ use utoipa::ToSchema;
 
 use super::plan::among;
 use super::snippet::{Style, snippets};
-use super::whole::states;
 use super::{QueryError, SearchRequest};
-use crate::change::Row;
 use crate::definition::Index;
-use crate::index::Snapshot;
 use crate::index::keyword::Marker;
+use crate::index::{Document, Snapshot};
 
 /// How much of a text is looked through: every shown hit's text is analysed once more.
 const TEXT_BYTES_MAX: usize = 64 << 10;
@@ -143,38 +141,38 @@ impl Highlight {
 
 /// Highlights the hits of one page.
 pub(super) struct Highlighter<'a> {
+    snapshot: &'a Snapshot,
     highlight: &'a Highlight,
-    marker: Marker<'a>,
+    marker: Marker,
     bytes_left: usize,
 }
 
 impl<'a> Highlighter<'a> {
-    /// `None` where there is no word to look for.
-    pub fn new(
-        snapshot: &'a Snapshot,
-        highlight: Option<&'a Highlight>,
-        words: Option<&str>,
-    ) -> Option<Highlighter<'a>> {
-        Some(Highlighter {
-            highlight: highlight?,
-            marker: Marker::new(&states(snapshot), words?)?,
+    pub fn new(snapshot: &'a Snapshot, highlight: &'a Highlight, marker: Marker) -> Highlighter<'a> {
+        Highlighter {
+            snapshot,
+            highlight,
+            marker,
             bytes_left: PAGE_BYTES_MAX,
-        })
+        }
     }
 
-    /// The fragments of a row's texts that have a word of the query, by the text's name.
-    pub fn of(&mut self, row: &Row) -> BTreeMap<String, Vec<String>> {
+    /// The fragments of a document's texts that have what was looked for, by the text's name.
+    pub fn of(&mut self, document: &Document) -> BTreeMap<String, Vec<String>> {
         let mut shown = BTreeMap::new();
+        let Some((shard, slot, _)) = self.snapshot.find(&document.key.text()) else {
+            return shown;
+        };
         for (text, name) in &self.highlight.texts {
             if !self.marker.has_words_for(*text) {
                 continue;
             }
-            let Some(content) = self.marker.schema().text_of_row(*text, row) else {
+            let Some(content) = self.marker.schema().text_of_row(*text, &document.row) else {
                 continue;
             };
             let content = beginning(&content, TEXT_BYTES_MAX.min(self.bytes_left));
             self.bytes_left -= content.len();
-            let marks = self.marker.marks(*text, content);
+            let marks = self.marker.marks((shard, slot), *text, content);
             let snippets = snippets(content, &marks, &self.highlight.style);
             if !snippets.is_empty() {
                 shown.insert(name.clone(), snippets);

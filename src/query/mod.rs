@@ -49,7 +49,7 @@ pub use diverse::MmrRequest;
 pub use explain::{Explanation, FusionExplained, RerankExplained, ShareExplained, VectorExplained};
 pub use facets::{
     Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
-    RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
+    RangeBound, RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
 };
 pub use filter::FilterRequest;
 pub use group::GroupRequest;
@@ -58,7 +58,9 @@ pub use request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
 };
 pub use rerank::{HitRerank, RerankOptions, RerankRequest, Reranked};
-pub use sort::{SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest};
+pub use sort::{
+    DistanceRequest, SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest, SortValue,
+};
 pub use suggest::{SuggestAnswer, SuggestRequest, Suggestion};
 pub use whole::{Relation, Total, TotalBound, TotalRequest};
 

@@ -61,8 +61,8 @@ pub(super) struct Search<'a> {
     /// The columns of the hits' documents: places in the rows of the index, ascending.
     pub columns: Vec<usize>,
     pub deadline: Deadline,
-    /// The words to be highlighted, whichever leg is asked.
-    pub highlighted: Option<Cow<'a, str>>,
+    /// What is highlighted, whichever leg is asked.
+    pub highlighted: Option<KeywordQuery>,
     /// What another query language says beyond `words` and `nearest`.
     pub asked: Option<&'a Asked>,
     pub results: Results,
@@ -178,11 +178,15 @@ pub(super) fn plan<'a>(
             parsed.as_ref(),
         )?,
     };
+    let highlighted = match asked {
+        Some(asked) => asked.highlighted.as_ref().and(asked.words.clone()),
+        None => parsed.as_ref().map(|parsed| parsed.query.clone()),
+    };
+    let highlighted = highlighted.filter(|_| request.highlight.is_some());
     let required = parsed.as_ref().and_then(|parsed| parsed.required.clone());
     // Without signs of syntax, as for the vector leg.
     let plain = parsed.as_ref().and_then(|parsed| parsed.plain.as_deref());
     let rerank = rerank::plan(searcher, request, plain.or(request.query.as_deref()))?;
-    let plain = plain.map(|plain| Cow::Owned(plain.to_owned()));
     Ok(Search {
         words: match asked {
             Some(asked) => asked.words.clone(),
@@ -217,10 +221,7 @@ pub(super) fn plan<'a>(
             None => usual_columns(index),
         },
         deadline: deadline(searcher, request.timeout_ms)?,
-        highlighted: match asked {
-            Some(asked) => asked.highlighted.as_deref().map(cut).map(Cow::Borrowed),
-            None => plain.or(request.query.as_deref().map(cut).map(Cow::Borrowed)),
-        },
+        highlighted,
         asked,
         results: Results::plan(index, request, HITS_MAX)?,
     })

@@ -13,7 +13,7 @@ use super::filter::FilterRequest;
 use super::group::GroupRequest;
 use super::highlight::HighlightRequest;
 use super::rerank::RerankRequest;
-use super::sort::SortRequest;
+use super::sort::{SortRequest, SortValue};
 use super::whole::TotalRequest;
 
 /// A search. Without `query` and `vector`, one that has a `filter`, `sort`, `facets`, `total`, `group_by` or `distinct` lists
@@ -130,6 +130,11 @@ pub struct SearchRequest {
     /// `_score` is among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<SortRequest>,
+    /// Begins behind a hit of a sorted result: what `sort` of the hit has, and then its `key`. Without the key, all documents with
+    /// these values are left out. It goes through results of any length, and newer changes are seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<serde_json::Value>>)]
+    pub search_after: Option<Vec<SortValue>>,
     /// Hits by the value of a field: `groups` takes the place of `hits`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group_by: Option<GroupRequest>,
@@ -180,6 +185,7 @@ impl Default for SearchRequest {
             total: None,
             facets: BTreeMap::new(),
             sort: None,
+            search_after: None,
             group_by: None,
             distinct: None,
             highlight: None,

@@ -3,7 +3,7 @@
 use super::facets::{self, Facet};
 use super::group::Grouping;
 use super::highlight::Highlight;
-use super::sort::{self, SortKey};
+use super::sort::{self, After, SortKey};
 use super::whole::TotalRequest;
 use super::{QueryError, SearchRequest};
 use crate::definition::Index;
@@ -13,6 +13,8 @@ pub(super) struct Results {
     pub facets: Vec<Facet>,
     /// `None`: the best first.
     pub sort: Option<Vec<SortKey>>,
+    /// Where the list begins, of a sorted result.
+    pub after: Option<After>,
     pub grouping: Grouping,
     pub highlight: Option<Highlight>,
 }
@@ -24,11 +26,21 @@ impl Results {
             Some(sort) => Some(sort::plan(index, sort)?),
             None => None,
         };
-        let goes_on = request.asked.as_ref().is_some_and(|asked| asked.after.is_some());
+        let of_asked = || {
+            let asked = request.asked.as_ref()?;
+            Some(After {
+                values: asked.after.clone()?,
+                key: asked.after_key.clone(),
+            })
+        };
+        let after = After::plan(request, sort.as_deref())?.or_else(of_asked);
+        // The best first is no order of its own, but where a page begins in it.
+        let is_usual = |keys: &[SortKey]| matches!(keys, [key] if key.is_usual()) && after.is_none();
         Ok(Results {
             total: request.total.unwrap_or(TotalRequest::Wanted(false)),
             facets: facets::plan(index, &request.facets)?,
-            sort: sort.filter(|keys| goes_on || !matches!(&keys[..], [key] if key.is_usual())),
+            sort: sort.filter(|keys| !is_usual(keys)),
+            after,
             grouping: Grouping::plan(index, request, hits_max)?,
             highlight: Highlight::plan(index, request)?,
         })

@@ -3,6 +3,8 @@
 //! In a text the last word is completed, and the words before it narrow the documents; a keyword field's values are completed
 //! as a whole.
 
+mod whole_words;
+
 use std::collections::HashMap;
 use std::time::Instant;
 
@@ -18,8 +20,8 @@ use super::{FilterRequest, QueryError, Searcher};
 use crate::definition::{Expression, FieldKind, Index};
 use crate::index::Snapshot;
 use crate::index::keyword::{
-    Completion, KeywordError, KeywordQuery, Marker, MinimumMatch, Scope, Typos, Values, WordsQuery, complete,
-    documents_with, matching, written,
+    Completion, KeywordError, KeywordQuery, MinimumMatch, Scope, Typos, Values, WordsQuery, complete,
+    documents_with, is_searched, matching, written,
 };
 
 /// What is typed into a search box is shorter.
@@ -73,7 +75,8 @@ pub struct SuggestAnswer {
 pub struct Suggestion {
     /// All of what could have been typed.
     pub text: String,
-    /// Documents that have it: the words before, and the last one in any of its forms; or the value.
+    /// Documents that have it: the words before, and the last one in any of its forms; or the value. Of a text that is
+    /// found by parts of words, those among the first 1,000 that may have it.
     pub count: u64,
 }
 
@@ -187,6 +190,11 @@ fn in_text(
     }
     let within = narrowed(snapshot, text, before, within)?;
     let typed = typed.to_lowercase();
+    if let Some(suggestions) =
+        whole_words::suggest(snapshot, text, (before, &typed), within.as_deref(), limit)?
+    {
+        return Ok(suggestions);
+    }
     let mut suggestions = Vec::new();
     let (mut tried, mut stems_tried) = (0, 0);
     for Completion { term, documents } in complete(&states, text, &typed, within.as_deref())? {
@@ -233,7 +241,7 @@ fn narrowed(
     let mut within = within;
     let words = before.split(|c: char| !c.is_alphanumeric());
     for word in words.rev().filter(|word| !word.is_empty()).take(WORDS_BEFORE_MAX) {
-        if Marker::new(&states, word).is_some_and(|marker| marker.has_words_for(text)) {
+        if states.first().is_some_and(|state| is_searched(state, text, word)) {
             let scope = Scope {
                 filters: within.as_deref(),
                 ..Scope::new(&states, &document)
@@ -325,13 +333,15 @@ fn of_values(
             })?;
         }
     }
-    let mut suggestions: Vec<Suggestion> = counts
-        .into_iter()
-        .map(|(text, count)| Suggestion { text, count })
-        .collect();
+    let suggestions = counts.into_iter().map(|(text, count)| Suggestion { text, count });
+    let suggestions = suggestions.collect();
+    Ok(best(suggestions, limit))
+}
+
+fn best(mut suggestions: Vec<Suggestion>, limit: usize) -> Vec<Suggestion> {
     suggestions.sort_unstable_by(|a, b| b.count.cmp(&a.count).then_with(|| a.text.cmp(&b.text)));
     suggestions.truncate(limit);
-    Ok(suggestions)
+    suggestions
 }
 
 #[cfg(test)]

@@ -23,6 +23,10 @@ pub struct Row {
     pub price: Option<f64>,
     pub stock: Option<i64>,
     pub sale: Option<bool>,
+    /// Whole seconds, as ISO 8601 has them.
+    pub made: Option<String>,
+    /// Latitude and longitude.
+    pub spot: Option<(i32, i32)>,
 }
 
 pub type Rows = BTreeMap<i64, Row>;
@@ -42,6 +46,19 @@ impl Row {
             price: random.percent(85).then(|| random.below(400) as f64 / 4.0 - 20.0),
             stock: random.percent(85).then(|| random.below(12) as i64 - 3),
             sale: random.percent(80).then(|| random.percent(50)),
+            made: random.percent(80).then(|| {
+                let (year, month, day) = (2024 + random.below(2), 1 + random.below(12), 1 + random.below(28));
+                format!(
+                    "{year}-{month:02}-{day:02}T{:02}:00:00.000000Z",
+                    random.below(2) * 12
+                )
+            }),
+            spot: random.percent(80).then(|| {
+                (
+                    random.below(7) as i32 * 20 - 60,
+                    random.below(9) as i32 * 40 - 160,
+                )
+            }),
         }
     }
 
@@ -49,6 +66,7 @@ impl Row {
         json!({
             "id": self.id, "name": self.name.join(" "), "note": self.note.as_ref().map(|note| note.join(" ")),
             "category": self.category, "brand": self.brand, "price": self.price, "stock": self.stock, "sale": self.sale,
+            "made": self.made, "spot": self.spot.map(|(lat, lon)| json!({"lat": lat, "lon": lon})),
         })
     }
 
@@ -236,6 +254,67 @@ pub fn stats(rows: &[&Row], field: &str) -> Value {
         stats["mean"] = json!(sum / values.len() as f64);
     }
     stats
+}
+
+/// By the first letters of their text: 4 are years, 7 months.
+pub fn dates(rows: &[&Row], letters: usize) -> Value {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for made in rows.iter().filter_map(|row| row.made.as_ref()) {
+        let first = format!("{}{}", &made[..letters], &"2024-01-01T00:00:00Z"[letters..]);
+        *counts.entry(first).or_default() += 1;
+    }
+    let buckets = counts
+        .iter()
+        .map(|(from, count)| json!({"from": from, "count": count}));
+    json!({"date_histogram": buckets.collect::<Vec<_>>(), "missing": missing(rows, "made")})
+}
+
+/// Text of one length orders as the dates do.
+pub fn date_ranges(rows: &[&Row], ranges: &[Value]) -> Value {
+    let counted = ranges.iter().map(|range| {
+        let is_inside = |made: &&String| {
+            range["from"].as_str().is_none_or(|from| made.as_str() >= from)
+                && range["to"].as_str().is_none_or(|to| made.as_str() < to)
+        };
+        let mut counted = range.clone();
+        counted["count"] = json!(
+            rows.iter()
+                .filter_map(|row| row.made.as_ref())
+                .filter(is_inside)
+                .count()
+        );
+        counted
+    });
+    json!({"ranges": counted.collect::<Vec<_>>(), "missing": missing(rows, "made")})
+}
+
+pub fn date_stats(rows: &[&Row]) -> Value {
+    let mut made: Vec<jiff::Timestamp> = rows
+        .iter()
+        .filter_map(|row| Some(row.made.as_ref()?.parse().unwrap()))
+        .collect();
+    made.sort();
+    let mut stats = json!({"count": made.len(), "missing": missing(rows, "made")});
+    if let (Some(least), Some(greatest)) = (made.first(), made.last()) {
+        let text = |time: &jiff::Timestamp| format!("{time:.6}");
+        let sum: i128 = made.iter().map(|time| i128::from(time.as_microsecond())).sum();
+        let mean = jiff::Timestamp::from_microsecond((sum / made.len() as i128) as i64).unwrap();
+        stats["min"] = json!(text(least));
+        stats["max"] = json!(text(greatest));
+        stats["mean"] = json!(text(&mean));
+    }
+    stats
+}
+
+/// Metres over the sphere between two places in degrees, by their angle as vectors.
+pub fn metres((a_lat, a_lon): (f64, f64), (b_lat, b_lon): (f64, f64)) -> f64 {
+    let vector = |lat: f64, lon: f64| {
+        let (lat, lon) = (lat.to_radians(), lon.to_radians());
+        [lat.cos() * lon.cos(), lat.cos() * lon.sin(), lat.sin()]
+    };
+    let (a, b) = (vector(a_lat, a_lon), vector(b_lat, b_lon));
+    let dot: f64 = a.iter().zip(b).map(|(a, b)| a * b).sum();
+    6_371_008.8 * dot.clamp(-1.0, 1.0).acos()
 }
 
 /// Groups of keys, best first, of rows in their order.

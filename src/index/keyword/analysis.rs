@@ -69,9 +69,17 @@ impl Analysis {
             .process(&mut |token| each(token.position, &token.text));
     }
 
-    /// Calls `each` with every token of a document's text, and the bytes that it was made of.
-    pub fn spans(&self, text: &str, each: &mut dyn FnMut(Range<usize>, &str)) {
+    /// Calls `each` with every token of a document's text, the bytes that it was made of, and its place.
+    pub fn spans(&self, text: &str, each: &mut dyn FnMut(Range<usize>, usize, &str)) {
         let mut analyzer = self.documents.clone();
+        analyzer
+            .token_stream(text)
+            .process(&mut |token| each(token.offset_from..token.offset_to, token.position, &token.text));
+    }
+
+    /// Calls `each` with every word of a text, neither cut nor stemmed, and the bytes that it was made of.
+    pub fn whole_words(&self, text: &str, each: &mut dyn FnMut(Range<usize>, &str)) {
+        let mut analyzer = self.starts.clone();
         analyzer
             .token_stream(text)
             .process(&mut |token| each(token.offset_from..token.offset_to, &token.text));
@@ -109,6 +117,14 @@ impl Analysis {
             .token_stream(text)
             .process(&mut |token| found.push(token.text.clone()));
         found.pop().filter(|_| found.is_empty())
+    }
+
+    /// The sizes of the parts of words that are terms; `None`: words are.
+    pub fn parts(&self) -> Option<Sizes> {
+        match self.analyzer.split {
+            Split::Ngram(sizes) | Split::EdgeNgram(sizes) => Some(sizes),
+            Split::Simple | Split::Language(_) | Split::Cjk | Split::Keyword => None,
+        }
     }
 
     /// Whether a query is one word, whatever is in it.

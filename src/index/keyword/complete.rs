@@ -177,7 +177,7 @@ pub fn documents_with(
 pub fn written(state: &KeywordState, text: usize, content: &str, term: &str) -> HashSet<String> {
     let mut found = HashSet::new();
     if let Some(analysed) = state.schema.texts().get(text) {
-        analysed.analysis.spans(content, &mut |range, token| {
+        analysed.analysis.spans(content, &mut |range, _, token| {
             if token == term
                 && let Some(part) = content.get(range)
             {
@@ -186,6 +186,94 @@ pub fn written(state: &KeywordState, text: usize, content: &str, term: &str) -> 
         });
     }
     found
+}
+
+/// Whether a text's analyser leaves something of a word; it leaves nothing of a stop word.
+pub fn is_searched(state: &KeywordState, text: usize, word: &str) -> bool {
+    let mut is_searched = false;
+    if let Some(analysed) = state.schema.texts().get(text) {
+        analysed.analysis.query_words(word, &mut |_| is_searched = true);
+    }
+    is_searched
+}
+
+/// Where terms are parts of words: the first `limit` documents, as shard and slot, that may have a word which begins with
+/// `typed`; of those `within`. `None`: terms are words.
+///
+/// # Errors
+/// When a segment cannot be read.
+pub fn documents_beginning(
+    states: &[&KeywordState],
+    text: usize,
+    typed: &str,
+    within: Option<&[RoaringBitmap]>,
+    limit: usize,
+) -> Result<Option<Vec<(usize, Slot)>>, KeywordError> {
+    let analysed = states.first().and_then(|state| state.schema.texts().get(text));
+    let Some((analysis, sizes)) = analysed.and_then(|text| Some((&text.analysis, text.analysis.parts()?)))
+    else {
+        return Ok(None);
+    };
+    let start: String = analysis
+        .start(typed)
+        .unwrap_or_default()
+        .chars()
+        .take(sizes.max)
+        .collect();
+    let terms = match start.chars().count() {
+        0 => Vec::new(),
+        length if length >= sizes.min => vec![start],
+        // Shorter than any part: by the parts that begin so.
+        _ => {
+            let parts = complete(states, text, &start, within)?
+                .into_iter()
+                .map(|found| found.term);
+            parts.filter(|part| part.starts_with(&start)).collect()
+        }
+    };
+    let (mut found, mut known) = (Vec::new(), HashSet::new());
+    for term in terms {
+        let documents = documents_with(states, text, &term, within, limit)?;
+        found.extend(documents.into_iter().filter(|document| known.insert(*document)));
+        if found.len() >= limit {
+            found.truncate(limit);
+            break;
+        }
+    }
+    Ok(Some(found))
+}
+
+/// The words of a text that begin with `typed` for its analyser, as they are written there, in lower case; each once.
+pub fn words_beginning(state: &KeywordState, text: usize, content: &str, typed: &str) -> HashSet<String> {
+    let mut found = HashSet::new();
+    if let Some(analysed) = state.schema.texts().get(text)
+        && let Some(start) = analysed.analysis.start(typed)
+    {
+        analysed.analysis.whole_words(content, &mut |range, word| {
+            if word.starts_with(&start)
+                && let Some(part) = content.get(range)
+            {
+                found.insert(part.to_lowercase());
+            }
+        });
+    }
+    found
+}
+
+/// Calls `each` with the segment's documents, dead ones too, that have a term in a text.
+fn each_document(
+    part: &Part,
+    text: usize,
+    term: &str,
+    mut each: impl FnMut(u32),
+) -> Result<(), KeywordError> {
+    let Some(reader) = part.segment.texts.get(text) else {
+        return Ok(());
+    };
+    if let Some(info) = reader.terms().get(term)? {
+        Occurrences::open(reader, &info)?.each(|doc, _| each(doc));
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -204,20 +292,4 @@ mod tests {
             ["ru", "run", "runn", "runni"]
         );
     }
-}
-
-/// Calls `each` with the segment's documents, dead ones too, that have a term in a text.
-fn each_document(
-    part: &Part,
-    text: usize,
-    term: &str,
-    mut each: impl FnMut(u32),
-) -> Result<(), KeywordError> {
-    let Some(reader) = part.segment.texts.get(text) else {
-        return Ok(());
-    };
-    if let Some(info) = reader.terms().get(term)? {
-        Occurrences::open(reader, &info)?.each(|doc, _| each(doc));
-    }
-    Ok(())
 }

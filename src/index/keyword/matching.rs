@@ -7,7 +7,7 @@ use super::evaluate::Evaluation;
 use super::query::KeywordQuery;
 use super::scope::Scope;
 use super::slot_bits::SlotBits;
-use super::statistics::{Corpus, Found};
+use super::statistics::{Corpus, Found, Prepared};
 use super::{KeywordError, question};
 
 /// By shard, the slots of all documents that a search without a limit would find.
@@ -16,20 +16,29 @@ use super::{KeywordError, question};
 ///
 /// When a segment cannot be read; no query is wrong.
 pub fn matching(scope: &Scope<'_, '_>, query: &KeywordQuery) -> Result<Vec<RoaringBitmap>, KeywordError> {
-    let mut slots = vec![SlotBits::default(); scope.states.len()];
     let Some(schema) = scope.schema() else {
         return Ok(Vec::new());
     };
     let corpus = Corpus::new(scope)?;
     let exact = question::exact(schema, &corpus, query)?;
     let prepared = question::tolerant(schema, &corpus, query, &exact)?.unwrap_or(exact);
+    answers(scope, &corpus, &prepared)
+}
+
+/// By shard, the slots of all documents that answer a prepared question.
+pub(super) fn answers(
+    scope: &Scope<'_, '_>,
+    corpus: &Corpus<'_>,
+    prepared: &Prepared,
+) -> Result<Vec<RoaringBitmap>, KeywordError> {
+    let mut slots = vec![SlotBits::default(); scope.states.len()];
     if let Some(root) = &prepared.compiled.root {
         for (part, found) in corpus.parts.iter().enumerate() {
             if scope.deadline.is_over() {
                 break;
             }
             let within = within(scope, found);
-            let answers = Evaluation::new(&prepared, found, part, scope).answers(root, &within)?;
+            let answers = Evaluation::new(prepared, found, part, scope).answers(root, &within)?;
             if let Some(slots) = slots.get_mut(found.shard) {
                 answers
                     .iter()

@@ -48,7 +48,9 @@ mod marks;
 mod complete;
 mod values_of;
 
-pub use complete::{Completion, complete, documents_with, written};
+pub use complete::{
+    Completion, complete, documents_beginning, documents_with, is_searched, words_beginning, written,
+};
 pub use explain::{ExplainedPart, ExplainedTerm, KeywordExplained, PartKind, explain};
 pub use marks::{Mark, Marker};
 pub use matching::matching;
@@ -61,7 +63,7 @@ pub use search::{KeywordHit, search};
 pub use state::KeywordState;
 pub use stored::StoredKeyword;
 pub(super) use stored::{AliveWords, store};
-pub use values_of::{FieldValues, Selection, TextValues, Values};
+pub use values_of::{FieldValues, PlaceValues, Selection, TextValues, Values};
 pub use writer::{Compaction, KeywordChange, KeywordWriter};
 
 /// What failed in the keyword leg; never caused by what a query or a document says.

@@ -109,37 +109,44 @@ impl<'e, 'a> Matcher<'e, 'a> {
 }
 
 /// How often words stand as far from each other as their places say, give or take `slop` places altogether.
+fn count(words: &[(usize, Vec<usize>)], slop: usize) -> usize {
+    let mut count = 0;
+    each(words, slop, &mut |_| count += 1);
+    count
+}
+
+/// Calls `found` each time that words stand so, with the place of each in the text.
 ///
 /// Each word has its place in the phrase and, ascending, those in the text.
-fn count(words: &[(usize, Vec<usize>)], slop: usize) -> usize {
+pub(super) fn each(words: &[(usize, Vec<usize>)], slop: usize, found: &mut dyn FnMut(&[usize])) {
     // Where the phrase would begin by each word; beyond the greatest place, so that it is never negative.
     let last = words.iter().map(|(place, _)| *place).max().unwrap_or(0);
     let mut starts: Vec<std::iter::Peekable<_>> = words
         .iter()
         .map(|(place, found)| found.iter().map(move |at| (at + last - place, *at)).peekable())
         .collect();
-    let mut count = 0;
     loop {
         let mut heads: Vec<(usize, usize)> = Vec::with_capacity(starts.len());
         for start in &mut starts {
             match start.peek() {
                 Some(head) => heads.push(*head),
-                None => return count,
+                None => return,
             }
         }
         let (Some((first, _)), Some((least, _))) = (
             heads.iter().enumerate().min_by_key(|(_, head)| head.0),
             heads.iter().min_by_key(|head| head.0),
         ) else {
-            return count;
+            return;
         };
         let greatest = heads.iter().map(|head| head.0).max().unwrap_or(*least);
         // The same word twice in the phrase is two words in the text.
-        let mut places: Vec<usize> = heads.iter().map(|head| head.1).collect();
-        places.sort_unstable();
-        places.dedup();
-        if greatest - least <= slop && places.len() == heads.len() {
-            count += 1;
+        let places: Vec<usize> = heads.iter().map(|head| head.1).collect();
+        let mut different = places.clone();
+        different.sort_unstable();
+        different.dedup();
+        if greatest - least <= slop && different.len() == places.len() {
+            found(&places);
         }
         if let Some(start) = starts.get_mut(first) {
             start.next();

@@ -4,6 +4,7 @@
 //! only what is shown is looked up.
 
 use std::borrow::Cow;
+use std::ops::Bound;
 
 use roaring::RoaringBitmap;
 use tantivy::columnar::{Column, StrColumn};
@@ -13,6 +14,8 @@ use super::segment::Segment;
 use super::slot_bits::SlotBits;
 use super::{KeywordError, KeywordSchema, KeywordState, values};
 use crate::change::{Datum, Row};
+use crate::definition::FieldKind;
+use crate::definition::point::Point;
 use crate::index::Slot;
 
 /// Values read at once.
@@ -20,6 +23,7 @@ const BATCH: usize = 1_024;
 
 /// The documents of a result that lie in one segment; each has a *place* here.
 pub struct Selection<'a> {
+    schema: &'a KeywordSchema,
     segment: &'a Segment,
     docs: Vec<u32>,
 }
@@ -30,8 +34,11 @@ pub enum Values<'a> {
     None,
     Text(TextValues<'a>),
     Int(FieldValues<'a, i64>),
+    /// Microseconds since 1970.
+    Moment(FieldValues<'a, i64>),
     Float(FieldValues<'a, f64>),
     Bool(FieldValues<'a, bool>),
+    Place(PlaceValues<'a>),
 }
 
 pub struct FieldValues<'a, T> {
@@ -44,6 +51,12 @@ pub struct TextValues<'a> {
     docs: &'a [u32],
 }
 
+pub struct PlaceValues<'a> {
+    latitudes: &'a Column<f64>,
+    longitudes: &'a Column<f64>,
+    docs: &'a [u32],
+}
+
 impl KeywordState {
     /// The living documents in these slots, or all, by segment. Segments without any are left out.
     pub fn select(&self, slots: Option<&RoaringBitmap>) -> Vec<Selection<'_>> {
@@ -51,6 +64,7 @@ impl KeywordState {
         let selections = self.parts.iter().map(|part| {
             let living = part.alive.iter();
             Selection {
+                schema: &self.schema,
                 docs: match &wanted {
                     None => living.collect(),
                     Some(wanted) => living
@@ -85,11 +99,22 @@ impl<'a> Selection<'a> {
     pub fn values(&self, field: usize) -> Values<'_> {
         let docs = &self.docs[..];
         match self.segment.columns.get(field) {
-            None | Some(ColumnReader::Empty | ColumnReader::Places(..)) => Values::None,
+            None | Some(ColumnReader::Empty) => Values::None,
             Some(ColumnReader::Text(column)) => Values::Text(TextValues { column, docs }),
-            Some(ColumnReader::Int(column)) => Values::Int(FieldValues { column, docs }),
+            Some(ColumnReader::Int(column)) => {
+                let values = FieldValues { column, docs };
+                match self.schema.columns().get(field).map(|column| column.field.kind) {
+                    Some(FieldKind::Date) => Values::Moment(values),
+                    _ => Values::Int(values),
+                }
+            }
             Some(ColumnReader::Float(column)) => Values::Float(FieldValues { column, docs }),
             Some(ColumnReader::Bool(column)) => Values::Bool(FieldValues { column, docs }),
+            Some(ColumnReader::Places(latitudes, longitudes)) => Values::Place(PlaceValues {
+                latitudes,
+                longitudes,
+                docs,
+            }),
         }
     }
 }
@@ -104,6 +129,18 @@ where
     }
 }
 
+impl PlaceValues<'_> {
+    /// Calls `each` with every place of every document, with the document's place in the selection.
+    pub(crate) fn each(&self, mut each: impl FnMut(usize, Point)) {
+        for (place, doc) in self.docs.iter().enumerate() {
+            // A document's n-th latitude belongs to its n-th longitude.
+            let latitudes = self.latitudes.values_for_doc(*doc);
+            let points = latitudes.zip(self.longitudes.values_for_doc(*doc));
+            points.for_each(|(lat, lon)| each(place, Point { lat, lon }));
+        }
+    }
+}
+
 impl TextValues<'_> {
     /// How many texts the segment has, dead documents' too: ordinals are less.
     pub fn texts(&self) -> usize {
@@ -113,6 +150,25 @@ impl TextValues<'_> {
     /// Calls `each` once for every document with a value, with its place and its different ordinals, ascending.
     pub fn each(&self, each: impl FnMut(usize, &[u64])) {
         each_of(self.column.ords(), self.docs, each);
+    }
+
+    /// The ordinal of a text, or that of the first text behind it; and whether it is the text itself.
+    ///
+    /// # Errors
+    /// When the segment cannot be read.
+    pub fn ordinal_at_least(&self, text: &str) -> Result<(u64, bool), KeywordError> {
+        let dictionary = self.column.dictionary();
+        if let Some(ordinal) = dictionary.term_ord(text)? {
+            return Ok((ordinal, true));
+        }
+        let from = Bound::Included(text);
+        let (first, _) = dictionary.term_bounds_to_ord(from, Bound::Unbounded)?;
+        let ordinal = match first {
+            Bound::Included(ordinal) => ordinal,
+            Bound::Excluded(ordinal) => ordinal + 1,
+            Bound::Unbounded => 0,
+        };
+        Ok((ordinal, false))
     }
 
     /// Calls `each` with the text of every ordinal of an ascending list, in its order.

@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use utoipa::ToSchema;
 
+use super::request::RangeBound;
+
 /// What one facet has counted. `missing`: documents of the result that have no value in the field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(untagged)]
@@ -47,12 +49,25 @@ pub enum FacetAnswer {
         mean: Option<f64>,
         missing: u64,
     },
+    /// The same of a date, which adds up to nothing.
+    DateStats {
+        count: u64,
+        /// ISO 8601, in UTC, like the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        min: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        max: Option<String>,
+        /// To the microsecond, rounded down.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mean: Option<String>,
+        missing: u64,
+    },
 }
 
 /// A value, and in how many documents it occurs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TermCount {
-    /// A text, a number or a boolean, as the field is.
+    /// A text, a number or a boolean, as the field is; a date is text in ISO 8601.
     pub value: Value,
     pub count: u64,
 }
@@ -61,11 +76,9 @@ pub struct TermCount {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RangeCount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
-    pub from: Option<Number>,
+    pub from: Option<RangeBound>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
-    pub to: Option<Number>,
+    pub to: Option<RangeBound>,
     pub count: u64,
 }
 

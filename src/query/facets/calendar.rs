@@ -1,47 +1,58 @@
 //! The documents of each minute, day, month or year, in UTC.
 
-use std::collections::BTreeMap;
-
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan};
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime};
+use rustc_hash::FxHashMap;
 
 use super::answer::{DateBucket, FacetAnswer};
 use super::numbers::BUCKETS_MAX;
 use super::plan::{Facet, bad};
 use super::request::CalendarInterval;
+use crate::change::DatumRef;
+use crate::definition::moment;
 use crate::index::keyword::{Selection, Values};
 use crate::query::QueryError;
 
-const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
+// In microseconds, as everything here.
+const MINUTE: i64 = 60 * 1_000_000;
 const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 
 /// 1970 began on a Thursday: so long after a Monday.
 const AFTER_MONDAY: i64 = 3 * DAY;
 
-/// Counts a field of milliseconds since 1970. What no calendar has is counted as missing.
+const EPOCH: DateTime = DateTime::constant(1970, 1, 1, 0, 0, 0, 0);
+
+/// Counts a field of dates, or of milliseconds since 1970. What no calendar has is counted as missing.
 pub(super) fn histogram(
     selections: &[Selection<'_>],
     facet: &Facet,
     interval: CalendarInterval,
 ) -> Result<FacetAnswer, QueryError> {
-    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut counts: FxHashMap<i64, u64> = FxHashMap::default();
+    let mut calendar = Calendar::new(interval);
     let mut missing = 0;
     for selection in selections {
         let mut present = 0;
-        if let Values::Int(values) = selection.values(facet.field) {
-            values.each(|_, values| {
-                let mut last = None;
-                for start in values.iter().filter_map(|value| start_of(interval, *value)) {
-                    // Values ascend, so those of one interval are neighbours: a document counts there once.
-                    if last.replace(start) != Some(start) {
-                        *counts.entry(start).or_default() += 1;
-                    }
+        let mut add = |moments: &mut dyn Iterator<Item = i64>| {
+            let mut last = None;
+            for start in moments.filter_map(|moment| calendar.start_of(moment)) {
+                // Values ascend, so those of one interval are neighbours: a document counts there once.
+                if last.replace(start) != Some(start) {
+                    *counts.entry(start).or_default() += 1;
                 }
-                present += u64::from(last.is_some());
-            });
+            }
+            present += u64::from(last.is_some());
+        };
+        match selection.values(facet.field) {
+            Values::Moment(values) => values.each(|_, values| add(&mut values.iter().copied())),
+            Values::Int(values) => values.each(|_, values| {
+                add(&mut values
+                    .iter()
+                    .filter_map(|value| moment::of(DatumRef::Int(*value))));
+            }),
+            // Planned for these two alone.
+            Values::None | Values::Text(_) | Values::Float(_) | Values::Bool(_) | Values::Place(_) => {}
         }
         missing += selection.size() as u64 - present;
     }
@@ -51,8 +62,10 @@ pub(super) fn histogram(
             format!("choose `interval` for at most {BUCKETS_MAX}"),
         ));
     }
-    let bucket = |(start, count): (i64, u64)| {
-        let from = Timestamp::from_millisecond(start).ok()?.to_string();
+    let mut counts: Vec<(i64, u64)> = counts.into_iter().collect();
+    counts.sort_unstable();
+    let bucket = |(start, count)| {
+        let from = civil(start)?.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         Some(DateBucket { from, count })
     };
     Ok(FacetAnswer::DateHistogram {
@@ -61,35 +74,57 @@ pub(super) fn histogram(
     })
 }
 
-/// When the interval began that a moment lies in, both in milliseconds since 1970.
-fn start_of(interval: CalendarInterval, moment: i64) -> Option<i64> {
-    let timestamp = Timestamp::from_millisecond(moment).ok()?;
-    let floor = |unit: i64| Some(moment.div_euclid(unit) * unit);
-    let date = || timestamp.to_zoned(TimeZone::UTC).date();
-    match interval {
-        CalendarInterval::Minute => floor(MINUTE),
-        CalendarInterval::Hour => floor(HOUR),
-        CalendarInterval::Day => floor(DAY),
-        CalendarInterval::Week => {
-            Some((moment + AFTER_MONDAY).div_euclid(7 * DAY) * (7 * DAY) - AFTER_MONDAY)
+/// When intervals begin.
+struct Calendar {
+    interval: CalendarInterval,
+    /// By day since 1970, of intervals that differ in length: most documents share their days.
+    starts: FxHashMap<i64, Option<i64>>,
+}
+
+impl Calendar {
+    fn new(interval: CalendarInterval) -> Calendar {
+        Calendar {
+            interval,
+            starts: FxHashMap::default(),
         }
-        CalendarInterval::Month => midnight(date().first_of_month()),
-        CalendarInterval::Quarter => {
-            let date = date().first_of_month();
-            let months = (date.month() - 1) % 3;
-            midnight(date.checked_sub(months.months()).ok()?)
-        }
-        CalendarInterval::Year => midnight(date().first_of_year()),
+    }
+
+    /// When the interval began that a moment lies in.
+    fn start_of(&mut self, moment: i64) -> Option<i64> {
+        let floor = |unit: i64| Some(moment.div_euclid(unit) * unit);
+        let first_day: fn(Date) -> Date = match self.interval {
+            CalendarInterval::Minute => return floor(MINUTE),
+            CalendarInterval::Hour => return floor(HOUR),
+            CalendarInterval::Day => return floor(DAY),
+            CalendarInterval::Week => {
+                return Some((moment + AFTER_MONDAY).div_euclid(7 * DAY) * (7 * DAY) - AFTER_MONDAY);
+            }
+            CalendarInterval::Month => Date::first_of_month,
+            CalendarInterval::Quarter => first_of_quarter,
+            CalendarInterval::Year => Date::first_of_year,
+        };
+        let midnight = || {
+            let first = first_day(civil(moment)?.date()).to_datetime(jiff::civil::Time::midnight());
+            i64::try_from(first.duration_since(EPOCH).as_micros()).ok()
+        };
+        *self.starts.entry(moment.div_euclid(DAY)).or_insert_with(midnight)
     }
 }
 
-fn midnight(date: Date) -> Option<i64> {
-    let midnight = date.to_zoned(TimeZone::UTC).ok()?;
-    Some(midnight.timestamp().as_millisecond())
+fn first_of_quarter(date: Date) -> Date {
+    let month = (date.month() - 1) / 3 * 3 + 1;
+    Date::new(date.year(), month, 1).unwrap_or(date)
+}
+
+/// By civil time: a timestamp of the library ends a day before the year 9999 does.
+fn civil(micros: i64) -> Option<DateTime> {
+    EPOCH.checked_add(SignedDuration::from_micros(micros)).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
     #[test]
@@ -97,8 +132,8 @@ mod tests {
         use CalendarInterval::{Day, Hour, Minute, Month, Quarter, Week, Year};
         let start = |interval, moment: &str| {
             let moment: Timestamp = moment.parse().unwrap();
-            let start = start_of(interval, moment.as_millisecond()).unwrap();
-            Timestamp::from_millisecond(start).unwrap().to_string()
+            let start = Calendar::new(interval).start_of(moment.as_microsecond()).unwrap();
+            Timestamp::from_microsecond(start).unwrap().to_string()
         };
         for (interval, moment, expected) in [
             (Minute, "2026-08-31T23:59:59.999Z", "2026-08-31T23:59:00Z"),
@@ -116,7 +151,9 @@ mod tests {
         ] {
             assert_eq!(start(interval, moment), expected, "{interval:?} of {moment}");
         }
-        assert_eq!(start_of(Week, i64::MAX), None);
-        assert_eq!(start_of(Day, i64::MIN), None);
+        // Databases write "for ever" so.
+        let last = moment::of(DatumRef::Text("9999-12-31 23:59:59")).unwrap();
+        let start = Calendar::new(Year).start_of(last);
+        assert_eq!(start, moment::of(DatumRef::Text("9999-01-01")));
     }
 }

@@ -15,7 +15,7 @@ mod sum;
 pub use answer::{Bucket, DateBucket, FacetAnswer, RangeCount, TermCount};
 pub(super) use plan::{Facet, plan};
 pub use request::{
-    CalendarInterval, DateHistogramRequest, FacetRequest, HistogramRequest, RangeRequest, StatsRequest,
-    TermsOrder, TermsRequest,
+    CalendarInterval, DateHistogramRequest, FacetRequest, HistogramRequest, RangeBound, RangeRequest,
+    StatsRequest, TermsOrder, TermsRequest,
 };
 pub(super) use tally::tally;

@@ -1,20 +1,21 @@
-//! Ranges, intervals and statistics of a number.
+//! Ranges, intervals and statistics of a number; of a date, which is a number of microseconds, ranges and statistics.
 
 use rustc_hash::FxHashMap;
 use serde_json::Number;
 
 use super::answer::{Bucket, FacetAnswer, RangeCount};
-use super::plan::{Facet, bad};
-use super::request::{HistogramRequest, RangeRequest};
+use super::plan::{Facet, Range, bad};
+use super::request::HistogramRequest;
 use super::sum::ExactSum;
 use crate::change::{Datum, Float};
+use crate::definition::moment;
 use crate::index::keyword::{Selection, Values};
 use crate::query::{QueryError, value};
 
 /// Intervals that hold a document: those of all facets are written in memory.
 pub(super) const BUCKETS_MAX: usize = 10_000;
 
-pub(super) fn ranges(selections: &[Selection<'_>], field: usize, ranges: &[RangeRequest]) -> FacetAnswer {
+pub(super) fn ranges(selections: &[Selection<'_>], field: usize, ranges: &[Range]) -> FacetAnswer {
     let ints: Vec<_> = ranges.iter().map(IntRange::new).collect();
     let floats: Vec<_> = ranges.iter().map(FloatRange::new).collect();
     let mut counts = vec![0u64; ranges.len()];
@@ -22,7 +23,7 @@ pub(super) fn ranges(selections: &[Selection<'_>], field: usize, ranges: &[Range
     for selection in selections {
         let mut present = 0;
         match selection.values(field) {
-            Values::Int(values) => values.each(|_, values| {
+            Values::Int(values) | Values::Moment(values) => values.each(|_, values| {
                 present += 1;
                 for (count, range) in counts.iter_mut().zip(&ints) {
                     *count += u64::from(values.iter().any(|value| range.holds(*value)));
@@ -34,14 +35,14 @@ pub(super) fn ranges(selections: &[Selection<'_>], field: usize, ranges: &[Range
                     *count += u64::from(values.iter().any(|value| range.holds(*value)));
                 }
             }),
-            // Planned for numbers alone.
-            Values::None | Values::Text(_) | Values::Bool(_) => {}
+            // Planned for numbers and dates alone.
+            Values::None | Values::Text(_) | Values::Bool(_) | Values::Place(_) => {}
         }
         missing += selection.size() as u64 - present;
     }
     let counted = ranges.iter().zip(counts).map(|(range, count)| RangeCount {
-        from: range.from.clone(),
-        to: range.to.clone(),
+        from: range.asked.from.clone(),
+        to: range.asked.to.clone(),
         count,
     });
     FacetAnswer::Ranges {
@@ -58,7 +59,7 @@ struct IntRange {
 }
 
 impl IntRange {
-    fn new(range: &RangeRequest) -> IntRange {
+    fn new(range: &Range) -> IntRange {
         // The least integer that is not below a bound: for both ends the same.
         let least = |bound: &Number| match (bound.as_i64(), bound.as_u64()) {
             (Some(whole), _) => i128::from(whole),
@@ -83,7 +84,7 @@ struct FloatRange {
 }
 
 impl FloatRange {
-    fn new(range: &RangeRequest) -> FloatRange {
+    fn new(range: &Range) -> FloatRange {
         FloatRange {
             from: range.from.as_ref().and_then(Number::as_f64),
             to: range.to.as_ref().and_then(Number::as_f64),
@@ -123,7 +124,7 @@ pub(super) fn histogram(
             Values::Float(values) => {
                 values.each(|_, values| add(&mut values.iter().map(|value| number_of(*value))));
             }
-            Values::None | Values::Text(_) | Values::Bool(_) => {}
+            Values::None | Values::Text(_) | Values::Moment(_) | Values::Bool(_) | Values::Place(_) => {}
         }
         missing += selection.size() as u64 - present;
     }
@@ -143,69 +144,94 @@ pub(super) fn histogram(
 }
 
 pub(super) fn stats(selections: &[Selection<'_>], field: usize) -> FacetAnswer {
-    let mut stats = Stats::default();
+    // A field's values are all in one of them.
+    let (mut ints, mut floats) = (Extent::NONE, Extent::NONE);
+    let (mut sum_of_ints, mut sum_of_floats) = (0i128, ExactSum::default());
+    let mut missing = 0;
     for selection in selections {
         let mut present = 0;
         match selection.values(field) {
             Values::Int(values) => values.each(|_, values| {
                 present += 1;
                 for value in values {
-                    stats.add(Datum::Int(*value));
-                    stats.ints += i128::from(*value);
+                    ints.add(*value);
+                    sum_of_ints += i128::from(*value);
                 }
             }),
             Values::Float(values) => values.each(|_, values| {
                 present += 1;
                 for value in values {
-                    stats.add(Datum::Float(Float(*value)));
-                    stats.floats.add(*value);
+                    floats.add(Float(*value));
+                    sum_of_floats.add(*value);
                 }
             }),
-            Values::None | Values::Text(_) | Values::Bool(_) => {}
+            Values::None | Values::Text(_) | Values::Moment(_) | Values::Bool(_) | Values::Place(_) => {}
         }
-        stats.missing += selection.size() as u64 - present;
+        missing += selection.size() as u64 - present;
     }
-    stats.answer()
+    let count = ints.count + floats.count;
+    let sum = sum_of_ints as f64 + finite(sum_of_floats.value());
+    let exact = i64::try_from(sum_of_ints).ok().filter(|_| floats.count == 0);
+    let ends = match (ints.ends, floats.ends) {
+        (Some((least, greatest)), _) => Some((Datum::Int(least), Datum::Int(greatest))),
+        (None, ends) => ends.map(|(least, greatest)| (Datum::Float(least), Datum::Float(greatest))),
+    };
+    FacetAnswer::Stats {
+        count,
+        min: ends.as_ref().and_then(|(least, _)| value::number(least)),
+        max: ends.as_ref().and_then(|(_, greatest)| value::number(greatest)),
+        sum: match exact {
+            Some(sum) => sum.into(),
+            None => Number::from_f64(sum).unwrap_or_else(|| 0.into()),
+        },
+        mean: (count > 0).then(|| sum / count as f64),
+        missing,
+    }
 }
 
-#[derive(Default)]
-struct Stats {
+pub(super) fn date_stats(selections: &[Selection<'_>], field: usize) -> FacetAnswer {
+    let mut moments = Extent::NONE;
+    let mut sum = 0i128;
+    let mut missing = 0;
+    for selection in selections {
+        let mut present = 0;
+        if let Values::Moment(values) = selection.values(field) {
+            values.each(|_, values| {
+                present += 1;
+                for value in values {
+                    moments.add(*value);
+                    sum += i128::from(*value);
+                }
+            });
+        }
+        missing += selection.size() as u64 - present;
+    }
+    // Between the least and the greatest, so it is a moment too.
+    let mean = sum.checked_div_euclid(i128::from(moments.count));
+    FacetAnswer::DateStats {
+        count: moments.count,
+        min: moments.ends.and_then(|(least, _)| moment::text(least)),
+        max: moments.ends.and_then(|(_, greatest)| moment::text(greatest)),
+        mean: mean.and_then(|mean| moment::text(i64::try_from(mean).ok()?)),
+        missing,
+    }
+}
+
+/// How many values there are, and between which they lie.
+struct Extent<T> {
     count: u64,
-    missing: u64,
-    least: Option<Datum>,
-    greatest: Option<Datum>,
-    /// A field's values are all in one of them.
-    ints: i128,
-    floats: ExactSum,
+    ends: Option<(T, T)>,
 }
 
-impl Stats {
-    fn add(&mut self, value: Datum) {
-        self.count += 1;
-        if self.least.as_ref().is_none_or(|least| value < *least) {
-            self.least = Some(value.clone());
-        }
-        if self.greatest.as_ref().is_none_or(|greatest| value > *greatest) {
-            self.greatest = Some(value);
-        }
-    }
+impl<T: Ord + Copy> Extent<T> {
+    const NONE: Extent<T> = Extent { count: 0, ends: None };
 
-    fn answer(&self) -> FacetAnswer {
-        let floats = finite(self.floats.value());
-        let sum = self.ints as f64 + floats;
-        let is_float = matches!(self.least, Some(Datum::Float(_)));
-        let exact = i64::try_from(self.ints).ok().filter(|_| !is_float);
-        FacetAnswer::Stats {
-            count: self.count,
-            min: self.least.as_ref().and_then(value::number),
-            max: self.greatest.as_ref().and_then(value::number),
-            sum: match exact {
-                Some(sum) => sum.into(),
-                None => Number::from_f64(sum).unwrap_or_else(|| 0.into()),
-            },
-            mean: (self.count > 0).then(|| sum / self.count as f64),
-            missing: self.missing,
-        }
+    fn add(&mut self, value: T) {
+        self.count += 1;
+        self.ends = Some(match self.ends {
+            None => (value, value),
+            Some((least, greatest)) => (least.min(value), greatest.max(value)),
+        });
     }
 }
 
@@ -218,8 +244,14 @@ fn finite(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    fn range(json: &str) -> RangeRequest {
-        serde_json::from_str(json).unwrap()
+    fn range(json: &str) -> Range {
+        let asked: serde_json::Map<String, serde_json::Value> = serde_json::from_str(json).unwrap();
+        let end = |name| asked.get(name).and_then(serde_json::Value::as_number).cloned();
+        Range {
+            from: end("from"),
+            to: end("to"),
+            asked: Default::default(),
+        }
     }
 
     #[test]

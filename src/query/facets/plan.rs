@@ -2,8 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::request::{CalendarInterval, FacetRequest, HistogramRequest, RangeRequest, TermsRequest};
-use crate::definition::{FieldKind, Index};
+use serde_json::Number;
+
+use super::request::{
+    CalendarInterval, FacetRequest, HistogramRequest, RangeBound, RangeRequest, TermsRequest,
+};
+use crate::change::DatumRef;
+use crate::definition::{FieldKind, Index, moment};
 use crate::query::QueryError;
 use crate::query::plan::field_named;
 
@@ -28,12 +33,24 @@ pub(in crate::query) struct Facet {
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::query) enum Count {
     Terms(TermsRequest),
-    /// Of a number, like what follows.
-    Ranges(Vec<RangeRequest>),
+    /// Of a number or a date.
+    Ranges(Vec<Range>),
+    /// Of a number.
     Histogram(HistogramRequest),
-    /// Of whole numbers.
+    /// Of a date, or of milliseconds.
     Dates(CalendarInterval),
+    /// Of a number.
     Stats,
+    DateStats,
+}
+
+/// A range with its ends as the column has them: a date's are microseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub(in crate::query) struct Range {
+    pub asked: RangeRequest,
+    pub from: Option<Number>,
+    /// Excluded.
+    pub to: Option<Number>,
 }
 
 /// # Errors
@@ -69,9 +86,10 @@ fn facet(index: &Index, name: &str, request: &FacetRequest) -> Result<Facet, Que
         &request.stats,
     ) {
         (Some(terms), None, None, None, None) => Count::Terms(terms.clone()),
-        (None, Some(ranges), None, None, None) => Count::Ranges(ranges.clone()),
+        (None, Some(asked), None, None, None) => Count::Ranges(ranges(name, kind, asked)?),
         (None, None, Some(histogram), None, None) => Count::Histogram(histogram.clone()),
         (None, None, None, Some(dates), None) => Count::Dates(dates.interval),
+        (None, None, None, None, Some(_)) if kind == FieldKind::Date => Count::DateStats,
         (None, None, None, None, Some(_)) => Count::Stats,
         _ => {
             return Err(bad(
@@ -80,26 +98,26 @@ fn facet(index: &Index, name: &str, request: &FacetRequest) -> Result<Facet, Que
             ));
         }
     };
-    let is_number = match kind {
-        FieldKind::I64 | FieldKind::F64 => true,
-        FieldKind::Keyword | FieldKind::Bool | FieldKind::Date | FieldKind::Geo { .. } => false,
-    };
+    let is_number = matches!(kind, FieldKind::I64 | FieldKind::F64);
+    let is_ordered = is_number || kind == FieldKind::Date;
     match &count {
+        _ if matches!(kind, FieldKind::Geo { .. }) => Err(bad(
+            format!("the facet `{name}` is of the field `{field_name}`, which holds places"),
+            "places are not counted: narrow the search by `geo_distance` or `geo_within` in `filter`, and read `total`",
+        )),
         Count::Terms(terms) if !(1..=SIZE_MAX).contains(&terms.size) => Err(bad(
             format!("`size` of the facet `{name}` is {}", terms.size),
             format!("give 1 to {SIZE_MAX}"),
         )),
-        Count::Ranges(_) | Count::Histogram(_) | Count::Stats if !is_number => Err(bad(
-            format!("the facet `{name}` is of the field `{field_name}`, which holds no numbers"),
-            "count its values with `terms`",
+        Count::Histogram(_) if kind == FieldKind::Date => Err(bad(
+            format!("the facet `{name}` is of the field `{field_name}`, which holds dates and no numbers"),
+            "count them with `date_histogram`",
         )),
-        Count::Dates(_) if kind != FieldKind::I64 => Err(bad(
+        Count::Histogram(_) | Count::Stats if !is_number => Err(no_numbers(name, field_name)),
+        Count::Ranges(_) if !is_ordered => Err(no_numbers(name, field_name)),
+        Count::Dates(_) if !matches!(kind, FieldKind::Date | FieldKind::I64) => Err(bad(
             format!("the facet `{name}` is of the field `{field_name}`, which holds no times"),
-            "`date_histogram` is for whole numbers: milliseconds since 1970",
-        )),
-        Count::Ranges(ranges) if !(1..=RANGES_MAX).contains(&ranges.len()) => Err(bad(
-            format!("the facet `{name}` has {} ranges", ranges.len()),
-            format!("give 1 to {RANGES_MAX}"),
+            "`date_histogram` is for dates, and for whole numbers that are milliseconds since 1970",
         )),
         Count::Histogram(HistogramRequest { interval, offset })
             if !(interval.is_finite() && *interval > 0.0 && offset.is_finite()) =>
@@ -115,6 +133,61 @@ fn facet(index: &Index, name: &str, request: &FacetRequest) -> Result<Facet, Que
             count,
         }),
     }
+}
+
+/// The ranges as a field of this kind has them. A kind that has no ranges is refused behind.
+fn ranges(name: &str, kind: FieldKind, asked: &[RangeRequest]) -> Result<Vec<Range>, QueryError> {
+    if !(1..=RANGES_MAX).contains(&asked.len()) {
+        return Err(bad(
+            format!("the facet `{name}` has {} ranges", asked.len()),
+            format!("give 1 to {RANGES_MAX}"),
+        ));
+    }
+    let end = |bound: &Option<RangeBound>| match bound {
+        None => Ok(None),
+        Some(bound) => bound_of(name, kind, bound).map(Some),
+    };
+    let range = |asked: &RangeRequest| {
+        Ok(Range {
+            from: end(&asked.from)?,
+            to: end(&asked.to)?,
+            asked: asked.clone(),
+        })
+    };
+    asked.iter().map(range).collect()
+}
+
+fn bound_of(name: &str, kind: FieldKind, bound: &RangeBound) -> Result<Number, QueryError> {
+    let moment = match (kind, bound) {
+        (FieldKind::Date, RangeBound::Text(text)) => moment::of(DatumRef::Text(text)),
+        (FieldKind::Date, RangeBound::Number(number)) => number
+            .as_i64()
+            .and_then(|milliseconds| moment::of(DatumRef::Int(milliseconds))),
+        (_, RangeBound::Number(number)) => return Ok(number.clone()),
+        (_, RangeBound::Text(text)) => {
+            return Err(bad(
+                format!("a range of the facet `{name}` ends at {text:?}, which is no number"),
+                "text is for ranges of dates",
+            ));
+        }
+    };
+    moment.map(Number::from).ok_or_else(|| {
+        let written = match bound {
+            RangeBound::Number(number) => number.to_string(),
+            RangeBound::Text(text) => format!("{text:?}"),
+        };
+        bad(
+            format!("a range of the facet `{name}` ends at {written}, which is no date"),
+            "give ISO 8601 such as \"2026-01-01T12:00:00Z\", or whole milliseconds since 1970; years are 0 to 9999",
+        )
+    })
+}
+
+fn no_numbers(name: &str, field: &str) -> QueryError {
+    bad(
+        format!("the facet `{name}` is of the field `{field}`, which holds no numbers"),
+        "count its values with `terms`",
+    )
 }
 
 pub(super) fn bad(message: impl Into<String>, hint: impl Into<String>) -> QueryError {

@@ -14,16 +14,16 @@ pub struct FacetRequest {
     /// The documents of each value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub terms: Option<TermsRequest>,
-    /// The documents of each of these ranges of a number: at most 100, which may overlap.
+    /// The documents of each of these ranges of a number or a date: at most 100, which may overlap.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ranges: Option<Vec<RangeRequest>>,
     /// The documents of each interval of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub histogram: Option<HistogramRequest>,
-    /// The documents of each day, month and so on, of whole numbers that are milliseconds since 1970.
+    /// The documents of each day, month and so on, of a date, or of whole numbers that are milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub date_histogram: Option<DateHistogramRequest>,
-    /// The least, the greatest, the sum and the mean of a number.
+    /// The least, the greatest and the mean of a number or a date, and the sum of a number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stats: Option<StatsRequest>,
 }
@@ -56,18 +56,30 @@ pub enum TermsOrder {
     Value,
 }
 
-/// A range of numbers; without an end it is open there.
+/// A range of numbers or dates; without an end it is open there.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RangeRequest {
-    /// The least number inside.
+    /// The least value inside.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
-    pub from: Option<Number>,
-    /// The least number above.
+    pub from: Option<RangeBound>,
+    /// The least value above.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<f64>)]
-    pub to: Option<Number>,
+    pub to: Option<RangeBound>,
+}
+
+/// An end of a range.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(
+    untagged,
+    expecting = "`from` and `to` of a range are numbers, or dates as text"
+)]
+pub enum RangeBound {
+    /// Of a date: milliseconds since 1970.
+    #[schema(value_type = f64)]
+    Number(Number),
+    /// A date in ISO 8601, in UTC where it has no zone.
+    Text(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

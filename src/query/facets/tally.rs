@@ -21,6 +21,7 @@ pub(in crate::query) fn tally(
             Count::Histogram(request) => numbers::histogram(selections, facet, request)?,
             Count::Dates(interval) => calendar::histogram(selections, facet, *interval)?,
             Count::Stats => numbers::stats(selections, facet.field),
+            Count::DateStats => numbers::date_stats(selections, facet.field),
         };
         Ok((facet.name.clone(), answer))
     });

@@ -1,10 +1,12 @@
 //! The documents of each value.
 
 use rustc_hash::FxHashMap;
+use serde_json::Value;
 
 use super::answer::{FacetAnswer, TermCount};
 use super::request::{TermsOrder, TermsRequest};
 use crate::change::{Datum, Float};
+use crate::definition::moment;
 use crate::index::keyword::{KeywordError, Selection, TextValues, Values};
 use crate::query::value;
 
@@ -17,15 +19,25 @@ pub(super) fn count(
     // Numbers by their bits.
     let mut numbers: FxHashMap<u64, u64> = FxHashMap::default();
     let mut of_bits: fn(u64) -> Datum = |_| Datum::Null;
+    let mut show: fn(&Datum) -> Value = value::json;
     let mut missing = 0;
     let mut add = |bits: u64| *numbers.entry(bits).or_default() += 1;
     for selection in selections {
         let mut present = 0;
         match selection.values(field) {
-            Values::None => {}
+            // Places are not counted.
+            Values::None | Values::Place(_) => {}
             Values::Text(values) => present = add_texts(&values, &mut texts)?,
             Values::Int(values) => {
                 of_bits = |bits| Datum::Int(bits as i64);
+                values.each(|_, values| {
+                    present += 1;
+                    values.iter().for_each(|value| add(*value as u64));
+                });
+            }
+            Values::Moment(values) => {
+                of_bits = |bits| Datum::Int(bits as i64);
+                show = date;
                 values.each(|_, values| {
                     present += 1;
                     values.iter().for_each(|value| add(*value as u64));
@@ -64,7 +76,7 @@ pub(super) fn count(
     let numbers = first(numbers, request)
         .into_iter()
         .map(|(number, count)| TermCount {
-            value: value::json(&number),
+            value: show(&number),
             count,
         });
     let terms: Vec<TermCount> = texts.chain(numbers).collect();
@@ -74,6 +86,14 @@ pub(super) fn count(
         values,
         missing,
     })
+}
+
+/// Microseconds as text.
+fn date(micros: &Datum) -> Value {
+    match micros {
+        Datum::Int(micros) => moment::text(*micros).map_or(Value::Null, Value::String),
+        _ => Value::Null,
+    }
 }
 
 /// Adds a segment's counts, and says how many documents have a value.

@@ -10,7 +10,7 @@ use super::refusal::{Read, Refusal};
 use crate::definition::{FieldKind, Index};
 use crate::query::{
     Bucket, CalendarInterval, DateBucket, DateHistogramRequest, FacetAnswer, FacetRequest, HistogramRequest,
-    RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
+    RangeBound, RangeCount, RangeRequest, StatsRequest, TermCount, TermsOrder, TermsRequest,
 };
 
 /// As a histogram of OpenSearch is bounded.
@@ -189,7 +189,7 @@ fn range(value: &Value) -> Read<(RangeRequest, Option<String>)> {
     let mut keys = Keys::new("ranges", value)?;
     let mut end = |key: &str| match keys.take(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::Number(number)) => Ok(Some(number.clone())),
+        Some(Value::Number(number)) => Ok(Some(RangeBound::Number(number.clone()))),
         Some(_) => Err(Refusal::parsing(format!("[{key}] of [ranges] must be a number"))),
     };
     let range = RangeRequest {
@@ -227,11 +227,9 @@ impl Aggregation {
                 let mut ranges: Vec<_> = ranges.into_iter().zip(labels).collect();
                 // As OpenSearch orders them: by where they begin, and then by where they end.
                 let ends = |range: &RangeCount| {
-                    let number =
-                        |end: &Option<Number>, open| end.as_ref().and_then(Number::as_f64).unwrap_or(open);
                     (
-                        number(&range.from, f64::NEG_INFINITY),
-                        number(&range.to, f64::INFINITY),
+                        end_of(&range.from).unwrap_or(f64::NEG_INFINITY),
+                        end_of(&range.to).unwrap_or(f64::INFINITY),
                     )
                 };
                 ranges.sort_by(|(a, _), (b, _)| {
@@ -295,8 +293,16 @@ fn term(TermCount { value, count }: TermCount) -> Value {
     }
 }
 
+/// What was asked for, which is always a number here.
+fn end_of(bound: &Option<RangeBound>) -> Option<f64> {
+    match bound {
+        Some(RangeBound::Number(number)) => number.as_f64(),
+        Some(RangeBound::Text(_)) | None => None,
+    }
+}
+
 fn range_bucket(range: RangeCount, label: &Option<String>) -> Value {
-    let (from, to) = (float(range.from), float(range.to));
+    let (from, to) = (end_of(&range.from), end_of(&range.to));
     let end = |end: &Option<f64>| end.map_or_else(|| "*".to_owned(), |end| format!("{end:?}"));
     let mut bucket = json!({
         "key": label.clone().unwrap_or_else(|| format!("{}-{}", end(&from), end(&to))),

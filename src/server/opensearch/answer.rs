@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::aggregations;
 use super::body::{Search, SortedBy};
 use super::refusal::{Read, Refusal};
-use crate::definition::FieldKind;
+use crate::change::DatumRef;
+use crate::definition::{FieldKind, moment};
 use crate::query::{self, Relation, SearchAnswer, Total};
 
 /// The answer of `_search`.
@@ -142,8 +143,8 @@ fn sort_values(sort: &[SortedBy], hit: &query::Hit) -> Vec<Value> {
             .cloned()
             .unwrap_or_else(|| json!(f64::from(hit.score))),
         SortedBy::Field(FieldKind::Date) => {
-            let micros = values.next().and_then(Value::as_i64);
-            micros
+            let text = values.next().and_then(Value::as_str);
+            text.and_then(|text| moment::of(DatumRef::Text(text)))
                 .and_then(|micros| micros.checked_mul(1_000))
                 .map_or(Value::Null, Value::from)
         }
