@@ -134,7 +134,7 @@ fn totals_and_facets_are_those_of_the_plain_model_at_every_tick() {
         ];
         let dates = [
             json!({"from": "2024-03-01T12:00:00.000000Z", "to": "2025-02-01"}),
-            json!({"to": "2024-06"}),
+            json!({"to": "2024-06-01"}),
             json!({"from": "2025-01-01"}),
             json!({}),
         ];

@@ -229,7 +229,9 @@ fn reference(fusion: &Fusion, keyword: &[(String, f32)], vector: &[(String, f32)
                 add(key, vector_weight as f64 / (k as f64 + 1.0 + place as f64));
             }
         }
-        Fusion::Distribution { .. } | Fusion::Linear(_) | Fusion::Mean(_) => unreachable!("worked out by hand above"),
+        Fusion::Distribution { .. } | Fusion::Linear(_) | Fusion::Mean(_) => {
+            unreachable!("worked out by hand above")
+        }
     }
     scores
 }

@@ -10,11 +10,11 @@ use crate::change::Span;
 use crate::definition::Metric;
 use crate::index::keyword::{self, KeywordQuery};
 use crate::index::{Deadline, LegState, Slot, Snapshot};
-use crate::query::{SearchedField, asked};
 use crate::query::fuse::{Scored, best_first};
 use crate::query::plan::Nearest;
 use crate::query::request::VectorsWanted;
 use crate::query::whole::with_words;
+use crate::query::{SearchedField, asked};
 
 /// A leg's hits, best first, or why it cannot answer.
 pub(super) type LegAnswer<'a> = Result<Vec<Scored<'a>>, String>;
