@@ -113,7 +113,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         .collect();
     expect![[r#"
         {"querry":"shoe"}
-          unknown field `querry`, expected one of `query`, `vector`, `like`, `model`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `min_score`, `mmr`, `rerank`, `explain`, `ef`, `accuracy`, `timeout_ms`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact`, `total`, `facets`, `sort`, `group_by`, `distinct`, `highlight` at line 1 column 9
+          unknown field `querry`, expected one of `query`, `vector`, `like`, `model`, `using`, `mode`, `operator`, `minimum_match`, `fuzzy`, `text_fields`, `filter`, `limit`, `offset`, `fields`, `fusion`, `min_score`, `mmr`, `rerank`, `explain`, `ef`, `accuracy`, `timeout_ms`, `vectors`, `consistency`, `wait_ms`, `keep_alive_ms`, `cursor`, `origin`, `exact`, `total`, `facets`, `sort`, `search_after`, `group_by`, `distinct`, `highlight` at line 1 column 9
         {"mode":"both"}
           unknown variant `both`, expected one of `hybrid`, `keyword`, `vector` at line 1 column 14
         {"limit":-1}

@@ -13,6 +13,8 @@ pub(super) struct Results {
     pub facets: Vec<Facet>,
     /// `None`: the best first.
     pub sort: Option<Vec<SortKey>>,
+    /// The best first, and `sort` says so: hits show what they are sorted by.
+    pub shows_scores: bool,
     /// Where the list begins, of a sorted result.
     pub after: Option<After>,
     pub grouping: Grouping,
@@ -39,6 +41,7 @@ impl Results {
         Ok(Results {
             total: request.total.unwrap_or(TotalRequest::Wanted(false)),
             facets: facets::plan(index, &request.facets)?,
+            shows_scores: sort.as_deref().is_some_and(is_usual),
             sort: sort.filter(|keys| !is_usual(keys)),
             after,
             grouping: Grouping::plan(index, request, hits_max)?,

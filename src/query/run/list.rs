@@ -2,7 +2,7 @@
 
 use super::Run;
 use super::legs::LegAnswer;
-use crate::change::{Datum, Span};
+use crate::change::{Datum, Float, Span};
 use crate::index::Snapshot;
 use crate::query::QueryError;
 use crate::query::answer::{FailedLeg, Leg};
@@ -141,8 +141,11 @@ impl<'s> Run<'s, '_> {
             _ => ranked
                 .into_iter()
                 .map(|hit| Listed {
+                    values: match results.shows_scores {
+                        true => vec![Some(Datum::Float(Float(hit.score.into())))],
+                        false => Vec::new(),
+                    },
                     hit,
-                    values: Vec::new(),
                     reranked: None,
                 })
                 .collect(),
