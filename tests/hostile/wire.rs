@@ -29,26 +29,33 @@ impl Connection {
 
     /// The answer to a request; none where a broken one has ended the connection.
     pub fn send(&mut self, request: &Request) -> io::Result<Option<Answer>> {
-        let mut stream = match self.stream.take() {
-            Some(stream) => stream,
-            None => connected(self.address)?,
-        };
+        // A node may close a connection at any time between two requests: then it has seen nothing of the second.
+        if let Some(stream) = self.stream.take()
+            && let Ok(Some(answer)) = self.send_on(stream, request)
+        {
+            return Ok(Some(answer));
+        }
+        let stream = connected(self.address)?;
+        match self.send_on(stream, request) {
+            Ok(None) if request.sent == Sent::Whole => Err(io::Error::other("no answer")),
+            Err(_) if request.sent == Sent::Broken => Ok(None),
+            answered => answered,
+        }
+    }
+
+    fn send_on(&mut self, mut stream: TcpStream, request: &Request) -> io::Result<Option<Answer>> {
         // A node that refuses a body may close before all of it is written; its answer is there all the same.
         let written = stream.write_all(&request.bytes);
         if request.sent == Sent::Broken {
             let _ = stream.shutdown(Shutdown::Write);
-            return Ok(read(&mut stream).unwrap_or(None).map(|(answer, _)| answer));
         }
-        match read(&mut stream) {
-            Ok(Some((answer, stays))) => {
-                if stays && written.is_ok() {
-                    self.stream = Some(stream);
-                }
-                Ok(Some(answer))
-            }
-            Ok(None) => Err(written.err().unwrap_or_else(|| io::Error::other("no answer"))),
-            Err(error) => Err(error),
+        let Some((answer, stays)) = read(&mut stream)? else {
+            return Ok(None);
+        };
+        if stays && written.is_ok() && request.sent == Sent::Whole {
+            self.stream = Some(stream);
         }
+        Ok(Some(answer))
     }
 }
 
