@@ -114,9 +114,16 @@ impl SortKey {
                 .filter(|number| number.is_finite())
                 .map(|number| Datum::Float(Float(number)))
         };
+        // Scores are 32 bits wide: the nearest one is meant, also where a client's JSON has lost the last digit.
+        let score = |written: &str| {
+            let number: Option<f32> = written.parse().ok();
+            let number = number.filter(|number| number.is_finite());
+            number.map(|number| Datum::Float(Float(f64::from(number))))
+        };
         let (expected, value) = match (self.by, asked) {
             (_, SortValue::Null) => return Ok(None),
-            (By::Score | By::Distance { .. }, SortValue::Number(written)) => ("a number", float(written)),
+            (By::Score, SortValue::Number(written)) => ("a number", score(written)),
+            (By::Distance { .. }, SortValue::Number(written)) => ("a number", float(written)),
             (By::Score | By::Distance { .. }, _) => ("a number", None),
             (By::Field { kind, .. }, asked) => match (kind, asked) {
                 (FieldKind::Keyword, SortValue::Text(text)) => ("a text", Some(Datum::text(text))),
