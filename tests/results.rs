@@ -586,10 +586,8 @@ fn a_sort_by_score_ranks_the_whole_result_and_breaks_ties_by_the_next_key() {
     assert_eq!(worst["hits"][0]["key"], "1", "{worst}");
     // The order that hits have anyway.
     let usual = shop.search(&json!({"query": "rug red", "sort": "_score", "limit": 20}));
-    assert_eq!(
-        usual["hits"],
-        shop.search(&json!({"query": "rug red", "limit": 20}))["hits"]
-    );
+    let plain = shop.search(&json!({"query": "rug red", "limit": 20}));
+    assert_eq!(keys(&usual["hits"]), keys(&plain["hits"]));
 }
 
 #[test]

@@ -285,7 +285,13 @@ impl Scale {
     fn apply(&self, score: f32) -> f64 {
         let score = f64::from(score);
         if self.high > self.low {
-            ((score - self.low) / (self.high - self.low)).max(0.0).min(1.0)
+            let share = (score - self.low) / (self.high - self.low);
+            // Of infinite scores there is no share.
+            if share.is_nan() {
+                0.0
+            } else {
+                share.clamp(0.0, 1.0)
+            }
         } else if score < self.low {
             0.0
         } else {

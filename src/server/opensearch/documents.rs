@@ -163,7 +163,7 @@ fn document(
     let source = match (found, source) {
         (None, _) => None,
         (Some(answer), None) => Some(answer.document),
-        (Some(answer), Some(source)) => columns(searcher.index(), answer.document, source)?,
+        (Some(answer), Some(source)) => columns(searcher.index(), &answer.document, source)?,
     };
     Ok(Got {
         _index: index.clone(),
@@ -177,7 +177,7 @@ fn document(
 }
 
 /// Some columns of a document.
-fn columns(index: &Index, document: Box<RawValue>, source: &Value) -> Read<Option<Box<RawValue>>> {
+fn columns(index: &Index, document: &RawValue, source: &Value) -> Read<Option<Box<RawValue>>> {
     let (has_source, columns) = body::source(index, source)?;
     if !has_source {
         return Ok(None);
