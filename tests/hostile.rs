@@ -99,7 +99,7 @@ fn row(id: usize) -> Value {
     let (name, brand) = [("red shoe", "acme"), ("blue shoe", "Zeta"), ("green hat", "über")][id % 3];
     json!({
         "id": id.to_string(), "name": name, "text": "light and <b>warm</b>",
-        "brand": brand, "price": id as f64 / 4.0, "stock": id, "sold": id % 2 == 0,
+        "brand": brand, "price": id as f64 / 4.0, "stock": id, "sold": id.is_multiple_of(2),
         "made": format!("2026-01-{:02}", id % 28 + 1), "spot": [id as f64 / 10.0, 40.0], "place": [1, id, 3],
     })
 }
