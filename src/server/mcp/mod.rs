@@ -2,7 +2,7 @@
 //!
 //! One POST carries one message, and its answer is JSON: no session is kept, no stream is opened, and each call stands
 //! by itself as a search does. Written by hand, since that is a few hundred lines of JSON in and out; the official `rmcp`
-//! brings sessions, streams and some thirty crates that a server without state has no use for.
+//! brings sessions, streams and a router of its own, which a server without state has no use for.
 
 mod message;
 mod tools;
