@@ -55,7 +55,7 @@ fn a_cross_encoder_agrees_with_a_reference_in_float64_in_any_batch() {
                 let (least, most) = found.iter().fold((f32::MAX, f32::MIN), |(least, most), score| {
                     (least.min(*score), most.max(*score))
                 });
-                assert!(most - least > 1e-4, "the model tells texts apart: {found:?}");
+                assert!(most - least > 0.002, "the model tells texts apart: {found:?}");
             }
             assert!(scores(&*model, "red", &[]).is_empty());
         }
