@@ -45,7 +45,7 @@ pub fn routes() -> Router<Arc<Server>> {
         .route("/_msearch", get(search::searches_all).post(search::searches_all))
         .route("/_mget", get(documents::get_several).post(documents::get_several))
         .route("/_bulk", post(write::bulk).put(write::bulk))
-        .route("/{index}", head(about::exists))
+        .route("/{index}", head(about::exists).fallback(super::unknown_route))
         .route("/{index}/_mapping", get(about::mapping))
         .route("/{index}/_search", get(search::search).post(search::search))
         .route("/{index}/_count", get(search::count).post(search::count))
