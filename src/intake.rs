@@ -83,6 +83,8 @@ struct Partitions {
     numbers: BTreeMap<String, PartitionId>,
     /// Where the run before has come to.
     positions: BTreeMap<String, u64>,
+    /// The last position of each that is on its way to the workers, or there.
+    accepted: BTreeMap<String, u64>,
 }
 
 impl Intake {
@@ -155,7 +157,11 @@ impl Intake {
 
     /// Goes on from the partitions of the run before. Called before the first source starts.
     pub fn restore(&self, numbers: BTreeMap<String, PartitionId>, positions: BTreeMap<String, u64>) {
-        *lock(&self.partitions) = Partitions { numbers, positions };
+        *lock(&self.partitions) = Partitions {
+            numbers,
+            positions,
+            accepted: BTreeMap::new(),
+        };
     }
 
     /// The numbers of all partitions seen so far, by `table/partition`.
@@ -170,9 +176,25 @@ impl Intake {
         numbers.find_map(|(name, number)| (*number == id).then(|| name.clone()))
     }
 
-    /// Whether nothing waits for the workers.
-    pub fn is_empty(&self) -> bool {
-        self.batches.is_empty()
+    /// How far each partition has been taken in since the start, by `table/partition`.
+    pub fn accepted(&self) -> BTreeMap<String, u64> {
+        lock(&self.partitions).accepted.clone()
+    }
+
+    /// The same of one partition.
+    pub fn accepted_of(&self, partition: &str) -> Option<u64> {
+        lock(&self.partitions).accepted.get(partition).copied()
+    }
+
+    /// Notes a batch before it is on its way.
+    fn accept(&self, batch: &Batch) {
+        if let Some(Offset(last)) = batch.last {
+            let mut partitions = lock(&self.partitions);
+            match partitions.accepted.get_mut(&*batch.partition) {
+                Some(accepted) => *accepted = last.max(*accepted),
+                None => drop(partitions.accepted.insert(batch.partition.to_string(), last)),
+            }
+        }
     }
 
     /// Where what cannot be decoded is kept.
@@ -211,6 +233,7 @@ impl Intake {
     /// Sends a batch when there is room for it.
     fn send(&self, batch: Batch) -> Result<(), Closed> {
         self.wait_for_room(batch.bytes)?;
+        self.accept(&batch);
         self.batches.send(batch).map_err(|_| Closed)?;
         (self.wake)();
         Ok(())
@@ -354,6 +377,7 @@ impl PartitionReceiver {
         self.metrics.dead_letters(batch.dead_letters);
         self.intake.tell_schema_changes(self.table, &self.metrics, dead);
         // Without workers the node is ending: what has come is read again by the next one.
+        self.intake.accept(&batch);
         let _ = self.intake.batches.send(batch);
         (self.intake.wake)();
     }

@@ -14,14 +14,9 @@ struct Known {
     began: Instant,
     /// None so far: only the end of the wait counts.
     at: Option<Instant>,
-    flags: Arc<Flags>,
-}
-
-#[derive(Debug, Default)]
-struct Flags {
-    nobody_waits: AtomicBool,
+    nobody_waits: Arc<AtomicBool>,
     /// Whether something was left out.
-    met: AtomicBool,
+    met: Arc<AtomicBool>,
 }
 
 impl Deadline {
@@ -41,7 +36,8 @@ impl Deadline {
         Deadline(Some(Known {
             began: Instant::now(),
             at: None,
-            flags: Arc::default(),
+            nobody_waits: Arc::default(),
+            met: Arc::default(),
         }))
     }
 
@@ -50,6 +46,16 @@ impl Deadline {
         Deadline(self.0.as_ref().map(|known| Known {
             at: known.began.checked_add(time),
             ..known.clone()
+        }))
+    }
+
+    /// For another search that the same one waits for: its time begins now, and nothing was left out of it.
+    pub fn again(&self) -> Deadline {
+        Deadline(self.0.as_ref().map(|known| Known {
+            began: Instant::now(),
+            at: None,
+            met: Arc::default(),
+            nobody_waits: known.nobody_waits.clone(),
         }))
     }
 
@@ -66,33 +72,33 @@ impl Deadline {
     /// Whether it is time to stop. Whoever hears yes does so: the answer says that it is not all there is.
     pub fn is_over(&self) -> bool {
         let Some(known) = &self.0 else { return false };
-        let over = known.flags.nobody_waits.load(Ordering::Relaxed)
-            || known.at.is_some_and(|at| Instant::now() >= at);
+        let over =
+            known.nobody_waits.load(Ordering::Relaxed) || known.at.is_some_and(|at| Instant::now() >= at);
         if over {
-            known.flags.met.store(true, Ordering::Relaxed);
+            known.met.store(true, Ordering::Relaxed);
         }
         over
     }
 
     /// Whether something was left out because of it.
     pub fn was_met(&self) -> bool {
-        let met = |known: &Known| known.flags.met.load(Ordering::Relaxed);
+        let met = |known: &Known| known.met.load(Ordering::Relaxed);
         self.0.as_ref().is_some_and(met)
     }
 
     /// Whoever waits for the answer holds this: when it is dropped, the deadline is over.
     pub fn waiting(&self) -> Waiting {
-        Waiting(self.0.as_ref().map(|known| known.flags.clone()))
+        Waiting(self.0.as_ref().map(|known| known.nobody_waits.clone()))
     }
 }
 
 /// Somebody waits for a search.
-pub struct Waiting(Option<Arc<Flags>>);
+pub struct Waiting(Option<Arc<AtomicBool>>);
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if let Some(flags) = &self.0 {
-            flags.nobody_waits.store(true, Ordering::Relaxed);
+        if let Some(nobody_waits) = &self.0 {
+            nobody_waits.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -64,11 +64,16 @@ impl Source {
 }
 
 impl Sources for KnownSources {
-    fn is_read(&self, partition: &str) -> bool {
-        let Some((table, partition)) = partition.split_once('/') else {
+    fn partitions(&self) -> Vec<String> {
+        self.intake.accepted().into_keys().collect()
+    }
+
+    fn is_shown(&self, name: &str, shown: Option<u64>) -> bool {
+        let Some((table, partition)) = name.split_once('/') else {
             return false;
         };
-        self.intake.is_empty()
+        let accepted = self.intake.accepted_of(name);
+        accepted <= shown
             && self
                 .tables
                 .get(table)

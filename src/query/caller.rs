@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use roaring::RoaringBitmap;
 
-use super::{ErrorKind, QueryError, Searcher, plan};
-use crate::change::Datum;
+use super::{ErrorKind, QueryError, Searcher, filter};
+use crate::change::{Datum, Row};
 use crate::definition::expression::Comparison;
-use crate::definition::{Expression, Index};
+use crate::definition::{Expression, Filters, Index};
 use crate::index::Snapshot;
 
 /// Who asks.
@@ -63,9 +63,13 @@ impl Sight {
     /// # Errors
     /// The caller's filter names what is no field of the index.
     pub fn of(caller: &Caller, index: &Index) -> Result<Sight, QueryError> {
-        if let Some(filter) = &caller.filter {
-            plan::check_fields(index, filter)?;
-        }
+        let bound = |condition: Expression| {
+            let filters = Filters {
+                fields: &index.fields,
+                now: None,
+            };
+            filters.filter(condition).map_err(filter::fault)
+        };
         let own = match (&index.tenant, &caller.tenants) {
             (None, Tenants::None | Tenants::All) | (Some(_), Tenants::All) => None,
             (Some(field), Tenants::One(tenant)) => Some(Expression::Compare {
@@ -76,15 +80,23 @@ impl Sight {
             // A tenant of an index without tenants: which documents are theirs is not known.
             (Some(_), Tenants::None) | (None, Tenants::One(_)) => return Ok(Sight::Nothing),
         };
-        Ok(match (own, &caller.filter) {
-            (None, None) => Sight::All,
-            (Some(own), None) => Sight::Only(Arc::new(own)),
-            (None, Some(filter)) => Sight::Only(filter.clone()),
-            (Some(own), Some(filter)) => Sight::Only(Arc::new(Expression::And(
-                Box::new(own),
-                Box::new(Expression::clone(filter)),
-            ))),
+        let both = match (own, caller.filter.as_deref().cloned()) {
+            (Some(own), Some(filter)) => Some(Expression::And(Box::new(own), Box::new(filter))),
+            (own, filter) => own.or(filter),
+        };
+        Ok(match both {
+            None => Sight::All,
+            Some(condition) => Sight::Only(Arc::new(bound(condition)?)),
         })
+    }
+
+    /// Whether a document with this row is there.
+    pub fn admits(&self, row: &Row) -> bool {
+        match self {
+            Sight::All => true,
+            Sight::Nothing => false,
+            Sight::Only(condition) => condition.is_true(row),
+        }
     }
 
     /// The condition that all hits of a search satisfy, if there is one.

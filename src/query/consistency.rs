@@ -94,8 +94,11 @@ fn lacks_position(snapshot: &Snapshot, partition: &str, wanted: u64) -> Option<S
 
 /// What searches may know of the sources behind their snapshots.
 pub trait Sources: Send + Sync {
-    /// Whether all that the source of a partition, as `table/partition`, is known to hold has been read.
-    fn is_read(&self, partition: &str) -> bool;
+    /// The partitions that have been read from since the start, as `table/partition`.
+    fn partitions(&self) -> Vec<String>;
+
+    /// Whether all that the source of a partition is known to hold is read up to what a snapshot shows of it.
+    fn is_shown(&self, partition: &str, shown: Option<u64>) -> bool;
 
     /// Whether every source has said by now what it holds.
     fn are_known(&self) -> bool;
@@ -121,24 +124,39 @@ impl<'a> Freshness<'a> {
     /// the partition that is farthest behind; `None` where that is not known.
     pub fn staleness(&self, snapshot: &Snapshot) -> Option<u64> {
         let sources = self.sources.filter(|sources| sources.are_known())?;
-        let unread = snapshot
-            .positions
-            .keys()
-            .filter(|partition| !sources.is_read(partition));
+        let mut partitions = sources.partitions();
+        partitions.extend(snapshot.positions.keys().cloned());
+        let is_unread =
+            |partition: &String| !sources.is_shown(partition, snapshot.positions.get(partition).copied());
+        let unread = partitions.iter().filter(|partition| is_unread(partition));
         let behind = unread.map(|partition| {
             let newest = snapshot.commits.get(partition)?;
             Some(self.now_ms.saturating_sub(*newest))
         });
         let behind: Vec<u64> = behind.collect::<Option<_>>()?;
-        Some(behind.into_iter().max().unwrap_or(0))
+        let held = snapshot.held_back.as_ref();
+        let held = held.map(|held| self.now_ms.saturating_sub(held.since.0));
+        Some(behind.into_iter().chain(held).max().unwrap_or(0))
     }
 
     fn lacks_commit(&self, snapshot: &Snapshot, wanted_ms: u64) -> Option<String> {
         let Some(sources) = self.sources.filter(|sources| sources.are_known()) else {
             return Some("what its sources hold is not known yet".to_owned());
         };
-        snapshot.positions.keys().find_map(|partition| {
-            let shown = match sources.is_read(partition) {
+        if let Some(held) = snapshot
+            .held_back
+            .as_ref()
+            .filter(|held| held.since.0 <= wanted_ms)
+        {
+            return Some(format!(
+                "rows since tick {} are held back for their vectors",
+                held.since
+            ));
+        }
+        let mut partitions = sources.partitions();
+        partitions.extend(snapshot.positions.keys().cloned());
+        partitions.iter().find_map(|partition| {
+            let shown = match sources.is_shown(partition, snapshot.positions.get(partition).copied()) {
                 true => self.now_ms,
                 false => snapshot.commits.get(partition).copied().unwrap_or(0),
             };
@@ -241,7 +259,11 @@ mod tests {
     struct Known(&'static [&'static str]);
 
     impl Sources for Known {
-        fn is_read(&self, partition: &str) -> bool {
+        fn partitions(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn is_shown(&self, partition: &str, _: Option<u64>) -> bool {
             self.0.contains(&partition)
         }
 

@@ -265,6 +265,11 @@ impl Searcher {
         }
     }
 
+    /// The same for another search of the same request, whose time begins now.
+    pub fn again(&self) -> Searcher {
+        self.until(&self.deadline.again())
+    }
+
     /// Searches the newest snapshot, or the one that the request has pinned, and says how long that took.
     ///
     /// Blocks for the time of the search; with a slow embedder, for the time it takes to embed the query, up to the
@@ -317,10 +322,12 @@ impl Searcher {
         search: impl FnOnce(&Searcher) -> Result<SearchAnswer, QueryError>,
     ) -> Result<SearchAnswer, QueryError> {
         // Without a server, a time begins where it is asked for.
-        let mut answer = match request.timeout_ms.is_some() && self.deadline.is_never() {
-            true => search(&self.until(&Deadline::begin()))?,
-            false => search(self)?,
+        let answer = match request.timeout_ms.is_some() && self.deadline.is_never() {
+            true => search(&self.until(&Deadline::begin())),
+            false => search(self),
         };
+        self.spent.add(start.elapsed());
+        let mut answer = answer?;
         if let (Some(query), None) = (&request.query, &request.vector)
             && request.mode != Mode::Keyword
         {
@@ -341,11 +348,8 @@ impl Searcher {
         snapshot: &Snapshot,
         request: &SearchRequest,
     ) -> Result<SearchAnswer, QueryError> {
-        let start = Instant::now();
         let search = plan::plan(self, snapshot, request)?;
-        let answer = run::run(snapshot, &search);
-        self.spent.add(start.elapsed());
-        answer
+        run::run(snapshot, &search)
     }
 
     /// The document with this key text, all columns of the query; of one that the caller does not see, nothing.
@@ -375,10 +379,9 @@ impl Searcher {
     /// The document with this key text and its place, if it is there for the caller.
     fn find<'s>(&self, snapshot: &'s Snapshot, key: &str) -> Option<(usize, Slot, &'s Arc<Document>)> {
         let (shard, slot, document) = snapshot.find(key)?;
-        let visible = self.sight.slots(snapshot);
-        let is_visible =
-            visible.is_none_or(|slots| slots.get(shard).is_some_and(|slots| slots.contains(slot.0)));
-        is_visible.then_some((shard, slot, document))
+        self.sight
+            .admits(&document.row)
+            .then_some((shard, slot, document))
     }
 
     /// What the newest snapshot holds of the documents that the caller sees; `None` where those are all.

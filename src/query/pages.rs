@@ -171,6 +171,12 @@ impl Searcher {
             ));
         }
         cursor.unranked = unranked;
+        if answer.timed_out {
+            return Err(QueryError::unavailable(
+                "page_timed_out",
+                "time was over before the page was whole: the next one would repeat or miss hits",
+            ));
+        }
         let failed: Vec<Leg> = answer.failed.iter().map(|failed| failed.leg).collect();
         if !is_first && failed != cursor.failed {
             return Err(QueryError::unavailable(

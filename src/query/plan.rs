@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::filter;
 use super::filter::FilterRequest;
 use super::fuse::LEG_DEPTH_MIN;
+use super::group::Grouping;
 use super::language::{self, Options, Parsed};
 use super::request::{
     FusionRequest, Fuzzy, LegWeights, MinimumMatchRequest, Mode, Operator, SearchRequest, VectorsWanted,
@@ -93,6 +94,13 @@ impl Search<'_> {
                 LEG_DEPTH_MIN.max(self.offset + self.limit).max(window)
             }
         }
+    }
+
+    /// Whether a page is the beginning of every longer one, whatever is behind it.
+    pub fn is_plain_page(&self) -> bool {
+        let is_grouped = self.results.grouping != Grouping::None;
+        let is_reordered = self.rerank.is_some() || self.mmr.is_some();
+        !(self.by_pages || is_grouped || is_reordered || self.counts_by_score())
     }
 
     /// How many hits the vector leg is asked for.
@@ -448,24 +456,6 @@ pub(super) fn filter(searcher: &Searcher, asked: &FilterRequest) -> Result<Expre
         ));
     }
     Ok(filter)
-}
-
-/// Whether a filter names fields of the index only.
-pub(super) fn check_fields(index: &Index, filter: &Expression) -> Result<(), QueryError> {
-    let mut unknown = None;
-    filter.visit_columns(&mut |name| {
-        if !index.fields.iter().any(|field| field.name == name) {
-            unknown.get_or_insert_with(|| name.to_owned());
-        }
-    });
-    match unknown {
-        None => Ok(()),
-        Some(name) => Err(QueryError::new(
-            "unknown_field",
-            format!("`filter` names `{name}`, which is not a field of the index"),
-            among("the fields are", index.fields.iter().map(|field| &field.name)),
-        )),
-    }
 }
 
 /// How the words of `query` are searched.

@@ -98,7 +98,9 @@ fn answer(searcher: &Searcher, body: &[u8], app: &App) -> Result<Response, ApiEr
     let snapshot = searcher.snapshot();
     let one = |search: &RawValue| -> Result<SearchAnswer, ApiError> {
         let request: SearchRequest = serde_json::from_str(search.get()).map_err(not_a_search)?;
-        Ok(run(app, &request, || searcher.search_at(&snapshot, &request))?)
+        Ok(run(app, &request, || {
+            searcher.again().search_at(&snapshot, &request)
+        })?)
     };
     let answers = searches.iter().map(|search| match one(search) {
         Ok(answer) => OneAnswer::Found(Box::new(answer)),

@@ -90,6 +90,8 @@ async fn search_body(
     };
     // It waits without a thread, and only where it has to.
     searcher.fresh(&request).await?;
+    // What it has waited for that does not count.
+    let searcher = searcher.again();
     let app = server.app.clone();
     let search = move || written(&run(&app, &request, || searcher.search(&request))?);
     server.searches.run(search).await?

@@ -51,7 +51,12 @@ pub(super) fn plan(asked: &FilterRequest, fields: &[Field], clock: Clock) -> Res
         FilterRequest::Sql(text) => sql(text, &filters),
         FilterRequest::Json(condition) => json::filter(condition, &filters),
     };
-    filter.map_err(|fault| QueryError {
+    filter.map_err(fault)
+}
+
+/// What is wrong with a filter, as a search says it.
+pub(super) fn fault(fault: FilterFault) -> QueryError {
+    QueryError {
         code: match fault {
             FilterFault::UnknownField(_) => "unknown_field",
             FilterFault::Wrong(_) => "bad_filter",
@@ -59,7 +64,7 @@ pub(super) fn plan(asked: &FilterRequest, fields: &[Field], clock: Clock) -> Res
         message: fault.fault().message.clone(),
         hint: fault.fault().hint.clone(),
         kind: ErrorKind::Request,
-    })
+    }
 }
 
 fn sql(text: &str, filters: &Filters<'_>) -> Result<Expression, FilterFault> {

@@ -61,7 +61,8 @@ impl<'s> Run<'s, '_> {
         let (words, nearest) = (self.search.words.as_ref(), self.search.nearest.as_ref());
         let is_filter_only = words.is_none() && nearest.is_none();
         let is_sorted = results.sort.is_some() || is_filter_only;
-        let is_counted_only = self.search.limit == 0 && results.need_whole();
+        let is_counted_only =
+            self.search.limit == 0 && results.need_whole() && !self.search.counts_by_score();
         let ranked_to = match (is_sorted, results.need_scores()) {
             (false, _) => Some(depth.listed).filter(|_| !is_counted_only),
             (true, true) => Some(snapshot.documents()),

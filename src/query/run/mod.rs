@@ -126,7 +126,7 @@ impl<'s> Run<'s, '_> {
         let page = self.search.offset + self.search.limit;
         ask(&Scope {
             // Pages of one ranking are of all that can be found.
-            enough: Some(page).filter(|_| !self.search.by_pages),
+            enough: Some(page).filter(|_| self.search.is_plain_page()),
             filters: self.allowed,
             population: self.population,
             deadline: &self.search.deadline,

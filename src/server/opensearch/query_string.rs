@@ -280,7 +280,7 @@ impl Line<'_> {
         let by_word = self
             .rest
             .strip_prefix(word)
-            .filter(|rest| rest.starts_with(|c: char| c.is_whitespace() || c == '('));
+            .filter(|rest| rest.is_empty() || rest.starts_with(|c: char| c.is_whitespace() || c == '('));
         match by_word.or_else(|| self.rest.strip_prefix(sign)) {
             Some(rest) => {
                 self.rest = rest.trim_start();

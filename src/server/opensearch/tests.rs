@@ -66,7 +66,7 @@ fn a_condition_on_values_is_the_expression_of_a_filter() {
             json!({"term": {"category.keyword": {"value": 5}}}),
             "category IN ('5')",
         ),
-        (json!({"terms": {"price": [1, 2.5]}}), "price IN (1, 2.5)"),
+        (json!({"terms": {"price": [1, 2.5]}}), "price IN (1, 2.5e0)"),
         (json!({"match": {"price": "7"}}), "price IN ('7')"),
         (json!({"range": {"price": {"gte": 1, "lt": null}}}), "price >= 1"),
         (json!({"prefix": {"category": "50%"}}), "category LIKE '50\\%%'"),
