@@ -405,7 +405,7 @@ def several():
     equal([response["status"] for response in responses], [200, 400, 404])
     equal(ids(responses[0]), ids(search({"match": {"name": "red"}}, size=2)))
     assert "nonsense" in responses[1]["error"]["reason"]
-    scanned = client.search(index=INDEX, body={"query": {"match_all": {}}}, size=300, _source=False, timeout="10s")
+    scanned = client.search(index=INDEX, body={"query": {"match_all": {}}}, size=300, _source=False)
     equal(len(ids(scanned)), 300)
 
 

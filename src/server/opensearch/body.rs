@@ -260,7 +260,12 @@ fn read_after(sort: &[SortedBy], value: &Value) -> Read<(Option<Vec<Option<Datum
                 continue;
             }
             (SortedBy::Field(_), Value::Null) => None,
-            (SortedBy::Score | SortedBy::Field(FieldKind::F64), Value::Number(number)) => {
+            // A score is an f32: the digits of others that stand for it in JSON are left out.
+            (SortedBy::Score, Value::Number(number)) => {
+                let score = number.as_f64().ok_or_else(wrong)? as f32;
+                Some(Datum::Float(Float(score.into())))
+            }
+            (SortedBy::Field(FieldKind::F64), Value::Number(number)) => {
                 Some(Datum::Float(Float(number.as_f64().ok_or_else(wrong)?)))
             }
             (SortedBy::Field(FieldKind::I64), Value::Number(number)) => {

@@ -11,14 +11,15 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::Shards;
 use super::bulk::{Action, Kind, Line, TableKey, actions};
 use super::parameters::Parameters;
 use super::refusal::{Read, Refusal};
 use super::{check_index, written};
-use crate::definition::{ColumnType, FieldKind, Format, SourceSettings, Table};
+use crate::change::{Datum, Float};
+use crate::definition::{ColumnType, FieldKind, Format, Need, SourceSettings, Table};
 use crate::query::Searcher;
 use crate::server::changes::{not_taken, visible};
 use crate::server::error::ApiError;
@@ -193,6 +194,7 @@ async fn take(
     let table = written_to(&app)?.name.clone();
     let writer = Writer {
         key: key_of(&app, written_to(&app)?),
+        needs: written_to(&app)?.needs.clone(),
         pushes: server.push_table(&table)?,
         // What a write meets is there, whoever may see it.
         index: server.whole_index(&app.definition.name)?,
@@ -211,6 +213,7 @@ struct Writer {
     app: Arc<App>,
     table: String,
     key: TableKey,
+    needs: Vec<Need>,
     pushes: Arc<PushTable>,
     index: Searcher,
 }
@@ -229,6 +232,10 @@ impl Writer {
                 .as_ref()
                 .map_or(action.id.clone(), |line| Some(line.id.clone()));
             let done = line.and_then(|Line { id, json }| {
+                let unfit = Some(&json).filter(|_| action.kind != Kind::Delete);
+                if let Some(reason) = unfit.and_then(|json| self.unfit(json)) {
+                    return Err(Refusal::new(400, "mapper_parsing_exception", reason));
+                }
                 let known = left.get(&id).copied();
                 let is_there = known.unwrap_or_else(|| self.index.document_in(&snapshot, &id).is_some());
                 let (result, status) = match (action.kind, is_there) {
@@ -277,11 +284,38 @@ impl Writer {
         Ok((outcomes, Some(last)))
     }
 
+    /// Why a document cannot be, by a value that its field cannot hold.
+    fn unfit(&self, json: &str) -> Option<String> {
+        let row: Map<String, Value> = serde_json::from_str(json).ok()?;
+        self.needs.iter().find_map(|need| {
+            let kind = need.unfit(&datum(row.get(&need.column)?))?;
+            Some(format!(
+                "failed to parse field [{}] of type [{}]",
+                need.column,
+                kind.name()
+            ))
+        })
+    }
+
     /// Why a line was not decoded, if it was not. It is kept as a dead letter.
     fn refused(&self, offset: u64) -> Option<String> {
         let id = format!("{}/0/{offset}", self.table);
         let letter = self.app.intake.dead_letters().get(&id);
         letter.ok().flatten().map(|letter| letter.reason)
+    }
+}
+
+/// A value as the decoder of plain upserts reads it.
+fn datum(value: &Value) -> Datum {
+    match value {
+        Value::Null => Datum::Null,
+        Value::Bool(flag) => Datum::Bool(*flag),
+        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+            (Some(int), _) => Datum::Int(int),
+            (None, float) => Datum::Float(Float(float.unwrap_or_default())),
+        },
+        Value::String(text) => Datum::text(text),
+        nested => Datum::Json(nested.to_string().into()),
     }
 }
 
