@@ -17,12 +17,19 @@ pub struct Leg {
 }
 
 /// What a leg keeps of its vectors, and where.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Kept {
-    /// Rows of the graph are of f16, not int8.
-    pub halves: bool,
+    pub quantization: Quantization,
     /// The vectors themselves are on disk, not in memory.
     pub on_disk: bool,
+}
+
+impl Kept {
+    /// What a node with a data directory keeps by default.
+    pub const USUAL: Kept = Kept {
+        quantization: Quantization::Int16,
+        on_disk: true,
+    };
 }
 
 /// What a reader sees: one state, which does not change.
@@ -32,7 +39,7 @@ pub struct View(Arc<VectorState>);
 impl Leg {
     /// A leg with the settings that a dataflow file has by default.
     pub fn new(dimensions: usize) -> Leg {
-        Leg::kept(dimensions, Kept::default())
+        Leg::kept(dimensions, Kept::USUAL)
     }
 
     /// The same, but for what it keeps of its vectors, and where.
@@ -43,11 +50,7 @@ impl Leg {
             let _ = wake.send(());
         });
         let settings = VectorSettings {
-            quantization: if kept.halves {
-                Quantization::F16
-            } else {
-                Quantization::Int8
-            },
+            quantization: kept.quantization,
             on_disk: kept.on_disk.then(std::env::temp_dir),
             ..VectorSettings::new(dimensions, Metric::Cosine)
         };

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use millpond::definition::Quantization;
 use serde_json::{Value, json};
 
 use crate::common::{Goal, median};
@@ -19,37 +20,30 @@ pub const CHILD: &str = "memory-of-a-leg";
 
 /// What the leg keeps, each with its name and its goal.
 const KINDS: [(&str, Kept, Option<f64>); 4] = [
-    (
-        "int8",
-        Kept {
-            halves: false,
-            on_disk: false,
-        },
-        None,
-    ),
-    (
-        "f16",
-        Kept {
-            halves: true,
-            on_disk: false,
-        },
-        None,
-    ),
+    ("int16, vectors on disk: the default", Kept::USUAL, Some(0.6)),
     (
         "int8, vectors on disk",
         Kept {
-            halves: false,
-            on_disk: true,
+            quantization: Quantization::Int8,
+            ..Kept::USUAL
         },
         Some(0.35),
     ),
     (
+        "int8, vectors in memory",
+        Kept {
+            quantization: Quantization::Int8,
+            on_disk: false,
+        },
+        None,
+    ),
+    (
         "f16, vectors on disk",
         Kept {
-            halves: true,
-            on_disk: true,
+            quantization: Quantization::F16,
+            ..Kept::USUAL
         },
-        Some(0.6),
+        None,
     ),
 ];
 

@@ -271,12 +271,14 @@ fn tuning(tuning: &Tuning) -> String {
         Effort::Exact => said.push("exact".to_owned()),
     }
     match tuning.quantization {
-        Quantization::Int8 => {}
+        Quantization::Int8 if tuning.reduce.is_none() => said.push("rows of int8".to_owned()),
+        Quantization::Int16 | Quantization::Int8 => {}
         Quantization::F16 => said.push("rows of f16".to_owned()),
     }
     match tuning.originals {
-        Originals::Memory => {}
-        Originals::Disk => said.push("vectors on disk".to_owned()),
+        None => {}
+        Some(Originals::Memory) => said.push("vectors in memory".to_owned()),
+        Some(Originals::Disk) => said.push("vectors on disk".to_owned()),
     }
     match tuning.reduce {
         None => {}

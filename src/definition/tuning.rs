@@ -13,8 +13,10 @@ pub struct Tuning {
     pub effort: Effort,
     pub builder: Builder,
     pub quantization: Quantization,
-    pub originals: Originals,
-    /// `None`: rows of the graph have all dimensions of their vectors.
+    /// `None`: on disk where hits are scored without them and the node has a folder, in memory elsewhere.
+    pub originals: Option<Originals>,
+    /// `None`: rows of the graph have all dimensions of their vectors. Of others nothing is kept to score hits by, and
+    /// `Int16` is `Int8`.
     pub reduce: Option<Reduce>,
 }
 
@@ -26,9 +28,16 @@ impl Default for Tuning {
             effort: Effort::default(),
             builder: Builder::default(),
             quantization: Quantization::default(),
-            originals: Originals::default(),
+            originals: None,
             reduce: None,
         }
+    }
+}
+
+impl Tuning {
+    /// Whether hits are scored by rows of the graph, and not by the vectors themselves.
+    pub fn scores_rows(&self) -> bool {
+        self.quantization == Quantization::Int16 && self.reduce.is_none()
     }
 }
 
@@ -68,19 +77,21 @@ pub enum Builder {
 /// What a row of the graph keeps of each component.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Quantization {
-    /// A signed byte: what is found is scored again by the vectors themselves, a few more than are asked for.
+    /// Two signed bytes: the first chooses candidates, as [`Quantization::Int8`], and both score them, a few more than
+    /// are asked for. A component is off by no more than a 65,000th of the largest one.
     #[default]
+    Int16,
+    /// A signed byte: candidates are scored by the vectors themselves.
     Int8,
-    /// A float of 16 bits: next to exact, in twice the memory.
+    /// A float of 16 bits, which chooses next to exactly: candidates are scored by the vectors themselves.
     F16,
 }
 
-/// Where the vectors themselves are, by which hits are scored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Where the vectors themselves are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Originals {
-    #[default]
     Memory,
-    /// In a file, from which a search reads the few that it scores.
+    /// In a file, from which a search reads the few that it needs.
     Disk,
 }
 

@@ -73,8 +73,9 @@ impl ShardSettings {
             effort: tuning.effort,
             quantization: tuning.quantization,
             on_disk: match tuning.originals {
-                Originals::Memory => None,
-                Originals::Disk => Some(self.folder.clone().unwrap_or_else(std::env::temp_dir)),
+                Some(Originals::Memory) => None,
+                Some(Originals::Disk) => Some(self.folder.clone().unwrap_or_else(std::env::temp_dir)),
+                None => self.folder.clone().filter(|_| tuning.scores_rows() && !self.repeatable),
             },
             reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, field.metric)

@@ -477,6 +477,10 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
             8 faults"#]],
     );
     check_index(
+        &format!("{ready_made}\nquantization = 'int16'\nreduce = {{ pca = 4 }}"),
+        expect![],
+    );
+    check_index(
         &format!("{ready_made}\nm = 32\nef_construction = 31\nef = 100\naccuracy = 1"),
         expect![[r#"
             x.toml:17: `index.graph.ef_construction` is out of range

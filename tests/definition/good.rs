@@ -315,13 +315,13 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
         effort: Effort::Accuracy(0.99),
         builder: Builder::HnswRs,
         quantization: Quantization::Int8,
-        originals: Originals::Memory,
+        originals: Some(Originals::Memory),
         reduce: Some(Reduce::Pca(383)),
     };
     assert_eq!(all, expected);
     assert!(
         picture
-            .ends_with(", m 64, ef_construction 64, accuracy 0.99, reduced to 383 by pca, built by hnsw_rs"),
+            .ends_with(", m 64, ef_construction 64, accuracy 0.99, vectors in memory, reduced to 383 by pca, built by hnsw_rs"),
         "{picture}"
     );
     let (some, picture) = tuning(
@@ -332,7 +332,7 @@ fn the_graph_is_tuned_by_names_that_the_field_knows() {
         links: 2,
         effort: Effort::Width(10_000),
         quantization: Quantization::F16,
-        originals: Originals::Disk,
+        originals: Some(Originals::Disk),
         reduce: Some(Reduce::Truncate(2)),
         ..usual
     };

@@ -22,24 +22,19 @@ pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tunin
             &[("millpond", Builder::Millpond), ("hnsw_rs", Builder::HnswRs)],
         ),
     };
-    let quantization = match section.optional("quantization") {
-        None => Some(default.quantization),
-        Some(entry) => entry.choice(
-            "quantization",
-            &[("int8", Quantization::Int8), ("f16", Quantization::F16)],
-        ),
-    };
     let originals = match section.optional("originals") {
-        None => Some(default.originals),
-        Some(entry) => entry.choice(
-            "place of the originals",
-            &[("memory", Originals::Memory), ("disk", Originals::Disk)],
-        ),
+        None => Some(None),
+        Some(entry) => {
+            let places = [("memory", Originals::Memory), ("disk", Originals::Disk)];
+            entry.choice("place of the originals", &places).map(Some)
+        }
     };
+    let quantization = section.optional("quantization");
     let reduce = match section.optional("reduce") {
         None => Some(None),
         Some(entry) => reduce(&entry, dimensions).map(Some),
     };
+    let quantization = read_quantization(quantization, matches!(reduce, Some(None)));
     section.finish();
     Some(Tuning {
         links: links?,
@@ -50,6 +45,30 @@ pub(super) fn read(entry: &Entry<'_>, dimensions: Option<usize>) -> Option<Tunin
         originals: originals?,
         reduce: reduce?,
     })
+}
+
+/// A row of fewer dimensions has nothing that a hit could be scored by: there int16 would be int8 in twice the memory.
+fn read_quantization(entry: Option<Entry<'_>>, is_whole: bool) -> Option<Quantization> {
+    let Some(entry) = entry else {
+        return Some(match is_whole {
+            true => Quantization::Int16,
+            false => Quantization::Int8,
+        });
+    };
+    let known = [
+        ("int16", Quantization::Int16),
+        ("int8", Quantization::Int8),
+        ("f16", Quantization::F16),
+    ];
+    let chosen = entry.choice("quantization", &known)?;
+    if chosen == Quantization::Int16 && !is_whole {
+        entry.wrong(
+            "`int16` keeps whole vectors, and `reduce` cuts them",
+            "leave `quantization` out, or say `int8` or `f16`",
+        );
+        return None;
+    }
+    Some(chosen)
 }
 
 /// More candidates find no better neighbours, and a row takes milliseconds.

@@ -1,4 +1,4 @@
-//! A vector as a code: its components as signed bytes or as f16, in units of a scale that comes with it.
+//! A vector as a code: its components as signed bytes, one or two, or as f16, in units of a scale that comes with it.
 
 use super::Quantization;
 use super::kernel::{self, half};
@@ -7,6 +7,8 @@ use super::kernel::{self, half};
 pub struct Code {
     /// As a row keeps it.
     pub bytes: Vec<u8>,
+    /// Of int16, what the bytes leave of each component; of others nothing.
+    pub rest: Vec<u8>,
     /// What a component of one counts; of vectors of next to no length zero, as all their components are.
     pub scale: f32,
     /// The squared length, in units of the scale.
@@ -19,7 +21,7 @@ impl Code {
             .iter()
             .fold(0.0_f32, |largest, value| largest.max(value.abs()));
         let scale = match quantization {
-            Quantization::Int8 => largest / 127.0,
+            Quantization::Int16 | Quantization::Int8 => largest / 127.0,
             // The power of two in it: so the largest component is from one to two, and scaling rounds nothing.
             Quantization::F16 => f32::from_bits(largest.to_bits() & f32::INFINITY.to_bits()),
         };
@@ -29,14 +31,23 @@ impl Code {
             scale.recip()
         };
         match quantization {
-            Quantization::Int8 => {
+            Quantization::Int16 | Quantization::Int8 => {
                 // Rounded by hand: `round` is a call for each component.
-                let round = |value: &f32| (value * inverse + 0.5_f32.copysign(*value)) as i8;
-                let values: Vec<i8> = vector.iter().map(round).collect();
+                let round = |value: f32| (value + 0.5_f32.copysign(value)) as i8;
+                let values: Vec<i8> = vector.iter().map(|value| round(value * inverse)).collect();
+                let rest_of = |(value, kept): (&f32, &i8)| {
+                    let rest = value * inverse - f32::from(*kept);
+                    round(rest * kernel::REST_STEPS).cast_unsigned()
+                };
+                let rest = match quantization {
+                    Quantization::Int16 => vector.iter().zip(&values).map(rest_of).collect(),
+                    _ => Vec::new(),
+                };
                 let square: i32 = values.iter().map(|&value| i32::from(value).pow(2)).sum();
                 let values = values.iter().map(|value| value.cast_unsigned() ^ kernel::ZERO);
                 Code {
                     bytes: values.collect(),
+                    rest,
                     scale,
                     square: square as f32,
                 }
@@ -45,17 +56,22 @@ impl Code {
                 let halves = vector.iter().map(|value| half::narrow(value * inverse));
                 let bytes: Vec<u8> = halves.flat_map(u16::to_le_bytes).collect();
                 let square = half::values(&bytes).map(|value| value * value).sum();
-                Code { bytes, scale, square }
+                Code {
+                    bytes,
+                    rest: Vec::new(),
+                    scale,
+                    square,
+                }
             }
         }
     }
 }
 
 impl Quantization {
-    /// Bytes of a component.
+    /// Bytes of a component in a code, without the rest.
     pub fn bytes(self) -> usize {
         match self {
-            Quantization::Int8 => 1,
+            Quantization::Int16 | Quantization::Int8 => 1,
             Quantization::F16 => half::BYTES,
         }
     }
@@ -64,7 +80,7 @@ impl Quantization {
     /// spread like a normal distribution.
     pub fn error(self, dimensions: usize) -> f32 {
         let of_one = match self {
-            Quantization::Int8 => 0.05,
+            Quantization::Int16 | Quantization::Int8 => 0.05,
             Quantization::F16 => 0.0015,
         };
         of_one / (dimensions as f32).sqrt()
@@ -73,7 +89,7 @@ impl Quantization {
     /// The components of a code, in units of its scale.
     pub fn values(self, code: &[u8]) -> Vec<f32> {
         match self {
-            Quantization::Int8 => kernel::values(code).map(f32::from).collect(),
+            Quantization::Int16 | Quantization::Int8 => kernel::values(code).map(f32::from).collect(),
             Quantization::F16 => half::values(code).collect(),
         }
     }
@@ -115,7 +131,7 @@ mod tests {
             for (value, exact) in quantization.values(&code.bytes).into_iter().zip(&vector) {
                 let step = match quantization {
                     Quantization::Int8 => largest / 127.0,
-                    Quantization::F16 => exact.abs() / 1_024.0 + largest * 2_f32.powi(-24),
+                    _ => exact.abs() / 1_024.0 + largest * 2_f32.powi(-24),
                 };
                 let error = (value * code.scale - exact).abs();
                 assert!(

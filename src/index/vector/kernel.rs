@@ -111,6 +111,20 @@ fn product_by_loop(factors: &Factors, row: &[u8]) -> i32 {
         .sum()
 }
 
+/// Steps of a rest from one value of a code to the next.
+pub const REST_STEPS: f32 = 254.0;
+
+/// The components that a row's code and the rest beside it stand for, times a factor.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn restore(row: &[u8], rest: &[u8], factor: f32, out: &mut [f32]) {
+    let of_step = factor / REST_STEPS;
+    for ((out, byte), rest) in out.iter_mut().zip(row).zip(rest) {
+        let value = i32::from((byte ^ ZERO).cast_signed());
+        let steps = value * REST_STEPS as i32 + i32::from(rest.cast_signed());
+        *out = (steps as f32 * of_step).clamp(f32::MIN, f32::MAX);
+    }
+}
+
 /// The product of two vectors, and the squared length of the second.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {

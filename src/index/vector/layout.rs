@@ -40,6 +40,7 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
     let quantization: u64 = match rows.quantization() {
         Quantization::Int8 => 0,
         Quantization::F16 => 1,
+        Quantization::Int16 => 2,
     };
     let mut counts = vec![
         rows.dimensions() as u64 | quantization << QUANTIZATION_BIT,
@@ -62,6 +63,7 @@ pub fn write(graph: &Graph, out: &mut dyn Write) -> io::Result<()> {
         out.write(&reduction.axes)?;
     }
     out.write(&rows.codes)?;
+    out.write(&rows.rest)?;
     out.write(&rows.terms)?;
     out.write(&rows.slots)?;
     out.write(&rows.stamps)?;
@@ -85,6 +87,7 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
     let (quantization, dimensions) = match dimensions >> QUANTIZATION_BIT {
         0 => (Quantization::Int8, dimensions),
         1 => (Quantization::F16, dimensions & u64::from(u32::MAX)),
+        2 => (Quantization::Int16, dimensions & u64::from(u32::MAX)),
         _ => return None,
     };
     let mut from = Reader { bytes, read: HEADER };
@@ -109,6 +112,10 @@ pub fn read(bytes: &Bytes, slots: usize) -> Option<Graph> {
             rows.checked_mul(dimensions)?
                 .checked_mul(quantization.bytes() as u64)?,
         )?,
+        rest: match quantization {
+            Quantization::Int16 => from.array(rows.checked_mul(dimensions)?)?,
+            _ => Column::default(),
+        },
         terms: from.array(rows)?,
         slots: from.array(rows)?,
         stamps: from.array(rows)?,
@@ -203,8 +210,13 @@ mod tests {
         graph(Quantization::Int8).with_reduction(Some(Arc::new(reduction)))
     }
 
-    fn graphs() -> [Graph; 3] {
-        [graph(Quantization::Int8), graph(Quantization::F16), reduced()]
+    fn graphs() -> [Graph; 4] {
+        [
+            graph(Quantization::Int16),
+            graph(Quantization::Int8),
+            graph(Quantization::F16),
+            reduced(),
+        ]
     }
 
     fn bytes(graph: &Graph) -> Vec<u8> {

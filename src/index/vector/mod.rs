@@ -3,13 +3,13 @@
 //! [`VectorWriter`] takes in a tick's vectors, [`VectorState`] is what a reader sees of them. In reading order:
 //!
 //! - `table`: which vector each slot has now; what is exact comes from here alone
-//! - `encode`, `codes`, `kernel`: codes of the vectors, int8 or f16, which choose candidates
+//! - `encode`, `codes`, `kernel`: codes of the vectors, of bytes or f16, which choose candidates
 //! - `marks`: which rows of codes are dead, at which moment
 //! - `young`: the rows that are in no graph yet
 //! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
 //! - `reduce`, `pca`: rows of a graph with fewer dimensions than their vectors
 //! - `calibrate`, `way`: how wide a search must be, and how a filter is honoured
-//! - `state`: young part and graph searched, candidates scored (`score`) by their vectors
+//! - `state`: young part and graph searched, candidates scored (`score`) by their vectors or what rows keep (`original`)
 //! - `writer`, `census`: what a tick changes, and when a graph is due
 //! - `background`, `gather`, `build`: the thread that builds it out of the last one and the young rows
 //! - `reference`: hnsw_rs in its place
@@ -25,6 +25,7 @@ mod nearest;
 mod encode;
 mod codes;
 mod score;
+mod original;
 mod marks;
 mod young;
 mod links;
@@ -72,7 +73,7 @@ pub struct VectorSettings {
     pub builder: Builder,
     /// Of searches that do not say.
     pub effort: Effort,
-    /// What rows keep of each component.
+    /// What rows keep of each component; with `reduce`, `Int16` is `Int8`.
     pub quantization: Quantization,
     /// The folder on whose disk vectors are, rather than in memory.
     pub on_disk: Option<PathBuf>,

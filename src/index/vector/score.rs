@@ -20,10 +20,6 @@ impl<'a> Query<'a> {
         }
     }
 
-    pub fn vector(&self) -> &'a [f32] {
-        self.vector
-    }
-
     /// Cosine, dot product, or minus the squared distance. Under cosine a vector without length scores 0.
     pub fn score(&self, vector: &[f32]) -> f32 {
         match self.metric {

@@ -7,14 +7,14 @@ use roaring::RoaringBitmap;
 use super::beam::{Beam, Breadth};
 use super::codes::{QueryCode, Scores};
 use super::graph::Graph;
-use super::kernel;
 use super::marks::Marks;
 use super::nearest::{Nearest, Scored};
+use super::original::Original;
 use super::score::Query;
 use super::table::{Entry, Table};
 use super::way::{Bits, Way};
 use super::young::Young;
-use super::{Effort, SharedVector, Slot, VectorSettings, way};
+use super::{Effort, Quantization, SharedVector, Slot, VectorSettings, way};
 use crate::index::Deadline;
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
@@ -43,7 +43,7 @@ pub struct Linked {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VectorHit {
     pub slot: Slot,
-    /// Cosine, dot product, or minus the squared distance; in full precision.
+    /// Cosine, dot product, or minus the squared distance; of what rows keep of the vectors, if hits are scored by rows.
     pub score: f32,
 }
 
@@ -54,7 +54,7 @@ const WIDTH_MIN: usize = 100;
 /// And what it finds of the ten nearest, as measured on the index's own vectors.
 const ACCURACY: f32 = 0.995;
 
-/// Candidates that codes can tell from the best are scored in full precision until more than so many in a row are not
+/// Candidates that codes can tell from the best are scored by their originals until more than so many in a row are not
 /// among the best. Each costs as much as twenty scores by codes; none would do, but for vectors with a few large
 /// components, whose codes are worse than others.
 const PATIENCE: usize = 1;
@@ -93,11 +93,16 @@ impl VectorState {
         self.table.get(slot).map(|entry| (entry.stamp, &entry.vector))
     }
 
-    /// The score of a slot's vector, of which [`VectorState::search`] gives the best.
+    /// Whether the scores of hits are rounded: all but those of exact searches.
+    pub fn rounds(&self) -> bool {
+        self.settings.scores_rows()
+    }
+
+    /// The score of a slot's vector, in full precision.
     pub fn score_of(&self, slot: Slot, query: &[f32]) -> Option<f32> {
-        let (_, vector) = self.get(slot)?;
         let fits = self.settings.fits(query);
-        fits.then(|| Query::new(query, self.settings.metric).score(vector))
+        let (_, vector) = self.get(slot).filter(|_| fits)?;
+        Some(Query::new(query, self.settings.metric).score(vector.read(&mut Vec::new())))
     }
 
     /// Searchable vectors that are not in the graph yet and due to be. A few thousand young ones never are.
@@ -133,12 +138,12 @@ impl VectorState {
         if limit == 0 || !self.settings.fits(query) || deadline.is_over() {
             return Vec::new();
         }
-        let query = Query::new(query, self.settings.metric);
-        if let Some(width) = self.width(effort, limit) {
-            let candidates = self.candidates(&query, limit, width, filter, eligible, deadline);
-            return self.score(&query, limit, &candidates);
-        }
-        self.scan(&query, limit, filter, deadline)
+        let Some(width) = self.width(effort, limit) else {
+            let query = Query::new(query, self.settings.metric);
+            return self.scan(&query, limit, filter, deadline);
+        };
+        let candidates = self.candidates(query, limit, width, filter, eligible, deadline);
+        self.score(&Query::new(query, self.settings.metric), limit, &candidates)
     }
 
     /// The width of a graph search; `None` where all are to be looked at.
@@ -202,14 +207,14 @@ impl VectorState {
     /// the limit: young rows are all scanned, and the graph's too if a search finds too few.
     fn candidates(
         &self,
-        query: &Query,
+        query: &[f32],
         limit: usize,
         width: usize,
         filter: Option<&RoaringBitmap>,
         eligible: usize,
         deadline: &Deadline,
     ) -> Vec<Scored> {
-        let code = QueryCode::new(query.vector(), self.settings.quantization);
+        let code = QueryCode::new(query, self.settings.quantization);
         let asked = Asked {
             code: &code,
             limit,
@@ -269,7 +274,22 @@ impl VectorState {
         }
     }
 
-    /// Scores candidates, best first, by their vectors.
+    /// What a slot's vector is scored by, unless all are looked at.
+    fn original(&self, slot: Slot) -> Option<Original<'_>> {
+        if !self.settings.scores_rows() {
+            return self.table.get(slot).map(|entry| Original::Vector(&entry.vector));
+        }
+        if let Some(linked) = &self.graph
+            && let Some(row) = linked.graph.row_of(slot)
+            && linked.marks.at(self.moment)(row)
+        {
+            return Some(Original::Row(linked.graph.rows(), row as usize));
+        }
+        let (block, row) = self.young.find(self.table.get(slot)?.stamp)?;
+        Some(Original::Row(&block.rows, row))
+    }
+
+    /// Scores candidates, best first, by their originals.
     fn score(&self, query: &Query, limit: usize, candidates: &[Scored]) -> Vec<VectorHit> {
         let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let patience = self.patience(limit);
@@ -279,16 +299,15 @@ impl VectorState {
         let mut waited = 0;
         // Each step of the way to a vector waits for memory: a few candidates take it together.
         'all: for chunk in candidates.chunks(limit + patience) {
-            let entries: Vec<(Scored, &Entry)> = chunk
+            let originals: Vec<(Scored, Original)> = chunk
                 .iter()
-                .filter_map(|&candidate| Some((candidate, self.table.get(Slot(candidate.id))?)))
+                .filter_map(|&candidate| Some((candidate, self.original(Slot(candidate.id))?)))
                 .collect();
-            let vectors = || entries.iter().map(|(_, entry)| &*entry.vector);
-            vectors().for_each(|vector| kernel::prefetch(&vector[..vector.len().min(1)]));
-            vectors().for_each(kernel::prefetch);
-            for (Scored { id, score: by_code }, entry) in entries {
+            originals.iter().for_each(|(_, original)| original.look_up());
+            originals.iter().for_each(|(_, original)| original.prefetch());
+            for (Scored { id, score: by_code }, original) in originals {
                 let scored = Scored {
-                    score: query.score(entry.vector.read(&mut room)),
+                    score: query.score(original.read(&mut room)),
                     id,
                 };
                 // Those that codes cannot tell from the best are all looked at.
@@ -445,6 +464,11 @@ impl Linked {
 const SEEDS: usize = 16;
 
 impl VectorSettings {
+    /// Whether hits are scored by what rows keep of their vectors.
+    fn scores_rows(&self) -> bool {
+        self.graphs && self.quantization == Quantization::Int16
+    }
+
     /// Whether a vector can be compared with those of the index.
     pub(super) fn fits(&self, vector: &[f32]) -> bool {
         vector.len() == self.dimensions && vector.iter().all(|value| value.is_finite())

@@ -9,7 +9,7 @@ use super::state::{Linked, VectorState};
 use super::stored::{self, StoredVectors};
 use super::table::{Entry, Table};
 use super::young::Young;
-use super::{SharedVector, Slot, VectorSettings};
+use super::{Quantization, SharedVector, Slot, VectorSettings};
 use crate::floats::Spool;
 use crate::storage::{Damaged, PartReader};
 
@@ -39,7 +39,10 @@ struct Building {
 
 impl VectorWriter {
     /// `wake` is called, from another thread, when a graph has been built and waits for the next `apply`.
-    pub fn new(settings: VectorSettings, wake: Arc<dyn Fn() + Send + Sync>) -> VectorWriter {
+    pub fn new(mut settings: VectorSettings, wake: Arc<dyn Fn() + Send + Sync>) -> VectorWriter {
+        if settings.reduce.is_some() && settings.quantization == Quantization::Int16 {
+            settings.quantization = Quantization::Int8;
+        }
         let background = settings
             .graphs
             .then(|| Background::start(settings.clone(), wake))

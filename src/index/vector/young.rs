@@ -67,17 +67,23 @@ impl Young {
         }
     }
 
-    /// Marks the row of a stamp as dead from a moment on.
-    pub fn kill(&self, stamp: u64, moment: u64) {
+    /// The block that has a stamp's row, and the row.
+    pub fn find(&self, stamp: u64) -> Option<(&Block, usize)> {
         let after = |block: &Arc<Block>| block.rows.stamp(0).cmp(&stamp);
         let place = match self.blocks.binary_search_by(after) {
             Ok(place) => Some(place),
             Err(place) => place.checked_sub(1),
         };
-        let Some(block) = place.and_then(|place| self.blocks.get(place)) else {
-            return;
-        };
-        block.marks.kill((stamp - block.rows.stamp(0)) as usize, moment);
+        let block = self.blocks.get(place?)?;
+        let row = (stamp - block.rows.stamp(0)) as usize;
+        (row < block.rows.len()).then_some((block, row))
+    }
+
+    /// Marks the row of a stamp as dead from a moment on.
+    pub fn kill(&self, stamp: u64, moment: u64) {
+        if let Some((block, row)) = self.find(stamp) {
+            block.marks.kill(row, moment);
+        }
     }
 
     /// Drops the first blocks.
