@@ -20,6 +20,7 @@ mod highlight;
 mod snippet;
 mod suggest;
 mod value;
+mod helpers;
 mod calls;
 mod embedding;
 mod rerank;

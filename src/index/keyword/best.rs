@@ -1,26 +1,32 @@
 //! The best hits so far: by score, and among equals by key.
+//!
+//! Few scores are equal, so a document is looked up only where its key decides.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use super::KeywordHit;
+use crate::change::Key;
 use crate::index::{Document, Slot};
 
 /// Keeps the best `limit` of what is offered.
 pub(super) struct Best<'f, 'a> {
     limit: usize,
     /// The worst is on top.
-    heap: BinaryHeap<Ranked<'a>>,
-    document: &'f dyn Fn(usize, Slot) -> Option<&'a Document>,
+    heap: BinaryHeap<Ranked<'f, 'a>>,
+    document: Lookup<'f, 'a>,
 }
 
-struct Ranked<'a> {
+/// The document in a slot of a shard.
+type Lookup<'f, 'a> = &'f dyn Fn(usize, Slot) -> Option<&'a Document>;
+
+struct Ranked<'f, 'a> {
     hit: KeywordHit,
-    document: &'a Document,
+    document: Lookup<'f, 'a>,
 }
 
 impl<'f, 'a> Best<'f, 'a> {
-    pub fn new(limit: usize, document: &'f dyn Fn(usize, Slot) -> Option<&'a Document>) -> Best<'f, 'a> {
+    pub fn new(limit: usize, document: Lookup<'f, 'a>) -> Best<'f, 'a> {
         Best {
             limit,
             heap: BinaryHeap::new(),
@@ -37,12 +43,7 @@ impl<'f, 'a> Best<'f, 'a> {
     }
 
     pub fn offer(&mut self, hit: KeywordHit) {
-        if hit.score < self.floor() {
-            return;
-        }
-        let Some(document) = (self.document)(hit.shard, hit.slot) else {
-            return;
-        };
+        let document = self.document;
         let ranked = Ranked { hit, document };
         if self.heap.len() < self.limit {
             self.heap.push(ranked);
@@ -62,24 +63,30 @@ impl<'f, 'a> Best<'f, 'a> {
     }
 }
 
-/// The better hit is the smaller one.
-impl Ord for Ranked<'_> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        other
-            .hit
-            .score
-            .total_cmp(&self.hit.score)
-            .then_with(|| self.document.key.cmp_text(&other.document.key))
+impl<'a> Ranked<'_, 'a> {
+    fn key(&self) -> Option<&'a Key> {
+        (self.document)(self.hit.shard, self.hit.slot).map(|document| &document.key)
     }
 }
-impl PartialOrd for Ranked<'_> {
+
+/// The better hit is the smaller one.
+impl Ord for Ranked<'_, '_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by_score = other.hit.score.total_cmp(&self.hit.score);
+        by_score.then_with(|| match (self.key(), other.key()) {
+            (Some(mine), Some(theirs)) => mine.cmp_text(theirs),
+            (mine, theirs) => mine.is_none().cmp(&theirs.is_none()),
+        })
+    }
+}
+impl PartialOrd for Ranked<'_, '_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
-impl PartialEq for Ranked<'_> {
+impl PartialEq for Ranked<'_, '_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
-impl Eq for Ranked<'_> {}
+impl Eq for Ranked<'_, '_> {}

@@ -93,24 +93,25 @@ impl Docs {
 
     /// The first document that is not before `from`.
     pub fn next(&self, from: u32) -> Option<u32> {
-        let at = from as usize / 64;
-        let first = self.words.get(at)? & (u64::MAX << (from % 64));
-        let later = self.words.iter().copied().enumerate().skip(at + 1);
-        let (at, word) = [(at, first)]
-            .into_iter()
-            .chain(later)
-            .find(|(_, word)| *word != 0)?;
-        Some(at as u32 * 64 + word.trailing_zeros())
+        self.from(from).next()
     }
 
     /// The documents in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
-        self.words.iter().enumerate().flat_map(|(i, word)| {
-            let mut rest = *word;
+        self.from(0)
+    }
+
+    /// The documents that are not before `from`, in ascending order.
+    pub fn from(&self, from: u32) -> impl Iterator<Item = u32> + '_ {
+        let first = from as usize / 64;
+        let words = self.words.iter().copied().enumerate().skip(first);
+        words.flat_map(move |(at, word)| {
+            let before = if at == first { !(u64::MAX << (from % 64)) } else { 0 };
+            let mut rest = word & !before;
             std::iter::from_fn(move || {
                 let bit = (rest != 0).then(|| rest.trailing_zeros())?;
                 rest &= rest - 1;
-                Some(i as u32 * 64 + bit)
+                Some(at as u32 * 64 + bit)
             })
         })
     }

@@ -30,6 +30,7 @@ mod words;
 mod typos;
 mod statistics;
 mod question;
+mod window;
 mod postings;
 mod phrase;
 mod evaluate;

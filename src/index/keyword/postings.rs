@@ -16,6 +16,7 @@ use tantivy::schema::IndexRecordOption;
 
 use super::KeywordError;
 use super::docs::Docs;
+use super::window::{Cells, WINDOW, Window};
 
 const K1: f32 = 1.2;
 const B: f32 = 0.75;
@@ -144,30 +145,31 @@ impl<'a> Postings<'a> {
         self.weight as i64
     }
 
-    /// Adds the contributions to documents from `base` on to `sums`, and moves past them. Those before `base` have
-    /// been dealt with.
-    ///
-    /// `counts` are as many zeros, and are so again afterwards.
-    pub fn add_to(&mut self, base: u32, sums: &mut [i64], counts: &mut [f32]) {
+    /// Adds the contributions to the documents of the window that begins at `base`, and moves past them. Those before
+    /// have been dealt with.
+    pub fn add_to(&mut self, base: u32, window: &mut Window) {
         self.seek(base);
         if let ([Source::Text(text)], Scale::Lengths(lengths), None) =
             (&mut *self.sources, self.scale, &self.guard)
         {
             let (boost, weight) = (text.boost, self.weight);
-            text.each(base, sums, |sum, doc, frequency| {
-                *sum = sum.saturating_add(contribution(weight, lengths, doc, boost * frequency as f32));
+            text.each(base, |doc, frequency| {
+                if let Some(sum) = window.sums.at(doc - base) {
+                    *sum = sum.saturating_add(contribution(weight, lengths, doc, boost * frequency as f32));
+                }
             });
             return;
         }
         for source in &mut self.sources {
-            source.add_to(base, counts);
+            source.add_to(base, &mut window.counts);
         }
-        for (doc, (sum, count)) in (base..).zip(sums.iter_mut().zip(counts)) {
-            if *count != 0.0 {
-                let count = std::mem::take(count);
-                *sum = sum.saturating_add(self.contribution(doc, count));
+        window.counts.drain(|place, count| {
+            if count != 0.0
+                && let Some(sum) = window.sums.at(place)
+            {
+                *sum = sum.saturating_add(self.contribution(base + place, count));
             }
-        }
+        });
     }
 
     /// How often a document has the word, each occurrence by what it counts. Asked for in ascending order.
@@ -231,22 +233,24 @@ impl Source<'_> {
         }
     }
 
-    /// Counts the documents from `base` on that have a place in `window`, and moves past them.
-    fn add_to(&mut self, base: u32, window: &mut [f32]) {
+    /// Counts the documents of the window that begins at `base`, and moves past them.
+    fn add_to(&mut self, base: u32, counts: &mut Cells<f32>) {
         match self {
             Source::Text(text) => {
                 let boost = text.boost;
-                text.each(base, window, |count, _, frequency| {
-                    *count += boost * frequency as f32
+                text.each(base, |doc, frequency| {
+                    if let Some(count) = counts.at(doc - base) {
+                        *count += boost * frequency as f32;
+                    }
                 });
             }
             Source::List { list, at } => {
                 let rest = list.docs.iter().zip(&list.counts).skip(*at);
-                for (doc, count) in rest {
-                    let Some(place) = window.get_mut((doc - base) as usize) else {
+                for (doc, more) in rest {
+                    let Some(count) = counts.at(doc - base) else {
                         return;
                     };
-                    *place += count;
+                    *count += more;
                     *at += 1;
                 }
             }
@@ -317,18 +321,22 @@ impl TextPostings {
         self.block.docs().get(self.at).copied().unwrap_or(TERMINATED)
     }
 
-    /// Calls `each` for the documents from `base` on that have a place in `window`, and moves past them.
-    fn each<T>(&mut self, base: u32, window: &mut [T], mut each: impl FnMut(&mut T, u32, u32)) {
+    /// Calls `each` with the documents of the window that begins at `base` and their frequencies, and moves past them.
+    /// Those before have been dealt with.
+    #[inline]
+    fn each(&mut self, base: u32, mut each: impl FnMut(u32, u32)) {
+        let end = base.saturating_add(WINDOW as u32);
         loop {
             let docs = self.block.docs();
-            for (doc, frequency) in docs.iter().zip(self.block.freqs()).skip(self.at) {
-                let Some(place) = window.get_mut((doc - base) as usize) else {
-                    return;
-                };
-                each(place, *doc, *frequency);
-                self.at += 1;
-            }
-            if docs.is_empty() {
+            let to = match docs.last() {
+                None => return,
+                Some(last) if *last < end => docs.len(),
+                Some(_) => docs.partition_point(|doc| *doc < end),
+            };
+            let postings = docs.iter().zip(self.block.freqs()).take(to).skip(self.at);
+            postings.for_each(|(doc, frequency)| each(*doc, *frequency));
+            if to < docs.len() {
+                self.at = self.at.max(to);
                 return;
             }
             self.block.advance();

@@ -16,11 +16,9 @@ use super::postings::{self, Postings};
 use super::query::KeywordQuery;
 use super::scope::Scope;
 use super::statistics::{Corpus, Found, Prepared};
+use super::window::{WINDOW, Window};
 use super::{KeywordError, question};
 use crate::index::Slot;
-
-/// Documents scored together. Their sums fit into the first-level cache.
-const WINDOW: usize = 2_048;
 
 /// A hit of the keyword leg.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,10 +103,7 @@ impl<'s, 'a> Search<'s, 'a> {
         // From the largest segment on: it raises the floor for the others.
         let mut parts: Vec<(usize, &Found)> = self.corpus.parts.iter().enumerate().collect();
         parts.sort_by_key(|(_, found)| std::cmp::Reverse(found.part.living));
-        let mut window = Window {
-            sums: vec![0; WINDOW],
-            counts: vec![0.0; WINDOW],
-        };
+        let mut window = Window::new();
         for (part, found) in parts {
             if self.scope.deadline.is_over() {
                 break;
@@ -146,6 +141,8 @@ impl<'s, 'a> Search<'s, 'a> {
         let mut from = 0;
         loop {
             let mut floor = postings::sum_at_least(best.floor());
+            // An answer that nothing adds to has a score too, which is 0.
+            let is_any_good = floor <= 0;
             let walked = rest
                 .iter()
                 .take_while(|rest| **rest >= floor)
@@ -155,8 +152,7 @@ impl<'s, 'a> Search<'s, 'a> {
             let next = walking.iter().map(Postings::doc).min().unwrap_or(TERMINATED);
             let base = match answers {
                 None => next,
-                // An answer that nothing adds to has a score too, which is 0.
-                Some(answers) if floor <= 0 => answers.next(from).unwrap_or(TERMINATED),
+                Some(answers) if is_any_good => answers.next(from).unwrap_or(TERMINATED),
                 Some(answers) => answers.next(next.max(from)).unwrap_or(TERMINATED),
             };
             if base == TERMINATED || self.scope.deadline.is_over() {
@@ -164,15 +160,14 @@ impl<'s, 'a> Search<'s, 'a> {
             }
             walking
                 .iter_mut()
-                .for_each(|postings| postings.add_to(base, &mut window.sums, &mut window.counts));
-            for (doc, sum) in (base..).zip(window.sums.iter_mut()) {
-                let mut sum = std::mem::take(sum);
-                let is_answer = answers.map_or(sum != 0, |answers| answers.contains(doc));
-                if !is_answer || sum.saturating_add(rest[walked]) < floor {
-                    continue;
+                .for_each(|postings| postings.add_to(base, window));
+            let behind = base.saturating_add(WINDOW as u32);
+            let mut offer = |doc: u32, mut sum: i64| {
+                if sum.saturating_add(rest[walked]) < floor {
+                    return;
                 }
                 let Some(slot) = self.admitted(found, doc) else {
-                    continue;
+                    return;
                 };
                 looked_up
                     .iter_mut()
@@ -185,8 +180,22 @@ impl<'s, 'a> Search<'s, 'a> {
                     });
                     floor = postings::sum_at_least(best.floor());
                 }
+            };
+            match answers {
+                Some(answers) if is_any_good => {
+                    for doc in answers.from(base).take_while(|doc| *doc < behind) {
+                        offer(doc, window.sums.take(doc - base));
+                    }
+                    window.sums.drain(|_, _| ());
+                }
+                _ => window.sums.drain(|place, sum| {
+                    let doc = base + place;
+                    if sum != 0 && answers.is_none_or(|answers| answers.contains(doc)) {
+                        offer(doc, sum);
+                    }
+                }),
             }
-            from = base.saturating_add(WINDOW as u32);
+            from = behind;
         }
     }
 
@@ -201,10 +210,4 @@ impl<'s, 'a> Search<'s, 'a> {
         let is_new = self.known.is_empty() || !self.known.contains(&(found.shard, slot));
         (is_admitted && is_new).then_some(slot)
     }
-}
-
-/// Documents scored together: zeros, between any two.
-struct Window {
-    sums: Vec<i64>,
-    counts: Vec<f32>,
 }

@@ -82,7 +82,7 @@ impl<'s> Run<'s, '_> {
         let near = vector.as_deref().unwrap_or_default();
         let mut whole = None;
         if is_filter_only {
-            whole = Some(Whole::of_filter(self.allowed));
+            whole = Some(Whole::of_filter(self.allowed.as_deref()));
         } else if results.need_whole() {
             let with_words = match words {
                 Some(words) => self.in_scope(|scope| with_words(scope, words)),

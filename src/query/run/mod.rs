@@ -7,7 +7,7 @@ mod rerank;
 mod hydrate;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use roaring::RoaringBitmap;
@@ -19,6 +19,7 @@ use super::{QueryError, facets};
 use crate::definition::Expression;
 use crate::index::Snapshot;
 use crate::index::keyword::Scope;
+use legs::Meaning;
 pub(super) use legs::embed;
 use list::Depth;
 
@@ -57,9 +58,9 @@ pub(super) fn run(snapshot: &Snapshot, search: &Search) -> Result<SearchAnswer, 
     let run = Run {
         snapshot,
         search,
-        allowed: allowed.as_deref(),
+        allowed: allowed.map(Arc::from),
         population: population.as_deref(),
-        vector: OnceLock::new(),
+        vector: Meaning::default(),
     };
     let mut depth = Depth::first(search);
     let mut waited = Duration::ZERO;
@@ -111,11 +112,10 @@ struct Run<'s, 'r> {
     snapshot: &'s Snapshot,
     search: &'r Search<'r>,
     /// By shard.
-    allowed: Option<&'r [RoaringBitmap]>,
+    allowed: Option<Arc<[RoaringBitmap]>>,
     /// By shard: what there is for who asks.
     population: Option<&'r [RoaringBitmap]>,
-    /// The vector of the query's text, embedded once. `None`: near to nothing.
-    vector: OnceLock<Result<Option<Arc<[f32]>>, String>>,
+    vector: Meaning,
 }
 
 impl<'s> Run<'s, '_> {
@@ -127,7 +127,7 @@ impl<'s> Run<'s, '_> {
         ask(&Scope {
             // Pages of one ranking are of all that can be found.
             enough: Some(page).filter(|_| self.search.is_plain_page()),
-            filters: self.allowed,
+            filters: self.allowed.as_deref(),
             population: self.population,
             deadline: &self.search.deadline,
             ..Scope::new(&states, &document)
