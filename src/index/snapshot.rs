@@ -189,6 +189,19 @@ impl LegState {
         }
     }
 
+    /// The score of a hit in full precision; `None` where [`LegState::search`] gives no other.
+    pub fn full_score(&self, slot: Slot, span: Span, query: &[f32]) -> Option<f32> {
+        let place = match &self.pieces {
+            _ if !self.vectors.rounds() => return None,
+            None => slot,
+            Some(pieces) => {
+                let is_of_span = |place: &&Slot| pieces.at(**place).is_some_and(|piece| piece.span == span);
+                *pieces.of(slot).iter().find(is_of_span)?
+            }
+        };
+        self.vectors.score_of(place, query)
+    }
+
     /// The vectors of a document: of its pieces, in the order of its text, or the one of all of it.
     pub fn vectors_of(&self, slot: Slot) -> Vec<Vector> {
         let places = match &self.pieces {

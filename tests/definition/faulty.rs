@@ -478,7 +478,10 @@ fn a_graph_that_cannot_be_is_refused_at_every_key() {
     );
     check_index(
         &format!("{ready_made}\nquantization = 'int16'\nreduce = {{ pca = 4 }}"),
-        expect![],
+        expect![[r#"
+            x.toml:16: `int16` keeps whole vectors, and `reduce` cuts them
+                leave `quantization` out, or say `int8` or `f16`
+            1 fault"#]],
     );
     check_index(
         &format!("{ready_made}\nm = 32\nef_construction = 31\nef = 100\naccuracy = 1"),

@@ -43,13 +43,17 @@ impl Run<'_, '_> {
     }
 
     fn hit(&self, listed: &Listed<'_>, shares: Option<&Shares>) -> Hit {
-        let hit = &listed.hit;
+        let hit = &self.hit_in_full(&listed.hit);
         let vector_state = VectorState::of(self.snapshot, self.search.leg, &hit.document.key.text());
         let is_of_another_text = vector_state == Some(VectorState::Stale);
         let field = self.search.field.as_deref().filter(|_| !is_of_another_text);
         let reranked = self.search.rerank.as_ref().zip(listed.reranked);
         let explanation = || {
-            let mut explanation = self.explain(hit, shares);
+            // What it was fused by, and what it shows.
+            let mut explanation = self.explain(&listed.hit, shares);
+            if let (Some(explained), Some(shown)) = (&mut explanation.vector, hit.vector) {
+                explained.score = shown.score;
+            }
             explanation.rerank = reranked.map(|(rerank, (_, score))| {
                 let (model, text) = rerank.explain(&hit.document.row);
                 RerankExplained {

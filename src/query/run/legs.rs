@@ -97,6 +97,7 @@ impl<'s> Run<'s, '_> {
         let mut hits: Vec<Scored<'s>> = hits.collect();
         hits.sort_unstable_by(|a, b| best_first((a.score, a.document), (b.score, b.document)));
         hits.truncate(depth);
+        self.page_in_full(&mut hits);
         hits
     }
 }

@@ -1,6 +1,7 @@
 //! One search over one snapshot: filter, both legs, fusion or sorting, groups, the whole result, documents.
 
 mod legs;
+mod full;
 mod list;
 mod page;
 mod rerank;
