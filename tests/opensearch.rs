@@ -220,6 +220,206 @@ fn what_is_not_supported_is_named_in_an_error_of_400() {
 }
 
 #[test]
+fn a_line_that_cannot_be_a_row_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), DATAFLOW);
+    let lines = [
+        json!({"index": {"_id": "1"}}),
+        json!({"price": "no number at all"}),
+        json!({"create": {"_id": "1"}}),
+        json!({"name": "one"}),
+        json!({"create": {"_id": "1"}}),
+        json!({"name": "two"}),
+        json!({"delete": {"_id": "1"}}),
+        json!({"create": {"_id": "1"}}),
+        json!({"made": "not a date"}),
+        json!({"delete": {"_id": "1"}}),
+        json!({"index": {"_id": "2"}}),
+        json!({"name": "three"}),
+    ];
+    let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    let (status, answer) = node.post("/products/_bulk?refresh=true", body);
+    assert_eq!(status, 200, "{answer}");
+    let items = answer["items"].as_array().unwrap();
+    let outcome = |item: &Value| {
+        let item = item.as_object().unwrap().values().next().unwrap();
+        (
+            item["status"].as_u64().unwrap(),
+            item["result"].as_str().unwrap_or("").to_owned(),
+        )
+    };
+    let outcomes: Vec<_> = items.iter().map(outcome).collect();
+    let expected = [
+        (400, ""),
+        (201, "created"),
+        (409, ""),
+        (200, "deleted"),
+        (400, ""),
+        (404, "not_found"),
+        (201, "created"),
+    ];
+    let expected = expected.map(|(status, result)| (status, result.to_owned()));
+    assert_eq!(outcomes, expected, "{answer}");
+    let reason = items[0]["index"]["error"]["reason"].as_str().unwrap();
+    assert!(reason.contains("price"), "{reason}");
+    // The client was told: nothing waits for somebody else to look at it.
+    let (_, stats) = node.get("/v1/indexes/products/stats");
+    assert_eq!(
+        (&stats["dead_letters"], &stats["documents"]),
+        (&json!(0), &json!(1)),
+        "{stats}"
+    );
+}
+
+#[test]
+fn of_several_that_create_a_document_at_once_one_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), DATAFLOW);
+    for id in 0..20 {
+        let path = format!("/products/_create/{id}");
+        let create = || node.post(&path, r#"{"name":"one"}"#).0;
+        let mut statuses: Vec<u16> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(create)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409, 409, 409], "document {id}");
+    }
+    // Also what one client does without waiting for searches to see it.
+    let write = |line: Value, row: &str| {
+        let (_, answer) = node.post("/products/_bulk", format!("{line}\n{row}"));
+        let item = answer["items"][0]
+            .as_object()
+            .unwrap()
+            .values()
+            .next()
+            .unwrap()
+            .clone();
+        item["status"].as_u64().unwrap()
+    };
+    for id in 100..120 {
+        let (index, create, delete) = (
+            json!({"index": {"_id": id}}),
+            json!({"create": {"_id": id}}),
+            json!({"delete": {"_id": id}}),
+        );
+        let statuses = [
+            write(delete.clone(), ""),
+            write(index.clone(), "{}\n"),
+            write(create.clone(), "{}\n"),
+            write(index, "{}\n"),
+            write(delete.clone(), ""),
+            write(delete, ""),
+            write(create, "{}\n"),
+        ];
+        assert_eq!(statuses, [404, 201, 409, 200, 200, 404, 201], "document {id}");
+    }
+}
+
+#[test]
+fn a_page_goes_on_where_the_one_before_has_ended_to_the_last_digit() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), DATAFLOW);
+    let dates = [
+        "0001-01-01T00:00:00Z",
+        "1677-09-21T00:12:43.145224Z",
+        "1677-09-21T00:12:43.145225Z",
+        "1969-12-31T23:59:59.999999Z",
+        "2026-02-01T10:30:00.000001Z",
+        "2262-04-11T23:47:16.854775Z",
+        "2262-04-11T23:47:16.854776Z",
+        "9999-12-31T23:59:59.999998Z",
+        "9999-12-31T23:59:59.999999Z",
+    ];
+    let rows: Vec<Value> = (0..90_u64)
+        .map(|id| {
+            // Neighbours: the next number there is, and the one after that.
+            let price = f64::from_bits((0.3_f64 + (id / 3) as f64 * 0.7).to_bits() + id % 3);
+            json!({"id": id, "name": "shoe", "price": price, "made": dates[id as usize % dates.len()]})
+        })
+        .collect();
+    let (status, answer) = node.post("/products/_bulk?refresh=true", bulk(&rows));
+    assert_eq!((status, &answer["errors"]), (200, &json!(false)), "{answer}");
+    for by in ["price", "made"] {
+        for order in ["asc", "desc"] {
+            let sort = json!([{by: order}, "_id"]);
+            let page = |size: u64, after: Option<&Value>| {
+                let mut body = json!({"size": size, "sort": sort, "_source": false});
+                if let Some(after) = after {
+                    body["search_after"] = after.clone();
+                }
+                send(&node, "/products/_search", &body)["hits"]["hits"].take()
+            };
+            let id = |hit: &Value| hit["_id"].as_str().unwrap().to_owned();
+            let all: Vec<String> = page(100, None).as_array().unwrap().iter().map(id).collect();
+            assert_eq!(all.len(), 90);
+            let (mut paged, mut after) = (Vec::new(), None);
+            while let [hit] = &page(1, after.as_ref()).as_array().unwrap()[..] {
+                assert!(paged.len() < 90, "{by} {order}: it comes to no end");
+                paged.push(id(hit));
+                after = Some(hit["sort"].clone());
+            }
+            assert_eq!(paged, all, "{by} {order}");
+        }
+    }
+}
+
+#[test]
+fn words_of_which_the_analyser_leaves_none_find_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let node = node(folder.path(), DATAFLOW);
+    let rows = [
+        json!({"id": 1, "name": "the red shoe", "description": "soft"}),
+        json!({"id": 2, "name": "a lamp", "description": "the light of it"}),
+    ];
+    let (status, answer) = node.post("/products/_bulk?refresh=true", bulk(&rows));
+    assert_eq!((status, &answer["errors"]), (200, &json!(false)), "{answer}");
+    let (the, shoe) = (
+        json!({"match": {"name": "the"}}),
+        json!({"match": {"name": "shoe"}}),
+    );
+    let phrase = json!({"match_phrase": {"name": "of the"}});
+    let multi =
+        json!({"multi_match": {"query": "the of", "fields": ["name", "description"], "operator": "and"}});
+    for (query, found) in [
+        (the.clone(), vec![]),
+        (phrase.clone(), vec![]),
+        (multi.clone(), vec![]),
+        (json!({"query_string": {"query": "the of"}}), vec![]),
+        (json!({"simple_query_string": {"query": "the"}}), vec![]),
+        (json!({"term": {"name": "the"}}), vec![]),
+        (json!({"terms": {"name": ["the", "red"]}}), vec!["1"]),
+        (json!({"match": {"name": "the shoe"}}), vec!["1"]),
+        (
+            json!({"match": {"name": {"query": "the shoe", "operator": "and"}}}),
+            vec!["1"],
+        ),
+        (json!({"match_phrase": {"name": "the red"}}), vec!["1"]),
+        (json!({"bool": {"must": [the, shoe]}}), vec![]),
+        (json!({"bool": {"must": [phrase, shoe]}}), vec![]),
+        (json!({"bool": {"must": shoe, "filter": the}}), vec![]),
+        (json!({"bool": {"must": shoe, "filter": multi}}), vec![]),
+        (json!({"bool": {"should": [the, shoe]}}), vec!["1"]),
+        (
+            json!({"bool": {"should": [the, shoe], "minimum_should_match": 2}}),
+            vec![],
+        ),
+        (json!({"bool": {"must": shoe, "should": the}}), vec!["1"]),
+        (json!({"bool": {"must": shoe, "must_not": the}}), vec!["1"]),
+        (json!({"bool": {"must_not": [the, shoe]}}), vec!["2"]),
+        // A word of a line that is none is left out of the line.
+        (json!({"query_string": {"query": "+the +shoe"}}), vec!["1"]),
+    ] {
+        let answer = send(&node, "/products/_search", &json!({"query": query}));
+        let hits = answer["hits"]["hits"].as_array().unwrap();
+        let ids: Vec<&str> = hits.iter().map(|hit| hit["_id"].as_str().unwrap()).collect();
+        assert_eq!(ids, found, "{query}");
+        let count = send(&node, "/products/_count", &json!({"query": query}));
+        assert_eq!(count["count"], found.len(), "{query}");
+    }
+}
+
+#[test]
 fn a_table_that_is_read_from_elsewhere_takes_no_writes() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rows.ndjson"), "{\"id\":1,\"name\":\"a\"}\n").unwrap();

@@ -2,6 +2,7 @@
 
 pub mod rig;
 
+mod doors;
 mod keys;
 mod limits;
 mod tenants;

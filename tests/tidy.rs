@@ -50,7 +50,8 @@ const MAY_USE: [(&str, &[&str]); 19] = [
     // Reads snapshots, and never goes through the dataflow.
     ("query", &["change", "definition", "embed", "rerank", "index"]),
     ("replay", EVERYONE),
-    // Shows how sources are doing, takes pushes to them, and lets dead letters in again until a checkpoint has them.
+    // Shows how sources are doing, takes pushes to them, and lets dead letters in again until a checkpoint has them. Says of each
+    // line of a bulk whether it can be decoded.
     (
         "server",
         &[
@@ -58,6 +59,7 @@ const MAY_USE: [(&str, &[&str]); 19] = [
             "definition",
             "metrics",
             "source",
+            "decode",
             "index",
             "checkpoint",
             "intake",

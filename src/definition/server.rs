@@ -100,13 +100,20 @@ pub struct JwtSettings {
     pub key: JwtKey,
     pub issuer: Option<String>,
     pub audience: Option<String>,
-    /// Names of claims.
-    pub tenant: Option<String>,
-    pub filter: Option<String>,
-    /// Without one, a token is for searching.
+    pub tenant: Option<Claim>,
+    pub filter: Option<Claim>,
+    /// The name of the claim that has the scopes. Without one, a token is for searching.
     pub scope: Option<String>,
     /// Of each subject.
     pub budget: Budget,
+}
+
+/// A claim that restricts what a token's holder sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub name: String,
+    /// Whether a token without it is taken, and not restricted by it. Else it is refused: who forgets a claim would see more.
+    pub optional: bool,
 }
 
 /// What signatures are checked by. The algorithm is that of the settings, whatever a token says.

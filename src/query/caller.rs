@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use roaring::RoaringBitmap;
 
@@ -18,6 +18,8 @@ use crate::index::Snapshot;
 /// Who asks.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
+    /// Who it is, where callers share what there is little of.
+    pub sharer: Arc<str>,
     pub tenants: Tenants,
     /// Documents for which it is not true are not there for this caller.
     pub filter: Option<Arc<Expression>>,
@@ -34,19 +36,28 @@ pub enum Tenants {
     All,
 }
 
-/// Time that searches have taken.
+/// Time that searches and looks at documents have taken.
 #[derive(Clone, Debug, Default)]
 pub struct Spent(Arc<AtomicU64>);
 
 impl Spent {
+    /// Does the work, and adds the time that it takes.
+    pub fn on<T>(&self, work: impl FnOnce() -> T) -> T {
+        let started = Instant::now();
+        let done = work();
+        self.add(started.elapsed());
+        done
+    }
+
     pub(super) fn add(&self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        self.0.fetch_add(micros, Ordering::Relaxed);
+        // A document is found in less than a microsecond. 64 bits of nanoseconds are 584 years.
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.0.fetch_add(nanos, Ordering::Relaxed);
     }
 
     /// What has been added since the last time.
     pub fn take(&self) -> Duration {
-        Duration::from_micros(self.0.swap(0, Ordering::Relaxed))
+        Duration::from_nanos(self.0.swap(0, Ordering::Relaxed))
     }
 }
 
@@ -139,6 +150,7 @@ impl Searcher {
     /// The caller's filter names what is no field of the index.
     pub fn seen_by(&self, caller: &Caller) -> Result<Searcher, QueryError> {
         Ok(Searcher {
+            sharer: caller.sharer.clone(),
             sight: Sight::of(caller, &self.index)?,
             spent: caller.spent.clone(),
             ..self.clone()

@@ -97,6 +97,8 @@ pub struct Searcher {
     sources: Arc<OnceLock<Arc<dyn Sources>>>,
     clock: Clock,
     limits: Limits,
+    /// Whose share of the kept snapshots its pages come from.
+    sharer: Arc<str>,
     sight: Sight,
     spent: Spent,
     deadline: Deadline,
@@ -207,6 +209,7 @@ impl Searcher {
             sources: Arc::default(),
             clock: Clock::Node,
             limits: definition.server.limits,
+            sharer: Arc::default(),
             sight,
             spent: Spent::default(),
             deadline: Deadline::never(),

@@ -1,7 +1,7 @@
 //! Snapshots that searches have asked to keep, for pages that neither repeat nor miss a document while changes arrive.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -19,44 +19,72 @@ use crate::index::Snapshot;
 /// The longest that a snapshot is kept after it was used last.
 const KEEP_MAX: Duration = Duration::from_secs(600);
 
-/// Snapshots kept at once. Each holds what has been replaced since: of more, the one that ends first is dropped.
+/// Snapshots kept at once, for all callers. Each holds what has been replaced since.
 const PINS_MAX: usize = 64;
 
-/// The snapshots that are kept, by tick.
+/// The snapshots that are kept.
+///
+/// A caller alone may have all places. Where they do not suffice, the caller with the most gives one up, so nobody can push out
+/// those of others by asking for more.
 #[derive(Default)]
-pub(super) struct Pins(Mutex<BTreeMap<Tick, Pin>>);
+pub(super) struct Pins(Mutex<Vec<Pin>>);
 
+/// A snapshot that is kept for a caller.
 struct Pin {
+    sharer: Arc<str>,
     snapshot: Arc<Snapshot>,
     until: Instant,
 }
 
 impl Pins {
-    /// Keeps a snapshot for so long from now, if it is not kept for longer already.
-    pub fn keep(&self, snapshot: &Arc<Snapshot>, now: Instant, keep: Duration) {
-        let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|_, pin| pin.until > now);
+    /// Keeps a snapshot for a caller and so long from now, if it is not kept for longer already.
+    pub fn keep(&self, sharer: &Arc<str>, snapshot: &Arc<Snapshot>, now: Instant, keep: Duration) {
+        let mut pins = self.live(now);
         let until = now + keep.min(KEEP_MAX);
-        let pin = pins.entry(snapshot.tick).or_insert_with(|| Pin {
-            snapshot: snapshot.clone(),
-            until,
-        });
-        pin.until = pin.until.max(until);
-        while pins.len() > PINS_MAX
-            && let Some(first) = pins
-                .iter()
-                .min_by_key(|(_, pin)| pin.until)
-                .map(|(tick, _)| *tick)
-        {
-            pins.remove(&first);
+        let is_it = |pin: &&mut Pin| pin.sharer == *sharer && pin.snapshot.tick == snapshot.tick;
+        match pins.iter_mut().find(is_it) {
+            Some(pin) => pin.until = pin.until.max(until),
+            None => pins.push(Pin {
+                sharer: sharer.clone(),
+                snapshot: snapshot.clone(),
+                until,
+            }),
+        }
+        if pins.len() > PINS_MAX {
+            give_one_up(&mut pins);
         }
     }
 
-    /// The snapshot of a tick, while it is kept.
+    /// The snapshot of a tick, while it is kept for anybody: who asks sees of it what is theirs.
     pub fn get(&self, tick: Tick, now: Instant) -> Option<Arc<Snapshot>> {
+        let pins = self.live(now);
+        let pin = pins.iter().find(|pin| pin.snapshot.tick == tick)?;
+        Some(pin.snapshot.clone())
+    }
+
+    fn live(&self, now: Instant) -> MutexGuard<'_, Vec<Pin>> {
         let mut pins = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        pins.retain(|_, pin| pin.until > now);
-        pins.get(&tick).map(|pin| pin.snapshot.clone())
+        pins.retain(|pin| pin.until > now);
+        pins
+    }
+}
+
+/// Drops the one that ends first, of a caller that has the most.
+fn give_one_up(pins: &mut Vec<Pin>) {
+    let mut held: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    for pin in pins.iter() {
+        *held.entry(pin.sharer.clone()).or_default() += 1;
+    }
+    let most = held.values().copied().max();
+    let has_most = |pin: &Pin| held.get(&pin.sharer).copied() == most;
+    let ends_first = pins
+        .iter()
+        .enumerate()
+        .filter(|(_, pin)| has_most(pin))
+        .min_by_key(|(_, pin)| pin.until)
+        .map(|(place, _)| place);
+    if let Some(place) = ends_first {
+        pins.swap_remove(place);
     }
 }
 
@@ -116,7 +144,11 @@ pub(super) fn gone(code: &'static str, message: String) -> QueryError {
         ..QueryError::new(
             code,
             message,
-            "begin again with the first page; `keep_alive_ms` says how long a snapshot is kept after each page, at most 600000",
+            format!(
+                "begin again with the first page; `keep_alive_ms` says how long a snapshot is kept after each page, at most {}. \
+                 The node keeps {PINS_MAX}: where more are asked for, who has the most loses the one that would end first",
+                KEEP_MAX.as_millis()
+            ),
         )
     }
 }
@@ -184,8 +216,8 @@ impl Searcher {
                 "the legs that answer this page are not those that answered the first",
             ));
         }
-        self.pins
-            .keep(snapshot, now, Duration::from_millis(cursor.keep_ms));
+        let keep = Duration::from_millis(cursor.keep_ms);
+        self.pins.keep(&self.sharer, snapshot, now, keep);
         cursor.failed = failed;
         cursor.offset += answer.hits.len();
         if answer.hits.len() == search.limit && cursor.offset < plan::HITS_MAX {
@@ -209,22 +241,49 @@ mod tests {
     #[test]
     fn a_snapshot_is_kept_for_as_long_as_it_is_used_and_no_more_than_so_many() {
         let (pins, now) = (Pins::default(), Instant::now());
-        let second = Duration::from_secs(1);
-        pins.keep(&snapshot(1), now, second * 10);
-        pins.keep(&snapshot(1), now, second);
+        let (second, me) = (Duration::from_secs(1), Arc::from("me"));
+        pins.keep(&me, &snapshot(1), now, second * 10);
+        pins.keep(&me, &snapshot(1), now, second);
         assert!(
             pins.get(Tick(1), now + second * 9).is_some(),
             "the longer time holds"
         );
-        pins.keep(&snapshot(1), now + second * 9, second * 10);
+        pins.keep(&me, &snapshot(1), now + second * 9, second * 10);
         assert!(pins.get(Tick(1), now + second * 18).is_some());
         assert!(pins.get(Tick(1), now + second * 19).is_none());
         for tick in 1..=PINS_MAX as u64 + 1 {
-            pins.keep(&snapshot(tick), now, second * tick as u32);
+            pins.keep(&me, &snapshot(tick), now, second * tick as u32);
         }
         assert!(pins.get(Tick(1), now).is_none() && pins.get(Tick(2), now).is_some());
-        pins.keep(&snapshot(1_000), now, second * 100_000);
+        pins.keep(&me, &snapshot(1_000), now, second * 100_000);
         assert!(pins.get(Tick(1_000), now + KEEP_MAX).is_none());
+    }
+
+    #[test]
+    fn who_asks_for_many_snapshots_pushes_out_none_of_others() {
+        let (pins, now) = (Pins::default(), Instant::now());
+        let second = Duration::from_secs(1);
+        // Those of the modest end before all others, and stay.
+        for (caller, ticks) in [("modest", 1..=3), ("other", 11..=20)] {
+            for tick in ticks {
+                pins.keep(&caller.into(), &snapshot(tick), now, second);
+            }
+        }
+        let greedy: Arc<str> = "greedy".into();
+        for tick in 100..400 {
+            pins.keep(&greedy, &snapshot(tick), now, second * 60);
+        }
+        let kept =
+            |ticks: std::ops::Range<u64>| ticks.filter(|tick| pins.get(Tick(*tick), now).is_some()).count();
+        assert_eq!((kept(1..4), kept(11..21)), (3, 10));
+        assert_eq!(kept(100..400), PINS_MAX - 13, "what others leave is theirs");
+        // One more takes its place from who has the most, also in the end of its time.
+        pins.keep(&"late".into(), &snapshot(1_000), now, second);
+        assert_eq!((kept(1_000..1_001), kept(1..4), kept(11..21)), (1, 3, 10));
+        assert_eq!(kept(100..400), PINS_MAX - 14);
+        // The same snapshot for two callers is kept until both have done with it.
+        pins.keep(&"modest".into(), &snapshot(1_000), now, second * 5);
+        assert!(pins.get(Tick(1_000), now + second * 4).is_some());
     }
 
     #[test]

@@ -79,8 +79,14 @@ impl Audit {
     }
 }
 
+/// The index that a path names, by `/v1` or as OpenSearch does.
 fn index_of(path: &str) -> Option<String> {
-    let name = path.strip_prefix("/v1/indexes/")?.split('/').next()?;
+    let mut segments = path.split('/').skip(1);
+    let name = match (segments.next()?, segments.next()?) {
+        ("v1", "indexes") | ("_cat", "indices") => segments.next()?,
+        (name, action) if action.starts_with('_') && !name.starts_with('_') => name,
+        _ => return None,
+    };
     Some(name.chars().take(PATH_CHARS_MAX).collect())
 }
 
@@ -181,6 +187,28 @@ impl AuditFile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_index_is_named_by_paths_of_either_kind() {
+        for path in [
+            "/v1/indexes/shop/search",
+            "/shop/_search",
+            "/shop/_doc/7",
+            "/_cat/indices/shop",
+        ] {
+            assert_eq!(index_of(path).as_deref(), Some("shop"), "{path}");
+        }
+        for path in [
+            "/",
+            "/_search",
+            "/_cluster/health",
+            "/v1/tables/shop/changes",
+            "/mcp",
+            "/v1/indexes",
+        ] {
+            assert_eq!(index_of(path), None, "{path}");
+        }
+    }
 
     #[test]
     fn a_full_file_is_renamed_and_the_oldest_goes() {

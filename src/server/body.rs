@@ -8,10 +8,12 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use serde::de::DeserializeOwned;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::Server;
 use super::error::ApiError;
 
 /// Memory for the bodies of all requests at once: four pushes of the largest size.
@@ -26,6 +28,9 @@ const READ_MAX: Duration = Duration::from_secs(110);
 /// How much of a refused body is read and dropped, in multiples of its limit: a client that still writes when the
 /// connection closes sees a reset and not the error.
 const DRAIN_FACTOR: usize = 4;
+
+/// Room for a search of an agent, or for the queries of a comparison.
+const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// Reads bodies within the budget.
 pub struct Bodies(Arc<Semaphore>);
@@ -165,4 +170,29 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
             }
         }
     }
+}
+
+impl Server {
+    /// A body of JSON, or none. What a web page may send to another host unasked is not taken for it.
+    pub(super) async fn json_body(&self, request: Request) -> Result<TakenBody, ApiError> {
+        let kind = request.headers().get(CONTENT_TYPE);
+        let kind = kind.and_then(|kind| kind.to_str().ok()?.split(';').next());
+        let is_json = kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"));
+        let body = self.bodies.read(request, JSON_BYTES_MAX).await?;
+        match is_json || body.is_empty() {
+            true => Ok(body),
+            false => Err(ApiError::unsupported_type("the body is not said to be JSON")
+                .hint("send it with `Content-Type: application/json`")),
+        }
+    }
+}
+
+/// What a body says.
+///
+/// # Errors
+/// It cannot be read; the hint is an example.
+pub(super) fn from_json<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| {
+        ApiError::bad_request("bad_request", format!("the body cannot be read: {error}")).hint(example)
+    })
 }

@@ -1,7 +1,8 @@
 //! How much one holder of a key may ask: requests, and time of searches.
 //!
-//! Both are buckets that fill at a constant rate. A request takes one from the first; what its searches have taken is
-//! known afterwards, so the second may be overdrawn, and then nothing is let in until it is filled again.
+//! Both are buckets that fill at a constant rate. A request takes one from the first, and where it holds several, one more for each
+//! further search or document. How many those are, and what time they have taken, is known when the request is in, so both may be
+//! overdrawn, and then nothing is let in until they are filled again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,6 +58,15 @@ impl Meter {
     /// Takes one request, unless the budget is used up.
     pub fn take(&self) -> Result<(), Exceeded> {
         self.buckets().take(self.spent.take(), Instant::now())
+    }
+
+    /// Takes further requests, which came inside one that was let in.
+    pub fn take_more(&self, requests: usize) {
+        let now = Instant::now();
+        if let Some(bucket) = &mut self.buckets().requests {
+            bucket.fill(now);
+            bucket.level -= requests as f64;
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -208,6 +218,21 @@ mod tests {
             .unwrap_err();
         assert_eq!(refused.what, "requests");
         assert_eq!(refused.wait, Duration::from_millis(500));
+    }
+
+    #[test]
+    fn a_request_that_holds_many_is_paid_for_afterwards() {
+        let meter = Meter::of(&Budget {
+            rate: Some(0.01),
+            burst: 5.0,
+            cost_ms: None,
+        });
+        let meter = meter.unwrap();
+        assert_eq!(meter.take(), Ok(()));
+        meter.take_more(9);
+        // Ten were taken of five, and one more is asked for.
+        let wait = meter.take().unwrap_err().wait.as_secs_f64();
+        assert!((590.0..=600.0).contains(&wait), "{wait}");
     }
 
     #[test]

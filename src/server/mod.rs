@@ -33,7 +33,7 @@ mod opensearch;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -157,6 +157,8 @@ struct Server {
     searches: Lane,
     pushes: Lane,
     snapshots: Lane,
+    /// Of the index, through the door of OpenSearch.
+    in_flight: Arc<Mutex<opensearch::InFlight>>,
     /// One change of models at a time.
     upgrading: tokio::sync::Mutex<()>,
     bodies: Bodies,
@@ -169,6 +171,7 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         searches: Lane::for_searches(),
         pushes: Lane::for_pushes(),
         snapshots: Lane::for_snapshots(),
+        in_flight: Arc::default(),
         upgrading: tokio::sync::Mutex::default(),
         bodies: Bodies::default(),
     };
@@ -180,13 +183,22 @@ fn router(app: Arc<App>, guard: Arc<Guard>) -> Router {
         .route("/v1/indexes/{index}/stats", get(search::stats))
         .route(
             "/v1/indexes/{index}/upgrade",
-            get(upgrade::status)
-                .post(upgrade::begin)
-                .delete(upgrade::drop_second),
+            get(upgrade::status::status)
+                .post(upgrade::begin::begin)
+                .delete(upgrade::switch::drop_second),
         )
-        .route("/v1/indexes/{index}/upgrade/switch", post(upgrade::switch))
-        .route("/v1/indexes/{index}/upgrade/rollback", post(upgrade::rollback))
-        .route("/v1/indexes/{index}/upgrade/compare", post(upgrade::compare))
+        .route(
+            "/v1/indexes/{index}/upgrade/switch",
+            post(upgrade::switch::switch),
+        )
+        .route(
+            "/v1/indexes/{index}/upgrade/rollback",
+            post(upgrade::switch::rollback),
+        )
+        .route(
+            "/v1/indexes/{index}/upgrade/compare",
+            post(upgrade::compare::compare),
+        )
         .route("/v1/tables/{table}/changes", post(changes::push))
         .route("/v1/dead-letters", get(dead_letters::list))
         .route("/v1/dead-letters/replay", post(dead_letters::replay))
@@ -217,7 +229,7 @@ async fn unknown_route(uri: Uri) -> Response {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {
-    opensearch::unsupported(uri.path()).unwrap_or_else(|| {
+    opensearch::wrong_method(&method, uri.path()).unwrap_or_else(|| {
         ApiError::wrong_method(format!("{} does not take {method}", uri.path()))
             .hint("/openapi.json lists the methods of each path")
             .into_response()

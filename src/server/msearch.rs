@@ -76,7 +76,7 @@ pub async fn msearch(
     let app = server.app.clone();
     let answered = server
         .searches
-        .run(move || answer(&searcher, &body, &app))
+        .run(move || answer(&identity, &searcher, &body, &app))
         .await
         .and_then(|answer| answer);
     if answered.is_err() {
@@ -85,7 +85,7 @@ pub async fn msearch(
     answered
 }
 
-fn answer(searcher: &Searcher, body: &[u8], app: &App) -> Result<Response, ApiError> {
+fn answer(identity: &Identity, searcher: &Searcher, body: &[u8], app: &App) -> Result<Response, ApiError> {
     const EXAMPLE: &str =
         r#"such as {"searches": [{"query": "red shoe"}, {"query": "blue shoe", "limit": 3}]}"#;
     let SearchesRequest { searches } =
@@ -95,6 +95,7 @@ fn answer(searcher: &Searcher, body: &[u8], app: &App) -> Result<Response, ApiEr
         let hint = format!("give 1 to {SEARCHES_MAX} in one request");
         return Err(ApiError::bad_request("bad_searches", message).hint(hint));
     }
+    identity.pays_for(searches.len());
     let snapshot = searcher.snapshot();
     let one = |search: &RawValue| -> Result<SearchAnswer, ApiError> {
         let request: SearchRequest = serde_json::from_str(search.get()).map_err(not_a_search)?;

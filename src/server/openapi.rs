@@ -17,6 +17,7 @@ use utoipa::openapi::{ContentBuilder, Header, Object, Ref, RefOr, Response, Resp
 use utoipa::{Modify, OpenApi};
 
 use super::auth::scope_of;
+use super::opensearch;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,12 +34,12 @@ use super::auth::scope_of;
         super::suggest::suggest,
         super::search::document,
         super::search::stats,
-        super::upgrade::status,
-        super::upgrade::begin,
-        super::upgrade::switch,
-        super::upgrade::rollback,
-        super::upgrade::drop_second,
-        super::upgrade::compare,
+        super::upgrade::status::status,
+        super::upgrade::begin::begin,
+        super::upgrade::switch::switch,
+        super::upgrade::switch::rollback,
+        super::upgrade::switch::drop_second,
+        super::upgrade::compare::compare,
         super::changes::push,
         super::dead_letters::list,
         super::dead_letters::show,
@@ -59,6 +60,7 @@ use super::auth::scope_of;
         (name = "tables", description = "Changing it, where a table takes pushes."),
         (name = "dead-letters", description = "What could not be decoded or embedded."),
         (name = "snapshots", description = "Keeping what is searchable, for backups and for other machines."),
+        (name = "opensearch", description = "The same for clients of OpenSearch: `docs/opensearch.md` says what is supported."),
         (name = "agents", description = "The index as tools for language models."),
         (name = "node", description = "How the node is doing."),
     )
@@ -78,6 +80,7 @@ impl Modify for Common {
             "Authorization",
             "`ApiKey KEY`, as clients of other search nodes send it; tokens are not taken here",
         );
+        opensearch::describe(description);
         let components = description.components.get_or_insert_default();
         components.add_security_scheme("key", SecurityScheme::Http(bearer));
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(api_key)));
@@ -91,7 +94,9 @@ impl Modify for Common {
         for (path, item) in &mut description.paths.paths {
             let operations = [
                 (Method::GET, &mut item.get),
+                (Method::HEAD, &mut item.head),
                 (Method::POST, &mut item.post),
+                (Method::PUT, &mut item.put),
                 (Method::DELETE, &mut item.delete),
             ];
             for (method, operation) in operations {

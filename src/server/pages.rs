@@ -29,7 +29,7 @@ pub fn cors(settings: &ServerSettings) -> CorsLayer {
     };
     layer
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,

@@ -171,10 +171,8 @@ pub(super) async fn found(
 ) -> Result<DocumentAnswer, ApiError> {
     let searcher = server.searcher(identity, index)?;
     let key = texts.first().cloned().unwrap_or_default();
-    let found = server
-        .searches
-        .run(move || texts.iter().find_map(|text| searcher.document(text)))
-        .await?;
+    let look = move || texts.iter().find_map(|text| searcher.document(text));
+    let found = server.look(identity, look).await?;
     found.ok_or_else(|| {
         ApiError::not_found(
             "unknown_document",
@@ -235,10 +233,20 @@ pub(super) async fn index_stats(
             rebuilding: app.rebuilding(),
         },
     };
-    server.searches.run(run).await
+    server.look(identity, run).await
 }
 
 impl Server {
+    /// Does what reads documents without a search, at the expense of who asks. A search counts itself.
+    pub(super) async fn look<T: Send + 'static>(
+        &self,
+        identity: &Identity,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let spent = identity.caller.spent.clone();
+        self.searches.run(move || spent.on(look)).await
+    }
+
     /// The searcher of an index for who asks.
     pub(super) fn searcher(&self, identity: &Identity, index: &str) -> Result<Searcher, ApiError> {
         Ok(self.whole_index(index)?.seen_by(&identity.caller)?)

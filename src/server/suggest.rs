@@ -46,5 +46,5 @@ pub async fn suggest(
             .map_err(|error| not_a_search(error).hint(r#"such as {"prefix": "red sh", "limit": 5}"#))?;
         json(&searcher.suggest(&request)?)
     };
-    server.searches.run(answer).await?
+    server.look(&identity, answer).await?
 }

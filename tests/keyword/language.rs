@@ -92,7 +92,7 @@ fn question(random: &mut Random, depth: usize) -> KeywordQuery {
         let count = random.below(3);
         (0..count).map(|_| question(random, depth - 1)).collect()
     };
-    match random.below(if depth == 0 { 5 } else { 8 }) {
+    match random.below(if depth == 0 { 5 } else { 9 }) {
         0 => words(&sentence(random, 3), random.pick(&minimums)),
         1 => words(random.pick(&WORDS), MinimumMatch::Any),
         2 => {
@@ -105,6 +105,7 @@ fn question(random: &mut Random, depth: usize) -> KeywordQuery {
             let inner = question(random, depth - 1);
             KeywordQuery::Boost(Box::new(inner), random.pick(&[0.5, 3.0]))
         }
+        6 => KeywordQuery::OrNone(Box::new(question(random, depth - 1))),
         _ => KeywordQuery::Bool(BoolQuery {
             must: several(random),
             should: several(random),
@@ -180,6 +181,7 @@ impl Model {
                 scores.values_mut().for_each(|score| *score *= f64::from(*factor));
                 Some(scores)
             }
+            KeywordQuery::OrNone(inner) => Some(self.scores(inner).unwrap_or_default()),
             KeywordQuery::Words(words) => {
                 let different: BTreeSet<&str> = words.text.split_whitespace().collect();
                 let minimum = match words.minimum {

@@ -55,6 +55,146 @@ fn a_key_whose_searches_cost_too_much_waits_until_they_are_paid_for() {
     assert!(refused.body.contains("search time"), "{}", refused.body);
 }
 
+/// Requests that hold eight searches or documents each, through every door.
+fn of_eight() -> Vec<(&'static str, String)> {
+    let search = json!({"query": "shoe", "mode": "keyword"});
+    let lines = format!("{}\n{}\n", json!({}), json!({"query": {"match_all": {}}}));
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "get", "arguments": {"key": "1"}}});
+    vec![
+        (
+            "/v1/indexes/shop/msearch",
+            json!({"searches": vec![&search; 8]}).to_string(),
+        ),
+        ("/shop/_msearch", lines.repeat(8)),
+        ("/_msearch", lines.repeat(8)),
+        ("/shop/_mget", json!({"ids": vec!["1"; 8]}).to_string()),
+        (
+            "/_mget",
+            json!({"docs": vec![json!({"_id": "1"}); 8]}).to_string(),
+        ),
+        ("/mcp", json!(vec![&call; 8]).to_string()),
+    ]
+}
+
+/// Sends JSON with a key.
+fn send(port: &Port, path: &str, key: &str, body: &str) -> super::rig::Answer {
+    let headers = [
+        ("authorization", format!("Bearer {key}")),
+        ("content-type", "application/json".to_owned()),
+    ];
+    port.send("POST".parse().unwrap(), path, &headers, body)
+}
+
+#[test]
+fn each_search_and_document_in_a_request_counts_as_a_request() {
+    let (paths, keys): (Vec<_>, Vec<_>) = of_eight()
+        .into_iter()
+        .enumerate()
+        .map(|(number, path)| {
+            (
+                path,
+                key(
+                    &format!("k{number}"),
+                    "scopes = [\"search\"]\nrate = 0.01\nburst = 5",
+                ),
+            )
+        })
+        .unzip();
+    let sections: String = keys.iter().map(|(_, section)| section.as_str()).collect();
+    let (writer, write) = key("writer", r#"scopes = ["write"]"#);
+    let port = Port::open(&dataflow(&format!("{sections}{write}")));
+    port.push(&writer, &[row(1, "a", "red shoe", 1.0)]);
+    for ((path, body), (key, _)) in paths.iter().zip(&keys) {
+        let answer = send(&port, path, key, body);
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let refused = port.get("/v1/indexes/shop/stats", key);
+        assert_eq!(refused.status, 429, "{path}");
+        // Eight were taken of five, and one more is asked for.
+        let wait: u64 = refused.header("retry-after").parse().unwrap();
+        assert!((380..=400).contains(&wait), "{path}: {wait}");
+    }
+}
+
+#[test]
+fn whatever_reads_documents_costs_its_time() {
+    let call = |tool: &str, arguments: Value| {
+        let params = json!({"name": tool, "arguments": arguments});
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).to_string()
+    };
+    let mut requests = of_eight();
+    requests.extend([
+        (
+            "/v1/indexes/shop/search",
+            json!({"query": "shoe", "mode": "keyword"}).to_string(),
+        ),
+        ("/v1/indexes/shop/suggest", json!({"prefix": "sh"}).to_string()),
+        (
+            "/shop/_search",
+            json!({"query": {"match": {"name": "shoe"}}}).to_string(),
+        ),
+        ("/shop/_count", json!({}).to_string()),
+        (
+            "/mcp",
+            call("search", json!({"query": "shoe", "mode": "keyword"})),
+        ),
+        ("/mcp", call("get", json!({"key": "1"}))),
+        ("/mcp", call("stats", json!({}))),
+        // Without a body, they are asked by GET.
+        ("/v1/indexes/shop/documents/1", String::new()),
+        ("/v1/indexes/shop/stats", String::new()),
+        ("/shop/_doc/1", String::new()),
+        ("/_cat/indices", String::new()),
+    ]);
+    let keys: Vec<_> = (0..requests.len())
+        .map(|number| key(&format!("k{number}"), "scopes = [\"search\"]\ncost = 0.000000001"))
+        .collect();
+    let sections: String = keys.iter().map(|(_, section)| section.as_str()).collect();
+    let (writer, write) = key("writer", r#"scopes = ["write"]"#);
+    let port = Port::open(&dataflow(&format!("{sections}{write}")));
+    port.push(&writer, &[row(1, "a", "red shoe", 1.0)]);
+    for ((path, body), (key, _)) in requests.iter().zip(&keys) {
+        let ask = || match body.as_str() {
+            "" => port.get(path, key),
+            body => send(&port, path, key, body),
+        };
+        let answer = ask();
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        let refused = ask();
+        assert_eq!(refused.status, 429, "{path} {body}");
+        assert!(refused.body.contains("search time"), "{path}: {}", refused.body);
+    }
+}
+
+#[test]
+fn pages_of_one_key_do_not_push_out_those_of_another() {
+    let (modest, first) = key("modest", r#"scopes = ["search"]"#);
+    let (greedy, second) = key("greedy", r#"scopes = ["search", "write"]"#);
+    let port = Port::open(&dataflow(&format!("{first}{second}")));
+    let rows: Vec<Value> = (1..=3).map(|id| row(id, "a", "red shoe", id as f64)).collect();
+    port.push(&greedy, &rows);
+    let page = |key: &str, keep_ms: u64, cursor: Option<&Value>| {
+        let mut request = json!({"query": "shoe", "mode": "keyword", "limit": 1, "keep_alive_ms": keep_ms});
+        if let Some(cursor) = cursor {
+            request["cursor"] = cursor.clone();
+        }
+        port.search(key, &request)
+    };
+    let mine = page(&modest, 500_000, None).json()["cursor"].take();
+    // Each is of another snapshot, and is to be kept longer.
+    let theirs: Vec<Value> = (0..70)
+        .map(|price| {
+            port.push(&greedy, &[row(9, "a", "red shoe", price as f64)]);
+            page(&greedy, 600_000, None).json()["cursor"].take()
+        })
+        .collect();
+    let next = page(&modest, 500_000, Some(&mine));
+    assert_eq!(keys(&next).len(), 1);
+    let gone = page(&greedy, 600_000, theirs.first());
+    assert_eq!((gone.status, gone.code()), (410, "cursor_expired".to_owned()));
+    assert!(gone.body.contains("who has the most loses"), "{}", gone.body);
+    assert_eq!(page(&greedy, 600_000, theirs.last()).status, 200);
+}
+
 #[test]
 fn a_request_is_bounded_by_the_settings() {
     let limits = "[server.limits]\nsearch_body = \"1KiB\"\npush_body = \"2KiB\"\nhits = 20\nclauses = 3\ntimeout_max = \"5s\"";

@@ -8,7 +8,7 @@ use crate::shared::Random;
 
 const WORDS: [&str; 8] = ["red", "blue", "shoe", "lamp", "tea", "cup", "light", "old"];
 
-fn some_row(random: &mut Random, id: usize) -> Value {
+pub(super) fn some_row(random: &mut Random, id: usize) -> Value {
     let owner = ["acme", "bolt", "core"][random.below(3)];
     let words: Vec<&str> = (0..1 + random.below(4))
         .map(|_| WORDS[random.below(WORDS.len())])
@@ -54,10 +54,11 @@ fn requests(random: &mut Random) -> Vec<(&'static str, Value)> {
 }
 
 /// What of an answer is of the documents: ticks and times are of the node.
-fn told(answer: &mut Value) {
+pub(super) fn told(answer: &mut Value) {
     match answer {
         Value::Object(fields) => {
-            fields.retain(|name, _| name != "as_of" && name != "took_ms");
+            let of_node = ["as_of", "took_ms", "took", "_seq_no"];
+            fields.retain(|name, _| !of_node.contains(&name.as_str()));
             fields.values_mut().for_each(told);
         }
         Value::Array(values) => values.iter_mut().for_each(told),

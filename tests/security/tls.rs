@@ -58,11 +58,19 @@ fn the_certificate_is_that_of_the_files_also_after_they_changed() {
         .collect();
     assert_eq!(asks(&port, &first, &shop).unwrap(), 200);
 
+    // The port's agent keeps its connection open meanwhile.
+    let goes_on = || port.search(&shop, &json!({"query": "shoe"})).status;
     let second = renew(folder.path());
     eventually("new connections get the new certificate", || {
+        assert_eq!(goes_on(), 200);
         asks(&port, &second, &shop).ok().filter(|status| *status == 200)
     });
     assert!(asks(&port, &first, &shop).is_err());
+    assert_eq!(
+        goes_on(),
+        200,
+        "it trusts the first certificate alone, which no new connection gets"
+    );
     drop(silent);
 }
 

@@ -120,7 +120,7 @@ fn only_a_token_of_the_one_key_and_algorithm_for_this_node_and_now_is_taken() {
 fn claims_say_the_tenant_the_filter_and_the_scopes() {
     let (writer, section) = key("writer", r#"scopes = ["write"]"#);
     let jwt = format!(
-        "tenant = \"owner\"\n[server.jwt]\nalgorithm = \"HS256\"\nsecret_env = \"{SECRET_ENV}\"\ntenant = \"org\"\nfilter = \"see\"\nscope = \"scope\"\n{section}"
+        "tenant = \"owner\"\n[server.jwt]\nalgorithm = \"HS256\"\nsecret_env = \"{SECRET_ENV}\"\ntenant = {{ claim = \"org\", optional = true }}\nfilter = {{ claim = \"see\", optional = true }}\nscope = \"scope\"\n{section}"
     );
     let port = Port::open(&dataflow(&jwt));
     let rows: Vec<Value> = (1..=6)
@@ -178,6 +178,60 @@ fn claims_say_the_tenant_the_filter_and_the_scopes() {
             .status,
         200
     );
+}
+
+#[test]
+fn a_token_that_lacks_a_claim_which_restricts_is_refused_and_told_which() {
+    let (writer, section) = key("writer", r#"scopes = ["write"]"#);
+    let jwt = format!(
+        "[server.jwt]\nalgorithm = \"HS256\"\nsecret_env = \"{SECRET_ENV}\"\nscope = \"scope\"\nfilter = \"see\""
+    );
+    let token = |claims: Value| {
+        let all = json!({"sub": "ann", "exp": now() + 600, "scope": "search admin"});
+        signed(Algorithm::HS256, &secret(), &with(&all, claims))
+    };
+    let rows = [row(1, "acme", "red shoe", 1.0), row(2, "zeta", "red shoe", 2.0)];
+    let request = json!({"query": "shoe", "mode": "keyword"});
+    let lacks = |port: &Port, claims: Value, claim: &str| {
+        for path in [
+            "/v1/indexes/shop/search",
+            "/shop/_search",
+            "/mcp",
+            "/v1/dead-letters",
+        ] {
+            let answer = port.post(path, &token(claims.clone()), &json!({}));
+            assert_eq!(
+                (answer.status, answer.code()),
+                (401, "unauthorized".to_owned()),
+                "{path}"
+            );
+            let said = format!("it lacks the claim {claim}");
+            assert!(answer.body.contains(&said), "{path}: {}", answer.body);
+        }
+    };
+
+    let port = Port::open(&dataflow(&format!("{jwt}\n{section}")));
+    port.push(&writer, &rows);
+    lacks(&port, json!({}), "see");
+    // JSON has two ways to say nothing.
+    let null = encode(
+        &Header::new(Algorithm::HS256),
+        &json!({"exp": now() + 600, "scope": "search", "see": null}),
+        &secret(),
+    );
+    assert_eq!(port.search(&null.unwrap(), &request).status, 401);
+    let cheap = token(json!({"see": "price < 2"}));
+    assert_eq!(keys(&port.search(&cheap, &request)), ["1"]);
+
+    let port = Port::open(&dataflow(&format!(
+        "tenant = \"owner\"\n{jwt}\ntenant = \"org\"\n{section}"
+    )));
+    port.push(&writer, &rows);
+    lacks(&port, json!({"org": "acme"}), "see");
+    lacks(&port, json!({"see": "price < 2"}), "org");
+    let both = |tenant: &str| token(json!({"see": "price < 2", "org": tenant}));
+    assert_eq!(keys(&port.search(&both("acme"), &request)), ["1"]);
+    assert!(keys(&port.search(&both("zeta"), &request)).is_empty());
 }
 
 #[test]

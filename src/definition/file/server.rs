@@ -9,7 +9,7 @@ use super::written::{Entry, Section};
 use super::{duration, size};
 use crate::definition::fault::{listed, quoted};
 use crate::definition::server::{
-    AuditSettings, Budget, JwtKey, JwtSettings, KeySettings, Limits, Scope, Scopes, ServerSettings,
+    AuditSettings, Budget, Claim, JwtKey, JwtSettings, KeySettings, Limits, Scope, Scopes, ServerSettings,
     TlsSettings,
 };
 use crate::definition::{Expression, Index, parse_filter};
@@ -254,16 +254,16 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
                 _ => JwtKey::Es256(path),
             }),
     };
-    let mut claim = |name, expected: &'static str| {
+    let mut text = |name, expected: &'static str| {
         optional(section.optional(name), |entry| {
             entry.text(expected).map(str::to_owned)
         })
     };
-    let issuer = claim("issuer", "what `iss` of a token must be");
-    let audience = claim("audience", "what `aud` of a token must have");
-    let tenant = claim("tenant", "the name of the claim that has the tenant");
-    let filter = claim("filter", "the name of the claim that has a filter");
-    let scope = claim("scope", "the name of the claim that has the scopes");
+    let issuer = text("issuer", "what `iss` of a token must be");
+    let audience = text("audience", "what `aud` of a token must have");
+    let scope = text("scope", "the name of the claim that has the scopes");
+    let tenant = optional(section.optional("tenant"), claim);
+    let filter = optional(section.optional("filter"), claim);
     let budget = budget(&mut section);
     section.finish();
     let jwt = JwtSettings {
@@ -290,6 +290,29 @@ fn read_jwt(entry: &Entry<'_>, index: Option<&Index>, world: &World<'_>) -> Opti
         _ => return Some(jwt),
     }
     None
+}
+
+/// A claim that restricts, by its name alone where every token must have it.
+fn claim(entry: &Entry<'_>) -> Option<Claim> {
+    const EXPECTED: &str =
+        "the name of a claim, or `{ claim = \"NAME\", optional = true }` where tokens may be without it";
+    if entry.is_text() {
+        return Some(Claim {
+            name: entry.text(EXPECTED)?.to_owned(),
+            optional: false,
+        });
+    }
+    let mut section = entry.section(EXPECTED)?;
+    let name = section
+        .required("claim", "the name of a claim")
+        .and_then(|entry| entry.text("the name of a claim").map(str::to_owned));
+    let is_optional = section.optional("optional");
+    section.finish();
+    let is_optional = is_optional.map_or(Some(false), |entry| entry.boolean());
+    Some(Claim {
+        name: name?,
+        optional: is_optional?,
+    })
 }
 
 fn read_tls(entry: &Entry<'_>, world: &World<'_>) -> Option<TlsSettings> {

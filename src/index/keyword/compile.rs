@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::KeywordSchema;
 use super::query::{BoolQuery, KeywordQuery, PhraseQuery, PrefixQuery, TextFields};
 use super::typos::Tolerance;
+use crate::change::Datum;
 use crate::definition::Expression;
 
 /// Different words of a query that are searched; more would let one query hold a core for long.
@@ -155,6 +156,10 @@ impl Compiler<'_> {
             KeywordQuery::Prefix(prefix) => self.prefix(prefix, boost),
             KeywordQuery::Bool(parts) => self.together(parts, boost),
             KeywordQuery::Boost(inner, factor) => self.node(inner, boost * factor),
+            KeywordQuery::OrNone(inner) => self.node(inner, boost).or_else(|| {
+                let never = Expression::Literal(Datum::Bool(false));
+                Some(self.constant(Some(never), boost))
+            }),
         }
     }
 

@@ -15,6 +15,8 @@ pub enum KeywordQuery {
     Bool(BoolQuery),
     /// The scores times a number, which is finite and not negative.
     Boost(Box<KeywordQuery>, f32),
+    /// The same question, but what is left of nothing after analysis finds no document, rather than asking for nothing.
+    OrNone(Box<KeywordQuery>),
 }
 
 /// Text columns, by their place among the index's texts, with what their words count; `None`: all, with their own boosts.

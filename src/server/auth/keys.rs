@@ -26,6 +26,7 @@ impl Keys {
                 name: key.name.as_str().into(),
                 scopes: key.scopes,
                 caller: Caller {
+                    sharer: format!("key {}", key.name).into(),
                     tenants: tenants(key.tenant.as_deref().map(Arc::from), key.scopes),
                     filter: key.filter.clone(),
                     spent: meter.as_ref().map(|meter| meter.spent()).unwrap_or_default(),

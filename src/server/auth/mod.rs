@@ -117,6 +117,13 @@ impl Identity {
             .take()
             .map_err(|exceeded| ApiError::exceeded(exceeded.what, exceeded.wait))
     }
+
+    /// Counts the searches or documents that a request holds, the first of which it was let in for.
+    pub fn pays_for(&self, parts: usize) {
+        if let Some(meter) = &self.meter {
+            meter.take_more(parts.saturating_sub(1));
+        }
+    }
 }
 
 /// Whose documents somebody sees who is of this tenant, if of any. All tenants' are for who administers the node.

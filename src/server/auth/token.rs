@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::{Identity, tenants};
 use crate::definition::parse_filter;
-use crate::definition::server::{JwtKey, JwtSettings, Scope, Scopes};
+use crate::definition::server::{Claim, JwtKey, JwtSettings, Scope, Scopes};
 use crate::query::{Caller, Tenants};
 use crate::server::budget::Meters;
 use crate::server::error::ApiError;
@@ -88,8 +88,8 @@ impl Tokens {
             None => [Scope::Search].into_iter().collect(),
             Some(claim) => scopes(claims.get(claim)),
         };
-        let tenant = text(&claims, self.settings.tenant.as_deref(), is_integer)?;
-        let filter = match text(&claims, self.settings.filter.as_deref(), |_| false)? {
+        let tenant = text(&claims, self.settings.tenant.as_ref(), is_integer)?;
+        let filter = match text(&claims, self.settings.filter.as_ref(), |_| false)? {
             None => None,
             Some(text) if text.len() > FILTER_BYTES_MAX => return Err(invalid("its filter is too long")),
             Some(text) => Some(Arc::new(
@@ -107,11 +107,17 @@ impl Tokens {
         let subject = claims.get("sub").and_then(Value::as_str).unwrap_or("a token");
         let tenants = tenants(tenant, scopes);
         let meter = self.meters.of(&budgeted(subject, &tenants));
+        // Subjects are as many as the issuer likes: those of a tenant share what there is for one.
+        let sharer: Arc<str> = match &tenants {
+            Tenants::One(tenant) => format!("tenant {tenant}").into(),
+            Tenants::None | Tenants::All => format!("subject {subject}").into(),
+        };
         let spent = meter.as_ref().map(|meter| meter.spent()).unwrap_or_default();
         Ok(Identity {
             name: subject.chars().take(100).collect::<String>().into(),
             scopes,
             caller: Caller {
+                sharer,
                 tenants,
                 filter,
                 spent,
@@ -122,14 +128,20 @@ impl Tokens {
 }
 
 /// The text of a claim, where the settings name one. A value that is no text and `counts` is taken by its digits.
+///
+/// # Errors
+/// 401 where it is no text, or missing and not optional: a token that restricts nothing must say so in the settings.
 fn text(
     claims: &Map<String, Value>,
-    name: Option<&str>,
+    claim: Option<&Claim>,
     counts: impl Fn(&Value) -> bool,
 ) -> Result<Option<Arc<str>>, ApiError> {
-    let Some(name) = name else { return Ok(None) };
+    let Some(Claim { name, optional }) = claim else {
+        return Ok(None);
+    };
     match claims.get(name) {
-        None | Some(Value::Null) => Ok(None),
+        None | Some(Value::Null) if *optional => Ok(None),
+        None | Some(Value::Null) => Err(lacks(name)),
         Some(Value::String(text)) if !text.is_empty() => Ok(Some(text.as_str().into())),
         Some(value) if counts(value) => Ok(Some(value.to_string().into())),
         Some(_) => Err(invalid(&format!("its claim {name} is no text"))),
@@ -189,11 +201,15 @@ fn refused(kind: &ErrorKind) -> ApiError {
         ErrorKind::ImmatureSignature => invalid("it is not valid yet"),
         ErrorKind::InvalidIssuer => invalid("it has another issuer"),
         ErrorKind::InvalidAudience => invalid("it is for another audience"),
-        ErrorKind::MissingRequiredClaim(claim) => invalid(&format!("it lacks the claim {claim}")),
+        ErrorKind::MissingRequiredClaim(claim) => lacks(claim),
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => invalid("it has another algorithm"),
         _ => ApiError::unauthorized("the key or token is not known")
             .hint("send `Authorization: Bearer`, and a key or token that this node knows"),
     }
+}
+
+fn lacks(claim: &str) -> ApiError {
+    invalid(&format!("it lacks the claim {claim}"))
 }
 
 fn invalid(why: &str) -> ApiError {

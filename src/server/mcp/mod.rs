@@ -97,6 +97,7 @@ async fn answer_all(server: &Arc<Server>, identity: &Identity, body: &[u8]) -> R
     if !(1..=BATCH_MAX).contains(&messages.len()) {
         return refused(Fault::request(format!("send 1 to {BATCH_MAX} messages at once")));
     }
+    identity.pays_for(messages.len());
     let mut answers = Vec::new();
     for message in &messages {
         answers.extend(match Incoming::read(message.get().as_bytes()) {

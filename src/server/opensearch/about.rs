@@ -2,19 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::parameters::Parameters;
+use super::path::Named;
 use super::refusal::Refusal;
-use super::{check_index, written};
+use super::written;
 use crate::definition::{FieldKind, Index, VectorSource};
 use crate::server::auth::Identity;
-use crate::server::error::ApiError;
 use crate::server::{Server, console};
 
 /// The OpenSearch whose answers ours are like. Clients read the distribution and the number.
@@ -91,23 +90,14 @@ pub async fn health(
     }))
 }
 
-/// Of one index, by its name.
-pub async fn indices_of(
-    state: State<Arc<Server>>,
-    identity: Identity,
-    path: Result<Path<String>, PathRejection>,
-    parameters: Parameters,
-) -> Result<Response, Refusal> {
-    let Path(index) = path.map_err(ApiError::from)?;
-    check_index(&state.app.definition.name, &index)?;
-    indices(state, identity, parameters).await
-}
-
+/// Of all indexes, or of the one that the path names.
 pub async fn indices(
     State(server): State<Arc<Server>>,
     identity: Identity,
+    named: Named,
     mut parameters: Parameters,
 ) -> Result<Response, Refusal> {
+    named.check(&server.app.definition.name)?;
     let name = server.app.definition.name.clone();
     let format = parameters.take("format");
     let has_head = parameters.flag("v")?;
@@ -116,7 +106,7 @@ pub async fn indices(
         false => None,
         true => {
             let searcher = server.searcher(&identity, &name)?;
-            let documents = server.searches.run(move || searcher.stats().documents).await?;
+            let documents = server.look(&identity, move || searcher.stats().documents).await?;
             Some([
                 ("health", "green".to_owned()),
                 ("status", "open".to_owned()),
@@ -160,20 +150,19 @@ pub async fn indices(
 pub async fn exists(
     State(server): State<Arc<Server>>,
     identity: Identity,
-    path: Result<Path<String>, PathRejection>,
+    named: Named,
 ) -> Result<StatusCode, Refusal> {
-    let Path(index) = path.map_err(ApiError::from)?;
-    server.searcher(&identity, &index)?;
+    server.searcher(&identity, &named.index_or(&server.app.definition.name))?;
     Ok(StatusCode::OK)
 }
 
 pub async fn mapping(
     State(server): State<Arc<Server>>,
     identity: Identity,
-    path: Result<Path<String>, PathRejection>,
+    named: Named,
     parameters: Parameters,
 ) -> Result<Response, Refusal> {
-    let Path(name) = path.map_err(ApiError::from)?;
+    let name = named.index_or(&server.app.definition.name);
     let searcher = server.searcher(&identity, &name)?;
     parameters.end()?;
     let dimensions = |field: &str| searcher.dimensions(field);

@@ -144,13 +144,20 @@ fn sort_values(sort: &[SortedBy], hit: &query::Hit) -> Vec<Value> {
             .unwrap_or_else(|| json!(f64::from(hit.score))),
         SortedBy::Field(FieldKind::Date) => {
             let text = values.next().and_then(Value::as_str);
-            text.and_then(|text| moment::of(DatumRef::Text(text)))
-                .and_then(|micros| micros.checked_mul(1_000))
-                .map_or(Value::Null, Value::from)
+            text.map_or(Value::Null, date)
         }
         SortedBy::Field(_) => values.next().cloned().unwrap_or(Value::Null),
     };
     sort.iter().map(value).collect()
+}
+
+/// A date in nanoseconds; before 1677 and after 2262 those are no `long`, and it stays as it is written.
+fn date(text: &str) -> Value {
+    let micros = moment::of(DatumRef::Text(text));
+    match micros.and_then(|micros| micros.checked_mul(1_000)) {
+        Some(nanos) => nanos.into(),
+        None => text.into(),
+    }
 }
 
 fn explained(hit: &query::Hit) -> Value {

@@ -12,8 +12,8 @@ use super::hybrid::Question;
 use super::keys::{Keys, one_or_several, texts};
 use super::names;
 use super::refusal::{Read, Refusal};
-use crate::change::{Datum, Float};
-use crate::definition::{FieldKind, Index};
+use crate::change::{Datum, DatumRef, Float};
+use crate::definition::{FieldKind, Index, moment};
 use crate::query::{
     SearchRequest, SortHow, SortKeyRequest, SortMissing, SortOptions, SortOrder, SortRequest, TotalBound,
     TotalRequest,
@@ -271,9 +271,13 @@ fn read_after(sort: &[SortedBy], value: &Value) -> Read<(Option<Vec<Option<Datum
             (SortedBy::Field(FieldKind::I64), Value::Number(number)) => {
                 Some(Datum::Int(number.as_i64().ok_or_else(wrong)?))
             }
-            // Dates are shown in nanoseconds.
+            // Dates are shown in nanoseconds, and those far away as texts.
             (SortedBy::Field(FieldKind::Date), Value::Number(number)) => {
                 Some(Datum::Int(number.as_i64().ok_or_else(wrong)?.div_euclid(1_000)))
+            }
+            (SortedBy::Field(FieldKind::Date), Value::String(text)) => {
+                let micros = moment::of(DatumRef::Text(text));
+                Some(Datum::Int(micros.ok_or_else(wrong)?))
             }
             (SortedBy::Field(FieldKind::Keyword), Value::String(text)) => Some(Datum::text(text)),
             (SortedBy::Field(FieldKind::Bool), Value::Bool(flag)) => Some(Datum::Bool(*flag)),

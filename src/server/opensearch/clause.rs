@@ -70,16 +70,16 @@ impl<'a> Clauses<'a> {
                 Keys::new(kind, body)?.end()?;
                 Ok(nothing())
             }
-            "match" => self.match_words(body),
-            "match_phrase" => self.match_phrase(body),
-            "multi_match" => self.multi_match(body),
-            "query_string" => self.query_string(body),
-            "simple_query_string" => self.simple_query_string(body),
-            "term" => self.term(body),
-            "terms" => self.terms(body),
+            "match" => self.match_words(body).map(or_none),
+            "match_phrase" => self.match_phrase(body).map(or_none),
+            "multi_match" => self.multi_match(body).map(or_none),
+            "query_string" => self.query_string(body).map(or_none),
+            "simple_query_string" => self.simple_query_string(body).map(or_none),
+            "term" => self.term(body).map(or_none),
+            "terms" => self.terms(body).map(or_none),
             "range" => self.range(body),
             "exists" => self.exists(body),
-            "prefix" => self.prefix(body),
+            "prefix" => self.prefix(body).map(or_none),
             "ids" => self.ids(body),
             "bool" => self.bool(body),
             "constant_score" => {
@@ -192,6 +192,14 @@ pub fn any_of(should: Vec<KeywordQuery>) -> KeywordQuery {
         minimum_should_match: Some(1),
         ..BoolQuery::default()
     })
+}
+
+/// A question of words, of which the analyser may leave none: then no document is an answer (`zero_terms_query` of `none`).
+fn or_none(query: KeywordQuery) -> KeywordQuery {
+    match query {
+        condition @ KeywordQuery::Matching(_) => condition,
+        words => KeywordQuery::OrNone(Box::new(words)),
+    }
 }
 
 /// What no document is an answer to.

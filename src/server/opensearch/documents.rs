@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -14,6 +13,7 @@ use serde_json::value::RawValue;
 use super::body;
 use super::keys::{Keys, texts};
 use super::parameters::Parameters;
+use super::path::Named;
 use super::refusal::{Read, Refusal};
 use super::{check_index, search, written};
 use crate::definition::Index;
@@ -21,7 +21,6 @@ use crate::index::Snapshot;
 use crate::query::Searcher;
 use crate::server::Server;
 use crate::server::auth::Identity;
-use crate::server::error::ApiError;
 
 /// Documents of one `_mget`.
 const DOCUMENTS_MAX: usize = 10_000;
@@ -51,18 +50,15 @@ struct GotSeveral {
 pub async fn get(
     State(server): State<Arc<Server>>,
     identity: Identity,
-    path: Result<Path<(String, String)>, PathRejection>,
-    mut parameters: Parameters,
+    named: Named,
+    parameters: Parameters,
 ) -> Result<Response, Refusal> {
-    let Path((index, id)) = path.map_err(ApiError::from)?;
+    let id = named.id.clone().unwrap_or_default();
+    let (index, source) = of_newest(named, &server, parameters)?;
     let searcher = server.searcher(&identity, &index)?;
-    let source = parameters.source();
-    parameters.only("realtime", "true")?;
-    parameters.only("refresh", "false")?;
-    parameters.end()?;
     let answer = move || {
         let snapshot = searcher.snapshot();
-        let got = document(&searcher, &snapshot, &index.as_str().into(), id, source.as_ref())?;
+        let got = document(&searcher, &snapshot, &index, id, source.as_ref())?;
         let status = if got.found {
             StatusCode::OK
         } else {
@@ -70,43 +66,43 @@ pub async fn get(
         };
         Ok((status, written(&got)?).into_response())
     };
-    server.searches.run(answer).await?
+    server.look(&identity, answer).await?
 }
 
 pub async fn get_several(
     State(server): State<Arc<Server>>,
     identity: Identity,
-    path: Option<Path<String>>,
-    mut parameters: Parameters,
+    named: Named,
+    parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let name = server.app.definition.name.clone();
-    let index = path.map_or_else(|| name.clone(), |Path(index)| index);
     let bytes_max = server.app.definition.server.limits.search_bytes;
     let body = server.bodies.read(request, bytes_max).await?;
+    let (index, usual) = of_newest(named, &server, parameters)?;
     let searcher = server.searcher(&identity, &index)?;
-    let usual = parameters.source();
-    parameters.only("realtime", "true")?;
-    parameters.only("refresh", "false")?;
-    parameters.end()?;
+    let payer = identity.clone();
     let answer = move || {
-        let wanted = wanted(&name, &Value::Object(search::object(&body)?))?;
+        let wanted = wanted(&index, &Value::Object(search::object(&body)?))?;
+        payer.pays_for(wanted.len());
         let snapshot = searcher.snapshot();
-        let index: Arc<str> = name.as_str().into();
         let docs = wanted.into_iter().map(|(id, source)| {
-            document(
-                &searcher,
-                &snapshot,
-                &index,
-                id,
-                source.as_ref().or(usual.as_ref()),
-            )
+            let source = source.as_ref().or(usual.as_ref());
+            document(&searcher, &snapshot, &index, id, source)
         });
         written(&GotSeveral {
             docs: docs.collect::<Read<_>>()?,
         })
     };
-    server.searches.run(answer).await?
+    server.look(&identity, answer).await?
+}
+
+/// The index that is read, and what of its documents is wanted.
+fn of_newest(named: Named, server: &Server, mut parameters: Parameters) -> Read<(Arc<str>, Option<Value>)> {
+    let source = parameters.source();
+    parameters.only("realtime", "true")?;
+    parameters.only("refresh", "false")?;
+    parameters.end()?;
+    Ok((named.index_or(&server.app.definition.name).into(), source))
 }
 
 /// The keys that a body names, each with what of the document is wanted.

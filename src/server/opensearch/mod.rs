@@ -17,59 +17,77 @@ mod aggregations;
 mod body;
 mod answer;
 mod parameters;
+mod path;
 mod search;
 mod documents;
 mod bulk;
+mod in_flight;
+mod writer;
 mod write;
 mod about;
+mod description;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Method;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, head, post, put};
 use serde::Serialize;
 
 use super::Server;
+pub use description::describe;
+pub use in_flight::InFlight;
 use refusal::{Read, Refusal};
 
 /// The paths of OpenSearch that there are.
 pub fn routes() -> Router<Arc<Server>> {
+    let searches = || get(search::searches).post(search::searches);
+    let search = || get(search::search).post(search::search);
+    let documents = || get(documents::get_several).post(documents::get_several);
+    let bulk = || post(write::bulk).put(write::bulk);
     Router::new()
         .route("/", get(about::root))
         .route("/_cat/indices", get(about::indices))
-        .route("/_cat/indices/{index}", get(about::indices_of))
+        .route("/_cat/indices/{index}", get(about::indices))
         .route("/_cluster/health", get(about::health))
-        .route("/_search", get(search::search_all).post(search::search_all))
-        .route("/_msearch", get(search::searches_all).post(search::searches_all))
-        .route("/_mget", get(documents::get_several).post(documents::get_several))
-        .route("/_bulk", post(write::bulk).put(write::bulk))
+        .route("/_search", search())
+        .route("/_msearch", searches())
+        .route("/_mget", documents())
+        .route("/_bulk", bulk())
         .route("/{index}", head(about::exists).fallback(super::unknown_route))
         .route("/{index}/_mapping", get(about::mapping))
-        .route("/{index}/_search", get(search::search).post(search::search))
+        .route("/{index}/_search", search())
         .route("/{index}/_count", get(search::count).post(search::count))
-        .route("/{index}/_msearch", get(search::searches).post(search::searches))
-        .route(
-            "/{index}/_mget",
-            get(documents::get_several).post(documents::get_several),
-        )
-        .route("/{index}/_bulk", post(write::bulk).put(write::bulk))
-        .route("/{index}/_doc", post(write::add))
+        .route("/{index}/_msearch", searches())
+        .route("/{index}/_mget", documents())
+        .route("/{index}/_bulk", bulk())
+        .route("/{index}/_doc", post(write::index))
         .route(
             "/{index}/_doc/{id}",
             get(documents::get)
-                .put(write::put)
-                .post(write::put)
+                .put(write::index)
+                .post(write::index)
                 .delete(write::delete),
         )
         .route("/{index}/_create/{id}", put(write::create).post(write::create))
 }
 
-/// What is said of a path of OpenSearch that there is none of here: one of its segments begins with `_`.
+/// What is said of a path of OpenSearch that there is none of here.
 pub fn unsupported(path: &str) -> Option<Response> {
-    let is_theirs = path.split('/').any(|segment| segment.starts_with('_'));
-    is_theirs.then(|| Refusal::illegal(format!("[{path}] is not supported")).into_response())
+    is_theirs(path).then(|| Refusal::illegal(format!("[{path}] is not supported")).into_response())
+}
+
+/// What is said of a path of OpenSearch that does not take a method.
+pub fn wrong_method(method: &Method, path: &str) -> Option<Response> {
+    let reason = format!("[{path}] does not take [{method}]");
+    is_theirs(path).then(|| Refusal::new(405, "illegal_argument_exception", reason).into_response())
+}
+
+/// Whether one of its segments begins with `_`.
+fn is_theirs(path: &str) -> bool {
+    path.split('/').any(|segment| segment.starts_with('_'))
 }
 
 /// # Errors

@@ -1,9 +1,9 @@
 //! `_search`, `_count` and `_msearch`.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{self, Found, Shards};
 use super::body;
 use super::parameters::Parameters;
+use super::path::Named;
 use super::refusal::{Read, Refusal};
 use super::written;
 use crate::index::{Deadline, Snapshot};
@@ -25,54 +26,76 @@ const SEARCHES_MAX: usize = 100;
 /// Room for a vector of 4,096 dimensions in many of them.
 const SEARCHES_BYTES_MAX: usize = 8 << 20;
 
+/// A search of an index, or of the one that there is.
 pub async fn search(
-    state: State<Arc<Server>>,
-    identity: Identity,
-    path: Result<Path<String>, PathRejection>,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(index) = path.map_err(crate::server::error::ApiError::from)?;
-    search_in(state, identity, index, parameters, request).await
-}
-
-/// Of the one index that there is.
-pub async fn search_all(
-    state: State<Arc<Server>>,
-    identity: Identity,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let index = state.app.definition.name.clone();
-    search_in(state, identity, index, parameters, request).await
-}
-
-async fn search_in(
     State(server): State<Arc<Server>>,
     identity: Identity,
-    index: String,
+    named: Named,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let body = server
-        .bodies
-        .read(request, server.app.definition.server.limits.search_bytes)
-        .await?;
+    let bytes_max = server.app.definition.server.limits.search_bytes;
+    let answer = move |app: &App, searcher: &Searcher, body: &[u8]| {
+        let mut object = object(body)?;
+        parameters.into_search(&mut object)?;
+        written(&one(app, searcher, None, &Value::Object(object))?)
+    };
+    answered(&server, &identity, named, request, bytes_max, answer).await
+}
+
+/// How many documents are an answer to a query.
+pub async fn count(
+    State(server): State<Arc<Server>>,
+    identity: Identity,
+    named: Named,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let bytes_max = server.app.definition.server.limits.search_bytes;
+    let answer = move |app: &App, searcher: &Searcher, body: &[u8]| {
+        let mut object = object(body)?;
+        parameters.into_search(&mut object)?;
+        written(&json!({"count": counted(app, searcher, object)?, "_shards": Shards::one()}))
+    };
+    answered(&server, &identity, named, request, bytes_max, answer).await
+}
+
+/// Several searches of one snapshot: lines of a header and a body each.
+pub async fn searches(
+    State(server): State<Arc<Server>>,
+    identity: Identity,
+    named: Named,
+    parameters: Parameters,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let payer = identity.clone();
+    let answer = move |app: &App, searcher: &Searcher, body: &[u8]| {
+        parameters.end()?;
+        written(&several(app, searcher, &payer, body)?)
+    };
+    answered(&server, &identity, named, request, SEARCHES_BYTES_MAX, answer).await
+}
+
+/// Reads a body, and runs in the place of one search what makes an answer of it.
+async fn answered(
+    server: &Server,
+    identity: &Identity,
+    named: Named,
+    request: Request,
+    bytes_max: usize,
+    answer: impl FnOnce(&App, &Searcher, &[u8]) -> Read<Response> + Send + 'static,
+) -> Result<Response, Refusal> {
+    let body = server.bodies.read(request, bytes_max).await?;
     let deadline = Deadline::begin();
     // When the client goes away, this is dropped and the search stops.
     let _waiting = deadline.waiting();
-    let searcher = server.searcher(&identity, &index)?.until(&deadline);
     let app = server.app.clone();
-    let answer = move || {
-        let mut object = object(&body)?;
-        parameters.into_search(&mut object)?;
-        written(&one(&app, &searcher, None, &Value::Object(object))?)
-    };
-    counted(&server, server.searches.run(answer).await?)
-}
-
-/// Counts a search that failed.
-fn counted(server: &Server, answer: Read<Response>) -> Result<Response, Refusal> {
+    let index = named.index_or(&app.definition.name);
+    let searcher = server.searcher(identity, &index)?.until(&deadline);
+    let answer = server
+        .searches
+        .run(move || answer(&app, &searcher, &body))
+        .await?;
     if answer.is_err() {
         server.app.metrics.query_failed();
     }
@@ -98,55 +121,30 @@ fn one(app: &App, searcher: &Searcher, snapshot: Option<&Snapshot>, body: &Value
     answer::found(&app.definition.name.as_str().into(), &search, answer)
 }
 
-/// How many documents are an answer to a query.
-pub async fn count(
-    State(server): State<Arc<Server>>,
-    identity: Identity,
-    path: Result<Path<String>, PathRejection>,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(index) = path.map_err(crate::server::error::ApiError::from)?;
-    let body = server
-        .bodies
-        .read(request, server.app.definition.server.limits.search_bytes)
-        .await?;
-    let deadline = Deadline::begin();
-    let _waiting = deadline.waiting();
-    let searcher = server.searcher(&identity, &index)?.until(&deadline);
-    let app = server.app.clone();
-    let answer = move || {
-        let mut search = object(&body)?;
-        parameters.into_search(&mut search)?;
-        if let Some(key) = search.keys().find(|key| *key != "query") {
-            return Err(Refusal::parsing(format!("[count] does not support [{key}]")));
-        }
-        search.insert("size".to_owned(), 0.into());
-        search.insert("track_total_hits".to_owned(), true.into());
-        let search = body::read(
-            searcher.index(),
-            &Value::Object(search),
-            app.definition.server.limits.timeout_max,
-        )?;
-        let answer = run(&app, &search.request, || searcher.search(&search.request))?;
-        if let Some(failed) = answer.failed.first() {
-            return Err(Refusal::new(
-                503,
-                "search_phase_execution_exception",
-                failed.reason.clone(),
-            ));
-        }
-        if answer.timed_out {
-            return Err(Refusal::new(
-                504,
-                "timeout_exception",
-                "time was over before all was counted",
-            ));
-        }
-        let total = answer.total.map_or(0, |total| total.value);
-        written(&json!({"count": total, "_shards": Shards::one()}))
-    };
-    counted(&server, server.searches.run(answer).await?)
+fn counted(app: &App, searcher: &Searcher, mut search: Map<String, Value>) -> Read<u64> {
+    if let Some(key) = search.keys().find(|key| *key != "query") {
+        return Err(Refusal::parsing(format!("[count] does not support [{key}]")));
+    }
+    search.insert("size".to_owned(), 0.into());
+    search.insert("track_total_hits".to_owned(), true.into());
+    let timeout_max = app.definition.server.limits.timeout_max;
+    let search = body::read(searcher.index(), &Value::Object(search), timeout_max)?;
+    let answer = run(app, &search.request, || searcher.search(&search.request))?;
+    if let Some(failed) = answer.failed.first() {
+        return Err(Refusal::new(
+            503,
+            "search_phase_execution_exception",
+            failed.reason.clone(),
+        ));
+    }
+    match answer.timed_out {
+        true => Err(Refusal::new(
+            504,
+            "timeout_exception",
+            "time was over before all was counted",
+        )),
+        false => Ok(answer.total.map_or(0, |total| total.value)),
+    }
 }
 
 #[derive(Serialize)]
@@ -162,78 +160,41 @@ enum OneOfSeveral {
     Refused(Value),
 }
 
-/// Several searches of one snapshot: lines of a header and a body each.
-pub async fn searches(
-    state: State<Arc<Server>>,
-    identity: Identity,
-    path: Result<Path<String>, PathRejection>,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(index) = path.map_err(crate::server::error::ApiError::from)?;
-    searches_in(state, identity, Some(index), parameters, request).await
-}
-
-pub async fn searches_all(
-    state: State<Arc<Server>>,
-    identity: Identity,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    searches_in(state, identity, None, parameters, request).await
-}
-
-async fn searches_in(
-    State(server): State<Arc<Server>>,
-    identity: Identity,
-    index: Option<String>,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let body = server.bodies.read(request, SEARCHES_BYTES_MAX).await?;
-    parameters.end()?;
-    let deadline = Deadline::begin();
-    let _waiting = deadline.waiting();
-    let name = server.app.definition.name.clone();
-    let searcher = server
-        .searcher(&identity, index.as_deref().unwrap_or(&name))?
-        .until(&deadline);
-    let app = server.app.clone();
-    let answer = move || {
-        let started = std::time::Instant::now();
-        let lines: Vec<&[u8]> = lines(&body).collect();
-        let pairs = lines.chunks(2);
-        if lines.len() % 2 == 1 || lines.is_empty() {
-            return Err(Refusal::illegal(
-                "[msearch] takes pairs of lines, a header and a body each",
-            ));
-        }
-        if pairs.len() > SEARCHES_MAX {
-            return Err(Refusal::illegal(format!(
-                "[msearch] takes {SEARCHES_MAX} searches at most"
-            )));
-        }
-        let snapshot = searcher.snapshot();
-        let responses = pairs.map(|pair| {
-            let found = header(&name, pair.first().copied().unwrap_or_default()).and_then(|()| {
-                let body = object(pair.last().copied().unwrap_or_default())?;
-                one(&app, &searcher, Some(&snapshot), &Value::Object(body))
-            });
-            match found {
-                Ok(found) => OneOfSeveral::Found(Box::new(found.with_status(200))),
-                Err(refusal) => {
-                    app.metrics.query_failed();
-                    OneOfSeveral::Refused(refusal.body())
-                }
-            }
+fn several(app: &App, searcher: &Searcher, payer: &Identity, body: &[u8]) -> Read<Several> {
+    let started = Instant::now();
+    let lines: Vec<&[u8]> = lines(body).collect();
+    let pairs = lines.chunks(2);
+    if lines.len() % 2 == 1 || lines.is_empty() {
+        return Err(Refusal::illegal(
+            "[msearch] takes pairs of lines, a header and a body each",
+        ));
+    }
+    if pairs.len() > SEARCHES_MAX {
+        return Err(Refusal::illegal(format!(
+            "[msearch] takes {SEARCHES_MAX} searches at most"
+        )));
+    }
+    payer.pays_for(pairs.len());
+    let snapshot = searcher.snapshot();
+    let responses = pairs.map(|pair| {
+        let [first, second] = [pair.first(), pair.last()].map(|line| line.copied().unwrap_or_default());
+        let found = header(&app.definition.name, first).and_then(|()| {
+            let body = Value::Object(object(second)?);
+            one(app, &searcher.again(), Some(&snapshot), &body)
         });
-        let responses = responses.collect();
-        written(&Several {
-            took: started.elapsed().as_millis() as u64,
-            responses,
-        })
-    };
-    counted(&server, server.searches.run(answer).await?)
+        match found {
+            Ok(found) => OneOfSeveral::Found(Box::new(found.with_status(200))),
+            Err(refusal) => {
+                app.metrics.query_failed();
+                OneOfSeveral::Refused(refusal.body())
+            }
+        }
+    });
+    let responses = responses.collect();
+    Ok(Several {
+        took: started.elapsed().as_millis() as u64,
+        responses,
+    })
 }
 
 /// The first of two lines: which index, if it says one.

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::body::{self, Search};
 use super::test_index;
+use crate::change::{Datum, Float};
 use crate::definition::{Fusion, LegAmounts};
 use crate::index::keyword::{BoolQuery, KeywordQuery, MinimumMatch, TextFields, Typos, WordsQuery};
 use crate::query::{Asked, TotalBound, TotalRequest};
@@ -22,13 +23,18 @@ fn words(query: Value) -> KeywordQuery {
     asked(json!({ "query": query })).words.unwrap()
 }
 
-fn of_words(text: &str, fields: TextFields, minimum: MinimumMatch) -> KeywordQuery {
+fn in_fields(text: &str, fields: TextFields, minimum: MinimumMatch) -> KeywordQuery {
     KeywordQuery::Words(WordsQuery {
         text: text.to_owned(),
         fields,
         minimum,
         typos: Typos::Off,
     })
+}
+
+/// A query of words: where the analyser leaves none of them, it finds nothing.
+fn of_words(text: &str, fields: TextFields, minimum: MinimumMatch) -> KeywordQuery {
+    KeywordQuery::OrNone(Box::new(in_fields(text, fields, minimum)))
 }
 
 /// The condition of a query on values, as SQL.
@@ -107,11 +113,14 @@ fn words_that_all_must_be_there_must_be_in_one_field_unless_fields_are_crossed()
             "query": "red shoe", "fields": ["name", "desc*^3"], "operator": "and", "type": kind,
         }}))
     };
-    let one = |field| of_words("red shoe", Some(vec![field]), MinimumMatch::All);
-    let KeywordQuery::Bool(either) = query("best_fields") else {
-        panic!("one of several")
+    let one = |field| in_fields("red shoe", Some(vec![field]), MinimumMatch::All);
+    let either = BoolQuery {
+        should: vec![one((0, 2.0)), one((1, 3.0))],
+        minimum_should_match: Some(1),
+        ..BoolQuery::default()
     };
-    assert_eq!(either.should, [one((0, 2.0)), one((1, 3.0))]);
+    let either = KeywordQuery::OrNone(Box::new(KeywordQuery::Bool(either)));
+    assert_eq!(query("best_fields"), either);
     let both = Some(vec![(0, 2.0), (1, 3.0)]);
     assert_eq!(
         query("cross_fields"),
@@ -170,6 +179,32 @@ fn only_words_that_were_looked_for_are_highlighted_and_only_there() {
     let everywhere = body(json!({"fields": {"*": {}}, "require_field_match": false})).unwrap();
     let shown = everywhere.request.highlight.unwrap().fields.unwrap();
     assert_eq!(shown, ["name", "description"]);
+}
+
+#[test]
+fn a_page_goes_on_behind_numbers_and_dates_to_their_last_digit() {
+    let after = |by: &str, value: &str| {
+        let body = format!(r#"{{"sort": ["{by}"], "search_after": [{value}]}}"#);
+        let after = asked(serde_json::from_str(&body).unwrap()).after.unwrap();
+        after.into_iter().next().unwrap().unwrap()
+    };
+    let mut bits = 0x9e37_79b9_7f4a_7c15_u64;
+    for _ in 0..10_000 {
+        bits = bits.wrapping_mul(0xd134_2543_de82_ef95).wrapping_add(1);
+        let number = f64::from_bits(bits);
+        if number.is_finite() {
+            let written = serde_json::to_string(&number).unwrap();
+            assert_eq!(after("price", &written), Datum::Float(Float(number)), "{written}");
+        }
+    }
+    for (written, micros) in [
+        ("1767225600000000001", 1_767_225_600_000_000),
+        ("-1", -1),
+        (r#""9999-12-31T23:59:59.999999Z""#, 253_402_300_799_999_999),
+        (r#""0001-01-01T00:00:00Z""#, -62_135_596_800_000_000),
+    ] {
+        assert_eq!(after("made", written), Datum::Int(micros), "{written}");
+    }
 }
 
 #[test]

@@ -1,64 +1,40 @@
 //! `_bulk`, `_doc` and `_create`: writes, where the table of the index takes pushes.
 //!
-//! They become one push, so all of them are taken or none, in their order. Whether a document was there is told by the newest snapshot,
-//! and by the actions before it in the same request.
+//! They become one push, so all of them are taken or none, in their order.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::Shards;
-use super::bulk::{Action, Kind, Line, TableKey, actions};
+use super::bulk::{Action, Kind, actions};
 use super::parameters::Parameters;
+use super::path::Named;
 use super::refusal::{Read, Refusal};
-use super::{check_index, written};
-use crate::change::{Datum, Float};
-use crate::definition::{ColumnType, FieldKind, Format, Need, SourceSettings, Table};
-use crate::query::Searcher;
-use crate::server::changes::{not_taken, visible};
-use crate::server::error::ApiError;
-use crate::server::{App, Server};
-use crate::source::http::PushTable;
-
-/// What became of an action.
-struct Outcome {
-    kind: Kind,
-    id: Option<String>,
-    done: Read<Done>,
-}
-
-#[derive(Clone, Copy)]
-struct Done {
-    result: &'static str,
-    status: u16,
-    /// Place of its line in the push.
-    line: u64,
-    offset: u64,
-}
+use super::writer::{Outcome, Writer, written_to};
+use super::written;
+use crate::server::Server;
+use crate::server::changes::visible;
 
 pub async fn bulk(
     State(server): State<Arc<Server>>,
-    path: Option<Path<String>>,
+    named: Named,
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let name = server.app.definition.name.clone();
-    let index = path.map_or_else(|| name.clone(), |Path(index)| index);
     let bytes_max = server.app.definition.server.limits.push_bytes;
     let body = server.bodies.read(request, bytes_max).await?;
-    check_index(&name, &index)?;
+    let name = server.app.definition.name.clone();
+    named.check(&name)?;
     let refresh = refresh(&mut parameters)?;
-    parameters.only("wait_for_active_shards", "1")?;
     parameters.end()?;
     let started = Instant::now();
     let outcomes = take(&server, refresh, move |writer| {
-        writer.push(&actions(&index, &body)?)
+        writer.push(&actions(&writer.app.definition.name, &body)?)
     })
     .await?;
     let items = outcomes
@@ -71,66 +47,54 @@ pub async fn bulk(
     }))
 }
 
-/// `PUT` and `POST` of a document with its key.
-pub async fn put(
+/// A document, with or without its key.
+pub async fn index(
     State(server): State<Arc<Server>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    named: Named,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(&server, (index, Some(id), Kind::Index), parameters, request).await
-}
-
-/// `POST` of a document without its key.
-pub async fn add(
-    State(server): State<Arc<Server>>,
-    path: Result<Path<String>, PathRejection>,
-    parameters: Parameters,
-    request: Request,
-) -> Result<Response, Refusal> {
-    let Path(index) = path.map_err(ApiError::from)?;
-    one(&server, (index, None, Kind::Index), parameters, request).await
+    one(&server, named, Kind::Index, parameters, request).await
 }
 
 /// A document that is not there yet.
 pub async fn create(
     State(server): State<Arc<Server>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    named: Named,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(&server, (index, Some(id), Kind::Create), parameters, request).await
+    one(&server, named, Kind::Create, parameters, request).await
 }
 
 pub async fn delete(
     State(server): State<Arc<Server>>,
-    path: Result<Path<(String, String)>, PathRejection>,
+    named: Named,
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let Path((index, id)) = path.map_err(ApiError::from)?;
-    one(&server, (index, Some(id), Kind::Delete), parameters, request).await
+    one(&server, named, Kind::Delete, parameters, request).await
 }
 
 async fn one(
     server: &Server,
-    (index, id, kind): (String, Option<String>, Kind),
+    named: Named,
+    kind: Kind,
     mut parameters: Parameters,
     request: Request,
 ) -> Result<Response, Refusal> {
     let bytes_max = server.app.definition.server.limits.push_bytes;
     let body = server.bodies.read(request, bytes_max).await?;
-    check_index(&server.app.definition.name, &index)?;
+    let index = &server.app.definition.name;
+    named.check(index)?;
     let refresh = refresh(&mut parameters)?;
-    parameters.only("wait_for_active_shards", "1")?;
     let kind = match parameters.take("op_type").as_deref() {
         Some("create") if kind != Kind::Delete => Kind::Create,
         None | Some("index") => kind,
         Some(other) => return Err(Refusal::illegal(format!("[op_type] does not support [{other}]"))),
     };
     parameters.end()?;
+    let id = named.id;
     let push = move |writer: &Writer| {
         let source = (kind != Kind::Delete).then_some(&*body);
         writer.push(&[Action { kind, id, source }])
@@ -141,7 +105,7 @@ async fn one(
         .ok_or_else(|| Refusal::new(500, "exception", "the action has no outcome"))?;
     let done = outcome.done.clone()?;
     let status = StatusCode::from_u16(done.status).unwrap_or(StatusCode::OK);
-    let mut answer = outcome.item(&index);
+    let mut answer = outcome.item(index);
     if let Value::Object(answer) = &mut answer {
         answer.remove("status");
     }
@@ -175,6 +139,7 @@ impl Outcome {
 
 /// Whether the answer waits until searches see what was written.
 fn refresh(parameters: &mut Parameters) -> Read<bool> {
+    parameters.only("wait_for_active_shards", "1")?;
     match parameters.take("refresh").as_deref() {
         None | Some("false") => Ok(false),
         Some("" | "true" | "wait_for") => Ok(true),
@@ -193,12 +158,10 @@ async fn take(
     let app = server.app.clone();
     let table = written_to(&app)?.name.clone();
     let writer = Writer {
-        key: key_of(&app, written_to(&app)?),
-        needs: written_to(&app)?.needs.clone(),
         pushes: server.push_table(&table)?,
         // What a write meets is there, whoever may see it.
         index: server.whole_index(&app.definition.name)?,
-        table: table.clone(),
+        in_flight: server.in_flight.clone(),
         app,
     };
     let (outcomes, last) = server.pushes.run(move || push(&writer)).await??;
@@ -206,165 +169,4 @@ async fn take(
         visible(&server.app.published, &table, last).await?;
     }
     Ok(outcomes)
-}
-
-/// What actions become a push with.
-struct Writer {
-    app: Arc<App>,
-    table: String,
-    key: TableKey,
-    needs: Vec<Need>,
-    pushes: Arc<PushTable>,
-    index: Searcher,
-}
-
-impl Writer {
-    /// Takes actions, all in one push, and names its last position, where there was anything to push.
-    fn push(&self, actions: &[Action<'_>]) -> Read<(Vec<Outcome>, Option<u64>)> {
-        let snapshot = self.index.snapshot();
-        let (mut body, mut lines) = (String::new(), 0);
-        // What the actions so far have left.
-        let mut left: HashMap<String, bool> = HashMap::new();
-        let mut outcomes = Vec::with_capacity(actions.len());
-        for action in actions {
-            let line = self.key.line(action, new_id);
-            let id = line
-                .as_ref()
-                .map_or(action.id.clone(), |line| Some(line.id.clone()));
-            let done = line.and_then(|Line { id, json }| {
-                let unfit = Some(&json).filter(|_| action.kind != Kind::Delete);
-                if let Some(reason) = unfit.and_then(|json| self.unfit(json)) {
-                    return Err(Refusal::new(400, "mapper_parsing_exception", reason));
-                }
-                let known = left.get(&id).copied();
-                let is_there = known.unwrap_or_else(|| self.index.document_in(&snapshot, &id).is_some());
-                let (result, status) = match (action.kind, is_there) {
-                    (Kind::Create, true) => {
-                        let reason = format!("[{id}]: version conflict, document already exists");
-                        return Err(Refusal::new(409, "version_conflict_engine_exception", reason));
-                    }
-                    (Kind::Delete, true) => ("deleted", 200),
-                    (Kind::Delete, false) => ("not_found", 404),
-                    (_, true) => ("updated", 200),
-                    (_, false) => ("created", 201),
-                };
-                left.insert(id, action.kind != Kind::Delete);
-                body.push_str(&json);
-                body.push('\n');
-                lines += 1;
-                Ok(Done {
-                    result,
-                    status,
-                    line: lines - 1,
-                    offset: 0,
-                })
-            });
-            outcomes.push(Outcome {
-                kind: action.kind,
-                id,
-                done,
-            });
-        }
-        if lines == 0 {
-            return Ok((outcomes, None));
-        }
-        let pushed = self.pushes.push(body.as_bytes(), None);
-        let pushed = pushed.map_err(|error| not_taken(&self.table, error))?;
-        let last = pushed.position.map_or(0, |position| position.0);
-        let first = (last + 1).saturating_sub(lines);
-        for outcome in &mut outcomes {
-            let Ok(done) = &mut outcome.done else { continue };
-            done.offset = first + done.line;
-            if pushed.dead_letters > 0
-                && let Some(reason) = self.refused(done.offset)
-            {
-                outcome.done = Err(Refusal::new(400, "mapper_parsing_exception", reason));
-            }
-        }
-        Ok((outcomes, Some(last)))
-    }
-
-    /// Why a document cannot be, by a value that its field cannot hold.
-    fn unfit(&self, json: &str) -> Option<String> {
-        let row: Map<String, Value> = serde_json::from_str(json).ok()?;
-        self.needs.iter().find_map(|need| {
-            let kind = need.unfit(&datum(row.get(&need.column)?))?;
-            Some(format!(
-                "failed to parse field [{}] of type [{}]",
-                need.column,
-                kind.name()
-            ))
-        })
-    }
-
-    /// Why a line was not decoded, if it was not. It is kept as a dead letter.
-    fn refused(&self, offset: u64) -> Option<String> {
-        let id = format!("{}/0/{offset}", self.table);
-        let letter = self.app.intake.dead_letters().get(&id);
-        letter.ok().flatten().map(|letter| letter.reason)
-    }
-}
-
-/// A value as the decoder of plain upserts reads it.
-fn datum(value: &Value) -> Datum {
-    match value {
-        Value::Null => Datum::Null,
-        Value::Bool(flag) => Datum::Bool(*flag),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(int), _) => Datum::Int(int),
-            (None, float) => Datum::Float(Float(float.unwrap_or_default())),
-        },
-        Value::String(text) => Datum::text(text),
-        nested => Datum::Json(nested.to_string().into()),
-    }
-}
-
-/// The table of the index, if it takes writes.
-fn written_to(app: &App) -> Read<&Table> {
-    let index = app.definition.index.as_ref();
-    let table = index.and_then(|index| app.definition.tables.get(usize::from(index.plan.table().0)));
-    let table = table.ok_or_else(|| Refusal::illegal("there is no index to write to"))?;
-    match (&table.source, table.format) {
-        (SourceSettings::Http, Format::UpsertJson) => Ok(table),
-        (SourceSettings::Http, format) => Err(Refusal::illegal(format!(
-            "the table [{}] takes pushes of the format {}, and writes need upsert-json",
-            table.name,
-            format.name()
-        ))),
-        _ => Err(Refusal::illegal(format!(
-            "the table [{}] is read from its source and takes no writes",
-            table.name
-        ))),
-    }
-}
-
-/// The key of a table, with what is known of its columns.
-fn key_of(app: &App, table: &Table) -> TableKey {
-    let is_text = |name: &String| match table.columns.get(name) {
-        Some(ColumnType::Text) => Some(true),
-        Some(_) => Some(false),
-        None => {
-            let mut fields = app.definition.index.iter().flat_map(|index| &index.fields);
-            let field = fields.find(|field| field.name == *name)?;
-            Some(field.kind == FieldKind::Keyword)
-        }
-    };
-    TableKey {
-        columns: table
-            .key
-            .iter()
-            .map(|name| (name.clone(), is_text(name)))
-            .collect(),
-    }
-}
-
-/// A random UUID.
-fn new_id() -> Read<String> {
-    let mut bytes = [0u8; 16];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Refusal::new(503, "exception", format!("no key can be made: {error}")))?;
-    bytes[6] = bytes[6] & 0x0f | 0x40;
-    bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = bytes.map(|byte| format!("{byte:02x}")).concat();
-    Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }
