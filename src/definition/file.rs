@@ -8,6 +8,7 @@ mod index;
 mod kafka;
 mod kept;
 mod lane;
+mod place;
 mod model;
 mod reranker;
 mod server;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::World;
+use super::place::{Place, endpoint, key_variable, name, place, tokens_max};
 use super::written::{Entry, Section};
 use crate::definition::{Api, LocalModel, Model, ServiceModel};
 
@@ -15,35 +16,16 @@ const BATCH_TOKENS: usize = 8_192;
 pub(super) fn read(entry: &Entry<'_>, world: &World<'_>) -> Option<Model> {
     const EXPECTED: &str = "`{ path = \"FOLDER\" }` or `{ url = \"https://...\", api = \"openai\", name = \"...\", dimensions = N }`";
     let mut section = entry.section(EXPECTED)?;
-    match (section.optional("path"), section.optional("url")) {
-        (Some(path), None) => local(&path, section, world).map(Model::Local),
-        (None, Some(url)) => service(&url, section).map(Model::Service),
-        (Some(_), Some(url)) => {
-            url.wrong(
-                "the model has `path` and `url`",
-                "it either lies on this machine or is asked for over HTTP",
-            );
-            None
-        }
-        (None, None) => {
-            entry.wrong(
-                format!("`{}` has neither `path` nor `url`", entry.path),
-                format!("it must be {EXPECTED}"),
-            );
-            None
-        }
+    match place(entry, &mut section, EXPECTED)? {
+        Place::Path(path) => local(&path, section, world).map(Model::Local),
+        Place::Url(url) => service(&url, section).map(Model::Service),
     }
 }
 
 fn local(path: &Entry<'_>, mut section: Section<'_>, world: &World<'_>) -> Option<LocalModel> {
     let path = path.text("the folder of a model, or its ONNX file");
     let (query_prefix, document_prefix) = prefixes(&mut section);
-    let tokens_max = match section.optional("max_tokens") {
-        None => Some(None),
-        Some(entry) => entry
-            .integer(3..65_537, "a number of tokens from 3 to 65536")
-            .map(|tokens| Some(tokens as usize)),
-    };
+    let tokens_max = tokens_max(&mut section, 3);
     section.finish();
     Some(LocalModel {
         path: world.base.join(path?),
@@ -58,19 +40,13 @@ fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<ServiceModel> {
     let api = section
         .required("api", "one of `openai`, `tei`, `ollama`")
         .and_then(|entry| entry.choice("api", &Api::ALL));
-    let expected = "the name by which the service knows the model";
-    let name = section
-        .required("name", expected)
-        .and_then(|entry| entry.text(expected));
+    let name = name(&mut section);
     let expected = "the length of the model's vectors, from 2 to 4096";
     let dimensions = section
         .required("dimensions", expected)
         .and_then(|entry| entry.integer(2..4097, expected));
     let (query_prefix, document_prefix) = prefixes(&mut section);
-    let key_variable = match section.optional("key_env") {
-        None => Some(None),
-        Some(entry) => variable(&entry).map(Some),
-    };
+    let key_variable = key_variable(&mut section);
     let timeout = match section.optional("timeout") {
         None => Some(TIMEOUT),
         Some(entry) => super::duration(&entry),
@@ -85,7 +61,7 @@ fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<ServiceModel> {
     Some(ServiceModel {
         url: url?,
         api: api?,
-        name: name?.to_owned(),
+        name: name?,
         dimensions: dimensions? as usize,
         query_prefix: query_prefix?,
         document_prefix: document_prefix?,
@@ -93,50 +69,6 @@ fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<ServiceModel> {
         timeout: timeout?,
         batch_tokens: batch_tokens?,
     })
-}
-
-/// The URL of an endpoint, such as `example`, without a secret: it stands in logs.
-pub(super) fn endpoint(entry: &Entry<'_>, example: &str) -> Option<String> {
-    let expected = format!("the URL of the endpoint itself, such as `{example}`");
-    let url = entry.text(&expected)?;
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"));
-    let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
-    let plain = |c: char| c.is_ascii_graphic();
-    match host {
-        Some(host) if host.contains('@') => {
-            entry.wrong(
-                format!("`{}` has a name or a password", entry.path),
-                "a key comes from the environment: `key_env = \"NAME_OF_THE_VARIABLE\"`",
-            );
-            None
-        }
-        Some(host) if !host.is_empty() && url.chars().all(plain) => Some(url.to_owned()),
-        _ => {
-            entry.wrong(
-                format!("`{}` is no URL", entry.path),
-                format!("it must be {expected}"),
-            );
-            None
-        }
-    }
-}
-
-/// The name of an environment variable. It is read where the service is asked, so a file can be checked without it.
-pub(super) fn variable(entry: &Entry<'_>) -> Option<String> {
-    const EXPECTED: &str = "the name of the environment variable that has the key, such as `OPENAI_API_KEY`";
-    let name = entry.text(EXPECTED)?;
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
-        return Some(name.to_owned());
-    }
-    // What stands here may be the key itself, so it is not repeated.
-    entry.wrong(
-        format!("`{}` is no name of a variable", entry.path),
-        format!("it must be {EXPECTED}"),
-    );
-    None
 }
 
 type Prefix = Option<Option<String>>;

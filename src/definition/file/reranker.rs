@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::World;
-use super::model::{endpoint, variable};
+use super::place::{Place, endpoint, key_variable, name, place, tokens_max};
 use super::vectors::template_over;
 use super::written::{Entry, Section};
 use crate::definition::{LocalReranker, RerankApi, RerankModel, RerankService, RerankerSettings};
@@ -52,34 +52,15 @@ const MODEL: &str = "`{ path = \"FOLDER\" }` or `{ url = \"https://...\", api = 
 
 fn model(entry: &Entry<'_>, world: &World<'_>) -> Option<RerankModel> {
     let mut section = entry.section(MODEL)?;
-    match (section.optional("path"), section.optional("url")) {
-        (Some(path), None) => local(&path, section, world).map(RerankModel::Local),
-        (None, Some(url)) => service(&url, section).map(RerankModel::Service),
-        (Some(_), Some(url)) => {
-            url.wrong(
-                "the model has `path` and `url`",
-                "it either lies on this machine or is asked for over HTTP",
-            );
-            None
-        }
-        (None, None) => {
-            entry.wrong(
-                format!("`{}` has neither `path` nor `url`", entry.path),
-                format!("it must be {MODEL}"),
-            );
-            None
-        }
+    match place(entry, &mut section, MODEL)? {
+        Place::Path(path) => local(&path, section, world).map(RerankModel::Local),
+        Place::Url(url) => service(&url, section).map(RerankModel::Service),
     }
 }
 
 fn local(path: &Entry<'_>, mut section: Section<'_>, world: &World<'_>) -> Option<LocalReranker> {
     let path = path.text("the folder of a cross-encoder, or its ONNX file");
-    let tokens_max = match section.optional("max_tokens") {
-        None => Some(None),
-        Some(entry) => entry
-            .integer(8..65_537, "a number of tokens from 8 to 65536")
-            .map(|tokens| Some(tokens as usize)),
-    };
+    let tokens_max = tokens_max(&mut section, 8);
     section.finish();
     Some(LocalReranker {
         path: world.base.join(path?),
@@ -92,19 +73,13 @@ fn service(url: &Entry<'_>, mut section: Section<'_>) -> Option<RerankService> {
     let api = section
         .required("api", "one of `tei`, `cohere`, `jina`")
         .and_then(|entry| entry.choice("api", &RerankApi::ALL));
-    let expected = "the name by which the service knows the model";
-    let name = section
-        .required("name", expected)
-        .and_then(|entry| entry.text(expected));
-    let key_variable = match section.optional("key_env") {
-        None => Some(None),
-        Some(entry) => variable(&entry).map(Some),
-    };
+    let name = name(&mut section);
+    let key_variable = key_variable(&mut section);
     section.finish();
     Some(RerankService {
         url: url?,
         api: api?,
-        name: name?.to_owned(),
+        name: name?,
         key_variable: key_variable?,
     })
 }

@@ -234,13 +234,32 @@ impl Files {
         let files = inside
             .iter()
             .map(|name| self.folder.join(name))
-            .chain(self.onnx.clone());
+            .chain(self.onnx.iter().flat_map(|onnx| onnx_files(onnx)));
         for file in files {
             // An absent file is as good as an empty one: another one is then missing, and says so.
             hash.update(&std::fs::read(file).unwrap_or_default());
         }
         format!("local-{:016x}", hash.digest())
     }
+}
+
+/// An ONNX file and those with the weights that it leaves out: exporters name them after it, `model.onnx_data` or
+/// `model.onnx.data`.
+fn onnx_files(onnx: &Path) -> Vec<PathBuf> {
+    let name = onnx.file_name().unwrap_or_default().as_encoded_bytes();
+    let beside = onnx.parent().and_then(|folder| std::fs::read_dir(folder).ok());
+    let is_of_it = |path: &PathBuf| {
+        let other = path.file_name().unwrap_or_default();
+        other.as_encoded_bytes().starts_with(name)
+    };
+    let mut files: Vec<PathBuf> = beside
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(is_of_it)
+        .collect();
+    files.sort();
+    files
 }
 
 /// The folder of an ONNX file: its own, or the one above `onnx/`.
@@ -265,5 +284,28 @@ fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, String> {
             .map_err(|error| format!("{}: {error}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_named_by_all_its_weights_and_by_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &str| std::fs::write(folder.path().join(name), bytes).unwrap();
+        let name = || Files::find(folder.path()).unwrap().name();
+        write("config.json", "{}");
+        write("model.onnx", "graph");
+        write("model.onnx_data", "weights");
+        let before = name();
+        write("README.md", "nothing that is computed with");
+        assert_eq!(name(), before);
+        write("model.onnx_data", "other weights");
+        let after = name();
+        assert_ne!(after, before);
+        write("model.onnx_data_1", "more weights");
+        assert_ne!(name(), after);
     }
 }
