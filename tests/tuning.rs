@@ -40,10 +40,11 @@ dimensions = {dimensions}
 
 /// Pushes vectors, each with its place as its key, and returns when all that is due is in the graph.
 fn push(node: &Served, vectors: &[SharedVector]) {
-    for (first, some) in (0..).step_by(500).zip(vectors.chunks(500)) {
+    for (first, some) in (0_usize..).step_by(500).zip(vectors.chunks(500)) {
         let rows = (first..).zip(some).map(|(id, vector)| {
             let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
-            format!("{}\n", json!({"id": id, "v": BASE64_STANDARD.encode(bytes)}))
+            let word = ["red shoe", "blue shoe", "red lamp"][id % 3];
+            format!("{}\n", json!({"id": id, "v": BASE64_STANDARD.encode(bytes), "word": word, "kind": id % 7}))
         });
         let (status, body) = node.post(
             "/v1/tables/vectors/changes?wait=visible",
@@ -199,6 +200,47 @@ fn the_search_command_says_how_hard_to_search() {
         both.code != 0 && both.stderr.contains("cannot be used with"),
         "{both:?}"
     );
+}
+
+#[test]
+fn every_shown_score_is_that_of_the_vector_itself_whatever_the_search() {
+    const DIMENSIONS: usize = 16;
+    let vectors = vectors(&mut Random::new(23), 4_010, DIMENSIONS);
+    let (documents, queries) = vectors.split_at(4_000);
+    let folder = tempfile::tempdir().unwrap();
+    let path = dataflow(&folder, DIMENSIONS, "");
+    let with_words = std::fs::read_to_string(&path)
+        .unwrap()
+        .replace("SELECT id, v FROM", "SELECT id, v, word, kind FROM")
+        .replace("vector = \"v\"", "vector = \"v\"\ntext = { word = {} }\nfields = { kind = \"i64\" }");
+    std::fs::write(&path, with_words).unwrap();
+    let node = Served::start_in(&new_data_dir(), &path);
+    push(&node, documents);
+    for query in queries {
+        let (cosines, _) = cosines(documents, query);
+        for search in [
+            json!({"mode": "vector"}),
+            json!({"query": "red shoe"}),
+            json!({"query": "red shoe", "fusion": {"method": "rrf"}}),
+            json!({"mode": "vector", "sort": "_score"}),
+            json!({"mode": "vector", "sort": ["kind", "_score"], "limit": 50}),
+            json!({"mode": "vector", "group_by": {"field": "kind", "size": 3}}),
+        ] {
+            let mut asked = json!({"vector": query, "fields": []});
+            asked.as_object_mut().unwrap().extend(search.as_object().unwrap().clone());
+            let answer = node.search("vectors", &asked);
+            let groups = answer["groups"].as_array().into_iter().flatten();
+            let of_groups = groups.flat_map(|group| group["hits"].as_array().unwrap());
+            let hits: Vec<&Value> = answer["hits"].as_array().into_iter().flatten().chain(of_groups).collect();
+            assert!(hits.len() >= 10, "{search}: {answer}");
+            for hit in hits {
+                let key: usize = hit["key"].as_str().unwrap().parse().unwrap();
+                if let Some(score) = hit["vector"]["score"].as_f64() {
+                    assert!((score - cosines[key]).abs() < ROUNDING, "{search}: {hit}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
