@@ -44,7 +44,10 @@ fn push(node: &Served, vectors: &[SharedVector]) {
         let rows = (first..).zip(some).map(|(id, vector)| {
             let bytes: Vec<u8> = vector.iter().flat_map(|value| value.to_le_bytes()).collect();
             let word = ["red shoe", "blue shoe", "red lamp"][id % 3];
-            format!("{}\n", json!({"id": id, "v": BASE64_STANDARD.encode(bytes), "word": word, "kind": id % 7}))
+            format!(
+                "{}\n",
+                json!({"id": id, "v": BASE64_STANDARD.encode(bytes), "word": word, "kind": id % 7})
+            )
         });
         let (status, body) = node.post(
             "/v1/tables/vectors/changes?wait=visible",
@@ -212,7 +215,10 @@ fn every_shown_score_is_that_of_the_vector_itself_whatever_the_search() {
     let with_words = std::fs::read_to_string(&path)
         .unwrap()
         .replace("SELECT id, v FROM", "SELECT id, v, word, kind FROM")
-        .replace("vector = \"v\"", "vector = \"v\"\ntext = { word = {} }\nfields = { kind = \"i64\" }");
+        .replace(
+            "vector = \"v\"",
+            "vector = \"v\"\ntext = { word = {} }\nfields = { kind = \"i64\" }",
+        );
     std::fs::write(&path, with_words).unwrap();
     let node = Served::start_in(&new_data_dir(), &path);
     push(&node, documents);
@@ -227,11 +233,19 @@ fn every_shown_score_is_that_of_the_vector_itself_whatever_the_search() {
             json!({"mode": "vector", "group_by": {"field": "kind", "size": 3}}),
         ] {
             let mut asked = json!({"vector": query, "fields": []});
-            asked.as_object_mut().unwrap().extend(search.as_object().unwrap().clone());
+            asked
+                .as_object_mut()
+                .unwrap()
+                .extend(search.as_object().unwrap().clone());
             let answer = node.search("vectors", &asked);
             let groups = answer["groups"].as_array().into_iter().flatten();
             let of_groups = groups.flat_map(|group| group["hits"].as_array().unwrap());
-            let hits: Vec<&Value> = answer["hits"].as_array().into_iter().flatten().chain(of_groups).collect();
+            let hits: Vec<&Value> = answer["hits"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .chain(of_groups)
+                .collect();
             assert!(hits.len() >= 10, "{search}: {answer}");
             for hit in hits {
                 let key: usize = hit["key"].as_str().unwrap().parse().unwrap();

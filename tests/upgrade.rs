@@ -352,6 +352,76 @@ fn what_an_upgrade_has_left_answers_while_a_third_model_is_built() {
 }
 
 #[test]
+fn texts_in_pieces_are_upgraded_to_what_a_node_with_the_new_model_makes_of_them() {
+    let how = How {
+        index: "chunk = { tokens = 30, overlap = 4 }",
+        ..How::default()
+    };
+    let random = &mut Random::new(31);
+    let mut paragraph = |note: usize| {
+        let words = [
+            "harbour",
+            "gulls",
+            "revenue",
+            "kitten",
+            "wall",
+            "orchestra",
+            "island",
+            "judge",
+        ];
+        let words: Vec<&str> = (0..20).map(|_| words[random.below(words.len())]).collect();
+        format!("Note {note} tells: {}.\n\n", words.join(" "))
+    };
+    let mut notes: Vec<String> = (0..80)
+        .map(|id| (0..1 + id % 5).map(|_| paragraph(id)).collect())
+        .collect();
+    let lines = |notes: &[String]| -> String {
+        let rows = notes.iter().enumerate();
+        rows.map(|(id, text)| format!("{}\n", json!({"id": id, "text": text})))
+            .collect()
+    };
+    let folders = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let upgraded = Rig::start_where(OLD, folders[0].path(), 2, how).unwrap();
+    upgraded.push(&lines(&notes));
+    upgraded.begin(NEW);
+    for round in 0..6 {
+        upgraded.let_through(40);
+        for id in (round..80).step_by(7) {
+            notes[id] += &paragraph(id);
+        }
+        notes[round] = format!("short {round}");
+        upgraded.push(&lines(&notes));
+    }
+    upgraded.release();
+    upgraded.complete();
+    upgraded.upgrade("switch");
+    notes[70] = paragraph(70);
+    upgraded.push(&lines(&notes));
+
+    let fresh = Rig::start_where(NEW, folders[1].path(), 1, how).unwrap();
+    fresh.release();
+    fresh.push(&lines(&notes));
+    for query in ["kitten on the wall", "Note 12 tells: harbour", "short 3"] {
+        let asked =
+            json!({"vector": vector(query, 16), "mode": "vector", "limit": 80, "exact": true, "fields": []});
+        let answer = |rig: &Rig| {
+            eventually("all vectors are there", || {
+                (rig.snapshot().vectors_pending() == 0).then_some(())
+            });
+            let (status, answer) = rig.post("/search", &asked);
+            assert_eq!(status, 200, "{answer}");
+            answer["hits"].clone()
+        };
+        let expected = answer(&fresh);
+        assert_eq!(expected.as_array().unwrap().len(), 80);
+        assert!(expected[0]["piece"]["text"].is_string(), "{}", expected[0]);
+        assert_eq!(answer(&upgraded), expected, "{query}");
+    }
+    upgraded.stop();
+    fresh.stop();
+}
+
+#[test]
 fn a_model_that_refuses_what_the_other_took_answers_only_when_it_is_forced_to() {
     let data = tempfile::tempdir().unwrap();
     let mut notes = Notes::default();

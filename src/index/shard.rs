@@ -75,7 +75,10 @@ impl ShardSettings {
             on_disk: match tuning.originals {
                 Some(Originals::Memory) => None,
                 Some(Originals::Disk) => Some(self.folder.clone().unwrap_or_else(std::env::temp_dir)),
-                None => self.folder.clone().filter(|_| tuning.scores_rows() && !self.repeatable),
+                None => self
+                    .folder
+                    .clone()
+                    .filter(|_| tuning.scores_rows() && !self.repeatable),
             },
             reduce: tuning.reduce,
             ..VectorSettings::new(dimensions, field.metric)

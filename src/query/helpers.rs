@@ -45,7 +45,11 @@ impl Helpers {
                 }
             };
             // Without it, searches do more themselves.
-            drop(thread::Builder::new().name("search-helper".to_owned()).spawn(help));
+            drop(
+                thread::Builder::new()
+                    .name("search-helper".to_owned())
+                    .spawn(help),
+            );
         }
         Helpers {
             parts,

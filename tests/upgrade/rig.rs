@@ -147,6 +147,8 @@ pub struct How {
     pub missing: Option<usize>,
     /// The model of 16 dimensions refuses texts with this word.
     pub refuses: Option<&'static str>,
+    /// A further line of the index.
+    pub index: &'static str,
 }
 
 pub struct Rig {
@@ -199,7 +201,8 @@ impl Rig {
                 embedded: counts[usize::from(dimensions == 16)].clone(),
             }))
         };
-        let definition = parse(&dataflow(embedder), "notes.toml", Path::new("")).unwrap();
+        let file = dataflow(embedder).replace("[checkpoint]", &format!("{}\n[checkpoint]", how.index));
+        let definition = parse(&file, "notes.toml", Path::new("")).unwrap();
         let node =
             Node::start_with(definition, &options, Arc::new(embedders)).map_err(|error| error.to_string())?;
         let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -39,7 +39,10 @@ pub(super) fn tokens_max(section: &mut Section<'_>, least: u64) -> Option<Option
     let Some(entry) = section.optional("max_tokens") else {
         return Some(None);
     };
-    let tokens = entry.integer(least..MOST + 1, &format!("a number of tokens from {least} to {MOST}"))?;
+    let tokens = entry.integer(
+        least..MOST + 1,
+        &format!("a number of tokens from {least} to {MOST}"),
+    )?;
     Some(Some(tokens as usize))
 }
 

@@ -387,7 +387,10 @@ mod tests {
                 let largest = vector.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
                 for (found, value) in rows.restore(row, &mut room).iter().zip(vector) {
                     let error = (f64::from(*found) - f64::from(*value)).abs();
-                    assert!(error <= f64::from(largest) / 64_000.0, "{found} instead of {value}");
+                    assert!(
+                        error <= f64::from(largest) / 64_000.0,
+                        "{found} instead of {value}"
+                    );
                 }
             }
         }
