@@ -1,6 +1,7 @@
 //! The vector leg against brute force, while it is written to and while graphs are built; and the embedders.
 
 mod reduced;
+mod sketched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

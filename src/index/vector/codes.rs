@@ -311,6 +311,12 @@ impl QueryCode {
         query
     }
 
+    /// About the query itself.
+    pub fn values(&self) -> Vec<f32> {
+        let values = self.operand.quantization().values(&self.row());
+        values.into_iter().map(|value| self.factor * value).collect()
+    }
+
     /// The code that a row of this vector has.
     pub fn row(&self) -> Vec<u8> {
         match &self.operand {

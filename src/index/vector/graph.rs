@@ -15,6 +15,7 @@ use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
 use super::nearest::Scored;
 use super::reduce::Reduction;
+use super::sketch::Sketches;
 use super::twins::Twins;
 use super::way::Bits;
 
@@ -27,6 +28,7 @@ pub struct Graph {
     /// By slot: its newest row, or [`NO_ROW`].
     row_of: Vec<u32>,
     twins: Twins,
+    sketches: Option<Sketches>,
     beams: Beams,
     calibration: Calibration,
     /// How its rows were made of longer vectors, if they were.
@@ -83,6 +85,7 @@ impl Graph {
         }
         Graph {
             twins: Twins::new(&rows),
+            sketches: Sketches::new(&rows),
             beams: Beams::new(),
             rows,
             layers,
@@ -92,8 +95,14 @@ impl Graph {
         }
     }
 
+    /// What is reduced has no sketches: its codes are short, and too inexact for bounds to choose among them.
     pub fn with_reduction(self, reduction: Option<Arc<Reduction>>) -> Graph {
-        Graph { reduction, ..self }
+        let sketches = self.sketches.filter(|_| reduction.is_none());
+        Graph {
+            sketches,
+            reduction,
+            ..self
+        }
     }
 
     /// What tells this graph from every other of its index: no two vectors ever have one stamp.
@@ -113,6 +122,11 @@ impl Graph {
         self.reduction.as_ref()
     }
 
+    /// What bounds the scores of rows, where that is quicker than to score them.
+    pub fn sketches(&self) -> Option<&Sketches> {
+        self.sketches.as_ref()
+    }
+
     /// Links of the lowest layer.
     pub fn links(&self) -> usize {
         self.layers[0].neighbours.len()
@@ -129,6 +143,11 @@ impl Graph {
 
     pub(super) fn layers(&self) -> &[Frozen] {
         &self.layers
+    }
+
+    /// The slots of all rows are less than this.
+    pub fn slots(&self) -> u32 {
+        self.row_of.len() as u32
     }
 
     /// The newest row of a slot, which may be dead.

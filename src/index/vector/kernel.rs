@@ -1,4 +1,4 @@
-//! The innermost loops: products of int8 codes, of f16 codes (`half`) and of floats.
+//! The innermost loops: products of int8 codes, of f16 codes (`half`), of bits (`bits`) and of floats.
 //!
 //! A row's code is kept as unsigned bytes, 128 above its value, and what it is multiplied with as signed ones:
 //! that is how processors multiply bytes. The best instruction set is chosen at run time. Sums of integers are
@@ -7,6 +7,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod vnni;
+pub mod bits;
 pub mod half;
 
 use multiversion::multiversion;

@@ -6,9 +6,10 @@
 //! - `encode`, `codes`, `kernel`: codes of the vectors, of bytes or f16, which choose candidates
 //! - `marks`: which rows of codes are dead, at which moment
 //! - `young`: the rows that are in no graph yet
-//! - `graph`, `links`, `twins`: a frozen graph, and `beam`, the search in it
+//! - `graph`, `links`, `twins`, `sketch`: a frozen graph, and `beam`, the search in it
 //! - `reduce`, `pca`: rows of a graph with fewer dimensions than their vectors
 //! - `calibrate`, `way`: how wide a search must be, and how a filter is honoured
+//! - `linked`, `scan`: a graph and its dead rows, searched along links or row by row
 //! - `state`: young part and graph searched, candidates scored (`score`) by their vectors or what rows keep (`original`)
 //! - `writer`, `census`: what a tick changes, and when a graph is due
 //! - `background`, `gather`, `build`: the thread that builds it out of the last one and the young rows
@@ -31,11 +32,14 @@ mod young;
 mod links;
 mod beam;
 mod twins;
+mod sketch;
 mod pca;
 mod reduce;
 mod graph;
 mod calibrate;
 mod way;
+mod linked;
+mod scan;
 mod state;
 mod census;
 mod threads;

@@ -62,6 +62,11 @@ impl Nearest {
         }
     }
 
+    /// In no order.
+    pub fn iter(&self) -> impl Iterator<Item = Scored> {
+        self.worst_first.iter().map(|kept| kept.0)
+    }
+
     /// Best first.
     pub fn into_sorted(self) -> Vec<Scored> {
         self.worst_first

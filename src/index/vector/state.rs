@@ -1,20 +1,15 @@
 //! The read side: one shard's vectors at one tick.
 
-use std::sync::Arc;
-
 use roaring::RoaringBitmap;
 
-use super::beam::{Beam, Breadth};
 use super::codes::{QueryCode, Scores};
-use super::graph::Graph;
-use super::marks::Marks;
+use super::linked::{Asked, Linked};
 use super::nearest::{Nearest, Scored};
 use super::original::Original;
 use super::score::Query;
 use super::table::{Entry, Table};
-use super::way::{Bits, Way};
 use super::young::Young;
-use super::{Effort, Quantization, SharedVector, Slot, VectorSettings, way};
+use super::{Effort, Quantization, SharedVector, Slot, VectorSettings};
 use crate::index::Deadline;
 
 /// The read side: one shard's vectors at one tick. Immutable; states share what they have in common.
@@ -30,13 +25,6 @@ pub struct VectorState {
     /// Vectors whose rows are in the graph.
     pub(super) in_graph: usize,
     pub(super) unbuilt: usize,
-}
-
-/// A graph, and which of its rows are dead.
-#[derive(Clone)]
-pub struct Linked {
-    pub graph: Arc<Graph>,
-    pub marks: Arc<Marks>,
 }
 
 /// A hit of the vector leg.
@@ -62,21 +50,8 @@ const PATIENCE: usize = 1;
 /// The same where rows are reduced, and half as many more as hits are asked for: their codes are off by more.
 const PATIENCE_REDUCED: usize = 20;
 
-/// Rows with the code of the query that are looked at: where rows are reduced, they may have many vectors.
-const TWINS: usize = 128;
-
-/// Rows of which a scan computes the products at once.
-const BATCH_ROWS: usize = 256;
-
-impl Linked {
-    /// Marks the row of a slot as dead from a moment on, if its vector is that of the stamp.
-    pub fn kill(&self, slot: Slot, stamp: u64, moment: u64) {
-        let row = self.graph.row_of(slot).map(|row| row as usize);
-        if let Some(row) = row.filter(|&row| self.graph.rows().stamp(row) == stamp) {
-            self.marks.kill(row, moment);
-        }
-    }
-}
+/// Vectors between two looks at the deadline.
+const BATCH: usize = 256;
 
 impl VectorState {
     /// Vectors that are searchable.
@@ -185,7 +160,7 @@ impl VectorState {
         let mut scanned = 0;
         let mut in_time = || {
             scanned += 1;
-            scanned % BATCH_ROWS != 0 || !deadline.is_over()
+            scanned % BATCH != 0 || !deadline.is_over()
         };
         match filter {
             None => self
@@ -324,144 +299,6 @@ impl VectorState {
         hits(nearest)
     }
 }
-
-/// A question to the codes.
-#[derive(Clone, Copy)]
-struct Asked<'a> {
-    code: &'a QueryCode,
-    limit: usize,
-    /// Candidates for the score by the vectors.
-    kept: usize,
-    width: usize,
-    filter: Option<&'a RoaringBitmap>,
-    /// Rows of the graph that are alive and, about, allowed.
-    eligible: usize,
-    deadline: &'a Deadline,
-}
-
-impl Asked<'_> {
-    fn breadth(&self, width: usize) -> Breadth {
-        Breadth {
-            width,
-            kept: self.kept.max(width),
-        }
-    }
-
-    fn allows(&self, slot: u32) -> bool {
-        self.filter.is_none_or(|filter| filter.contains(slot))
-    }
-}
-
-impl Linked {
-    /// Slots near to the query, best first.
-    fn search(&self, asked: &Asked<'_>, moment: u64, beam: &mut Beam) -> Vec<Scored> {
-        let Asked { code, width, .. } = *asked;
-        let rows = self.graph.rows();
-        let is_alive = self.marks.at(moment);
-        let slot = |row: u32| rows.slot(row as usize).0;
-        let allowed = |near: &Scored| is_alive(near.id) && asked.allows(slot(near.id));
-        let (eligible, limit) = (asked.eligible, asked.limit);
-        let way = Way::choose(eligible, rows.len(), self.graph.links(), width, limit);
-        let mut near = match (way, asked.filter) {
-            (Way::Scan, _) => return self.scan(asked, moment),
-            (Way::Among, Some(filter)) => match self.among(filter, asked, moment, beam) {
-                Some(near) => near,
-                None => return self.scan(asked, moment),
-            },
-            _ => {
-                let wide = way::wide(eligible, rows.len(), width, limit);
-                self.graph.search(code, asked.breadth(wide), beam)
-            }
-        };
-        near.retain(allowed);
-        // A search along links may pass by a row, and must not if its very vector is asked for.
-        let twins = self.graph.twins(code).map(|row| rows.score(code, row));
-        for twin in twins.filter(allowed).take(limit.max(TWINS)) {
-            if near.iter().all(|near| near.id != twin.id) {
-                near.insert(0, twin);
-            }
-        }
-        if near.len() < limit.max(width / 4).min(eligible) {
-            // Most that are near the query do not pass: those that do are elsewhere.
-            return self.scan(asked, moment);
-        }
-        near.iter_mut().for_each(|near| near.id = slot(near.id));
-        near
-    }
-
-    /// Scores the codes of all living rows that are allowed.
-    fn scan(&self, asked: &Asked<'_>, moment: u64) -> Vec<Scored> {
-        match asked.filter {
-            Some(filter) => self.scan_rows(asked, self.rows_of(filter, moment)),
-            None => {
-                let is_alive = self.marks.at(moment);
-                let rows = 0..self.graph.rows().len() as u32;
-                self.scan_rows(asked, rows.filter(|&row| is_alive(row)))
-            }
-        }
-    }
-
-    fn scan_rows(&self, asked: &Asked<'_>, mut eligible: impl Iterator<Item = u32>) -> Vec<Scored> {
-        let rows = self.graph.rows();
-        let mut nearest = Nearest::new(asked.kept);
-        let (mut batch, mut scores) = (Vec::with_capacity(BATCH_ROWS), Scores::default());
-        let mut worst = f32::NEG_INFINITY;
-        loop {
-            batch.clear();
-            batch.extend(eligible.by_ref().take(BATCH_ROWS));
-            if batch.is_empty() || asked.deadline.is_over() {
-                return nearest.into_sorted();
-            }
-            rows.scores_at(asked.code, &batch, &mut scores);
-            for (&row, &score) in batch.iter().zip(&scores.values) {
-                // Hardly any is among the best.
-                if score >= worst {
-                    let id = rows.slot(row as usize).0;
-                    nearest.push(Scored { score, id });
-                    worst = nearest.worst().map_or(f32::NEG_INFINITY, |worst| worst.score);
-                }
-            }
-        }
-    }
-
-    /// A search among the living rows of a filter's slots, from a few that are spread over it and from the row nearest
-    /// to the query. `None` where they are all far from the query, and so about as far as each other: no link leads on.
-    fn among(
-        &self,
-        filter: &RoaringBitmap,
-        asked: &Asked<'_>,
-        moment: u64,
-        beam: &mut Beam,
-    ) -> Option<Vec<Scored>> {
-        let mut eligible = Bits::none(self.graph.rows().len());
-        let mut seeds = Vec::with_capacity(SEEDS + 2);
-        let between_seeds = filter.len() as usize / SEEDS + 1;
-        for (place, row) in self.rows_of(filter, moment).enumerate() {
-            eligible.insert(row);
-            if place % between_seeds == 0 {
-                seeds.push(row);
-            }
-        }
-        let nearest = self.graph.descend(asked.code, beam).id;
-        if !self.graph.is_amidst(nearest, &eligible, asked.eligible) {
-            return None;
-        }
-        seeds.push(nearest);
-        let breadth = asked.breadth(asked.width);
-        let graph = &self.graph;
-        Some(graph.search_among(asked.code, &seeds, breadth, &eligible, beam))
-    }
-
-    /// The living rows of a filter's slots.
-    fn rows_of(&self, filter: &RoaringBitmap, moment: u64) -> impl Iterator<Item = u32> {
-        let is_alive = self.marks.at(moment);
-        let rows = filter.iter().filter_map(|slot| self.graph.row_of(Slot(slot)));
-        rows.filter(move |&row| is_alive(row))
-    }
-}
-
-/// Rows of a filter from which a search among it begins.
-const SEEDS: usize = 16;
 
 impl VectorSettings {
     /// Whether hits are scored by what rows keep of their vectors.

@@ -11,29 +11,47 @@ pub enum Way {
     Scan,
 }
 
-/// What a way costs, in the time in which a scan scores a row: measured with `benches/vector` on 50,000 rows of 384
-/// dimensions, where that was 21 ns.
-const ALONG: f64 = 900.0;
-const ALONG_PER_KEPT: f64 = 21.0;
-const AMONG: f64 = 1_200.0;
-const AMONG_PER_KEPT: f64 = 52.0;
-const AMONG_PER_ELIGIBLE: f64 = 0.25;
+/// What the cost of each way depends on.
+pub struct Costs {
+    /// Rows that may be found.
+    pub eligible: usize,
+    /// All rows.
+    pub rows: usize,
+    /// Links between them.
+    pub links: usize,
+    /// Whether a scan looks at sketches first.
+    pub is_sketched: bool,
+}
+
+/// What a way costs, in nanoseconds: measured with `benches/vector` on 50,000 rows of 384 dimensions.
+const SCAN_PER_ROW: f64 = 21.0;
+const SKETCHED: f64 = 8_000.0;
+const SKETCHED_PER_ROW: f64 = 7.0;
+const ALONG: f64 = 19_000.0;
+const ALONG_PER_KEPT: f64 = 440.0;
+const AMONG: f64 = 25_000.0;
+const AMONG_PER_KEPT: f64 = 1_100.0;
+const AMONG_PER_ELIGIBLE: f64 = 5.0;
 
 /// Eligible rows that two steps along links must lead to on average, or a search among them comes to a standstill.
 const AMONG_REACH: f64 = 16.0;
 
-impl Way {
-    /// The quickest way to `limit` of `eligible` rows out of `rows`, which have so many links.
-    pub fn choose(eligible: usize, rows: usize, links: usize, width: usize, limit: usize) -> Way {
-        let along = wide(eligible, rows, width, limit) as f64;
-        let degree = links as f64 / rows.max(1) as f64;
-        let (eligible, rows, width) = (eligible.max(1) as f64, rows as f64, width as f64);
+impl Costs {
+    /// The quickest way to `limit` rows.
+    pub fn quickest(&self, width: usize, limit: usize) -> Way {
+        let along = wide(self.eligible, self.rows, width, limit) as f64;
+        let degree = self.links as f64 / self.rows.max(1) as f64;
+        let (eligible, rows, width) = (self.eligible.max(1) as f64, self.rows as f64, width as f64);
+        let scan = match self.is_sketched {
+            true => SKETCHED + SKETCHED_PER_ROW * eligible,
+            false => SCAN_PER_ROW * eligible,
+        };
         let among = match eligible * degree * degree >= AMONG_REACH * rows {
             true => AMONG + AMONG_PER_KEPT * width + AMONG_PER_ELIGIBLE * eligible,
             false => f64::INFINITY,
         };
         let ways = [
-            (Way::Scan, eligible),
+            (Way::Scan, scan),
             (Way::Among, among),
             (Way::Along, ALONG + ALONG_PER_KEPT * along),
         ];
@@ -84,7 +102,15 @@ mod tests {
 
     #[test]
     fn few_rows_are_scanned_and_most_rows_are_met_along_the_way() {
-        let choose = |eligible, width| Way::choose(eligible, 1_000_000, 20_000_000, width, 10);
+        let choose = |eligible, width| {
+            let costs = Costs {
+                eligible,
+                rows: 1_000_000,
+                links: 20_000_000,
+                is_sketched: false,
+            };
+            costs.quickest(width, 10)
+        };
         assert_eq!(choose(50, 100), Way::Scan);
         assert_eq!(choose(5_000, 100), Way::Scan);
         assert_eq!(choose(20_000, 100), Way::Scan, "two steps lead to eight of them");

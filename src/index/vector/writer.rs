@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::background::{Background, Built, Job};
 use super::census::Census;
+use super::linked::Linked;
 use super::marks::Marks;
-use super::state::{Linked, VectorState};
+use super::state::VectorState;
 use super::stored::{self, StoredVectors};
 use super::table::{Entry, Table};
 use super::young::Young;
