@@ -39,8 +39,8 @@ use std::time::Instant;
 
 pub use crate::index::keyword::{ExplainedPart, ExplainedTerm, KeywordExplained, PartKind};
 pub use answer::{
-    AsOf, DocumentAnswer, EmbedderHealth, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld,
-    OwnStats, Piece, SearchAnswer, Stats, VectorState,
+    AsOf, DocumentAnswer, FailedLeg, Group, Hit, HitOrigin, Leg, LegHit, OldestHeld, OwnStats, Piece,
+    SearchAnswer, ServiceHealth, Stats, VectorState,
 };
 pub use asked::{Asked, AskedNearest};
 pub use caller::{Caller, Spent, Tenants};
@@ -407,12 +407,13 @@ impl Searcher {
             .next();
         Stats {
             embedders: self.embedders(),
+            reranker: self.reranker.as_ref().and_then(IndexReranker::health),
             ..Stats::new(&self.published.snapshot(), price)
         }
     }
 
     /// How the services behind embedders are doing, by vector field.
-    pub fn embedders(&self) -> BTreeMap<String, EmbedderHealth> {
+    pub fn embedders(&self) -> BTreeMap<String, ServiceHealth> {
         let health = |field: &Arc<SearchedField>| {
             let health = field.queries.as_ref()?.health()?;
             Some((field.name.clone(), health.into()))

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::calls::{CALLS_MAX, Calls, NoAnswer, Numbers};
 use super::group::Grouping;
-use super::{QueryError, SearchRequest, Searcher};
+use super::{QueryError, SearchRequest, Searcher, ServiceHealth};
 use crate::change::Row;
 use crate::definition::RerankerSettings;
 use crate::index::Deadline;
@@ -99,6 +99,11 @@ impl IndexReranker {
     /// The same, but never out of time.
     pub fn patient(&self) -> IndexReranker {
         IndexReranker::with(self.0.reranker.clone(), self.0.settings.clone(), true)
+    }
+
+    /// How the service behind it is doing; `None` where there is none.
+    pub fn health(&self) -> Option<ServiceHealth> {
+        self.0.reranker.health().map(ServiceHealth::from)
     }
 
     fn with(reranker: Arc<dyn Reranker>, settings: RerankerSettings, is_patient: bool) -> IndexReranker {

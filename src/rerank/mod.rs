@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::definition::RerankModel;
-use crate::embed::CrossEncoder;
+use crate::embed::{CrossEncoder, Health};
 
 /// Compares a query with texts.
 ///
@@ -31,6 +31,11 @@ pub trait Reranker: Send + Sync {
     /// A score as it is shown. The order is that of the scores themselves: what is shown of two may be the same.
     fn shown(&self, score: f32) -> f32 {
         score
+    }
+
+    /// How the service behind it is doing; `None` where there is none.
+    fn health(&self) -> Option<Health> {
+        None
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::api;
 use super::{RerankError, Reranker};
 use crate::definition::RerankService;
-use crate::embed::{Endpoint, Gated, Question};
+use crate::embed::{Endpoint, Gated, Health, Question};
 
 /// A request for which nobody says how long it may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,6 +54,10 @@ impl Service {
 impl Reranker for Service {
     fn model(&self) -> &str {
         &self.settings.name
+    }
+
+    fn health(&self) -> Option<Health> {
+        Some(self.service.health())
     }
 
     fn scores(&self, query: &str, texts: &[&str], until: Option<Instant>) -> Result<Vec<f32>, RerankError> {

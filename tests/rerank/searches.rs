@@ -218,6 +218,16 @@ fn where_the_service_fails_hits_stay_as_they_are_and_the_answer_says_why() {
         );
     }
     assert!(skipped(&node.search(&request)).contains("not asked for a while"));
+    let health = node
+        .node
+        .app()
+        .searcher
+        .as_ref()
+        .unwrap()
+        .stats()
+        .reranker
+        .unwrap();
+    assert_eq!(health.reason.as_deref(), Some("it has too much to do (429)"));
 }
 
 /// Ranks long numbers first, as it is told to.

@@ -3,7 +3,7 @@
 //! A row's code is kept as unsigned bytes, 128 above its value, and what it is multiplied with as signed ones:
 //! that is how processors multiply bytes. The best instruction set is chosen at run time. Sums of integers are
 //! the same in any order, and the sums of floats have a fixed number of lanes: a score has the same bits on every
-//! machine. NEON is compiled from the same loops, and has not been run.
+//! machine. NEON is compiled from the same loops, and has been run in an emulator only.
 
 #[cfg(target_arch = "x86_64")]
 mod vnni;

@@ -16,7 +16,7 @@ use super::whole::Total;
 pub use as_of::{AsOf, OldestHeld};
 pub use document::DocumentAnswer;
 pub use hit::{Hit, HitOrigin, LegHit, Piece, VectorState};
-pub use stats::{EmbedderHealth, OwnStats, Stats};
+pub use stats::{OwnStats, ServiceHealth, Stats};
 
 /// The hits of a search, best first.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]

@@ -71,7 +71,10 @@ pub struct Stats {
     pub dead_letters: u64,
     /// How the services behind embedders are doing at this moment, by vector field; absent where there are none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub embedders: BTreeMap<String, EmbedderHealth>,
+    pub embedders: BTreeMap<String, ServiceHealth>,
+    /// How the service behind the re-ranker is doing at this moment; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reranker: Option<ServiceHealth>,
 }
 
 impl Stats {
@@ -108,6 +111,7 @@ impl Stats {
             embedding_money_saved: price_per_million_tokens.map(money_saved),
             dead_letters: counters.dead_letters,
             embedders: BTreeMap::new(),
+            reranker: None,
         }
     }
 }
@@ -178,9 +182,9 @@ impl From<OwnStats> for Stats {
     }
 }
 
-/// How the service behind an embedder is doing.
+/// How a service that embeds or re-ranks is doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EmbedderHealth {
+pub struct ServiceHealth {
     /// `closed`: it is asked. `open`: it failed again and again, and is left alone. `half-open`: one request finds out
     /// whether it is back.
     pub breaker: String,
@@ -191,9 +195,9 @@ pub struct EmbedderHealth {
     pub reason: Option<String>,
 }
 
-impl From<Health> for EmbedderHealth {
-    fn from(health: Health) -> EmbedderHealth {
-        EmbedderHealth {
+impl From<Health> for ServiceHealth {
+    fn from(health: Health) -> ServiceHealth {
+        ServiceHealth {
             breaker: health.breaker.name().to_owned(),
             requests_max: health.requests_max,
             reason: health.reason,
