@@ -16,7 +16,11 @@ fn leg(metric: Metric, quantization: Quantization, random: &mut Random) -> Leg {
     leg.apply((0..SLOTS).map(|slot| (slot, Some(random.vector(DIMENSIONS)))));
     leg.settle();
     leg.apply((0..SLOTS).step_by(11).map(|slot| (slot, None)));
-    leg.apply((0..SLOTS).step_by(13).map(|slot| (slot, Some(random.vector(DIMENSIONS)))));
+    leg.apply(
+        (0..SLOTS)
+            .step_by(13)
+            .map(|slot| (slot, Some(random.vector(DIMENSIONS)))),
+    );
     leg
 }
 
