@@ -9,15 +9,18 @@ use crate::index::Deadline;
 /// Rows that are scored at once, between two looks at the deadline.
 const BATCH_ROWS: usize = 256;
 
+/// Bounds that are compared side by side.
+const LANES: usize = 32;
+
 /// Rows that are scored whatever the others' bounds are, for each hit that is asked for: the better they are, the
 /// fewer others may be better.
 const FIRST: usize = 2;
 
 /// And for few hits.
-const FIRST_MIN: usize = 32;
+const FIRST_MIN: usize = 20;
 
 /// Rows for each of these from which on it is worth while to bound scores first.
-const SKETCHED_MIN: usize = 8;
+const SKETCHED_MIN: usize = 12;
 
 impl Linked {
     /// The nearest of all living rows that are allowed, best first.
@@ -48,23 +51,29 @@ struct Bounded<'a> {
 impl Bounded<'_> {
     fn new<'a>(sketches: &Sketches, asked: &Asked<'_>, rows: &'a [u32]) -> Bounded<'a> {
         let query = sketches.query(asked.code);
-        let mut bounds = Vec::with_capacity(rows.len());
+        let mut bounds = vec![0.0; rows.len()];
         let mut best = Nearest::new(first(asked.limit));
         let mut worst = f32::NEG_INFINITY;
-        for batch in rows.chunks(BATCH_ROWS) {
+        let mut known = 0;
+        for (rows, bounds) in rows.chunks(BATCH_ROWS).zip(bounds.chunks_mut(BATCH_ROWS)) {
             if asked.deadline.is_over() {
                 break;
             }
-            let known = bounds.len();
-            sketches.bounds(&query, batch, &mut bounds);
-            for (id, &score) in (known as u32..).zip(&bounds[known..]) {
-                // Hardly any is among the best.
-                if score >= worst {
-                    best.push(Scored { score, id });
-                    worst = best.worst().map_or(worst, |worst| worst.score);
+            sketches.bounds(&query, rows, bounds);
+            for (n, bounds) in bounds.chunks(LANES).enumerate() {
+                if !may_have(bounds, worst) {
+                    continue;
+                }
+                for (id, &score) in ((known + n * LANES) as u32..).zip(bounds) {
+                    if score >= worst {
+                        best.push(Scored { score, id });
+                        worst = best.worst().map_or(worst, |worst| worst.score);
+                    }
                 }
             }
+            known += rows.len();
         }
+        bounds.truncate(known);
         Bounded { rows, bounds, best }
     }
 
@@ -72,25 +81,37 @@ impl Bounded<'_> {
         self.best.iter().map(|best| self.rows[best.id as usize])
     }
 
-    /// The others that may be better than the worst hit. A bound that is no number says nothing.
+    /// Scores the others that may be better than the worst hit so far. A bound that is no number says nothing.
     fn others(&self, found: &mut Found<'_>) {
         let worst = self.best.worst();
-        let mut places = 0..self.bounds.len();
-        loop {
-            let reached = found.hits.worst().map_or(f32::NEG_INFINITY, |worst| worst.score);
-            let may_be_better = |&place: &usize| {
-                let (score, id) = (self.bounds[place], place as u32);
-                score.is_nan() || score >= reached && worst.is_some_and(|worst| Scored { score, id } < worst)
-            };
-            let rows = places
-                .by_ref()
-                .filter(may_be_better)
-                .map(|place| self.rows[place]);
-            if !found.score_batch(rows) {
-                return;
+        let mut reached = found.reached();
+        for (start, bounds) in (0..).step_by(LANES).zip(self.bounds.chunks(LANES)) {
+            if !may_have(bounds, reached) {
+                continue;
+            }
+            for (id, &score) in (start..).zip(bounds) {
+                let is_other = worst.is_some_and(|worst| Scored { score, id } < worst);
+                if score.is_nan() || is_other && score >= reached {
+                    found.batch.push(self.rows[id as usize]);
+                }
+            }
+            if found.batch.len() >= BATCH_ROWS {
+                if !found.score_batch() {
+                    return;
+                }
+                reached = found.reached();
             }
         }
+        found.score_batch();
     }
+}
+
+/// Whether some bound is no less than this, or no number. Without branches, so that many are compared at once: mostly all
+/// are less.
+fn may_have(bounds: &[f32], least: f32) -> bool {
+    bounds.iter().fold(false, |may_have, &bound| {
+        may_have | (bound >= least) | bound.is_nan()
+    })
 }
 
 /// What a scan has found so far.
@@ -113,21 +134,29 @@ impl<'a> Found<'a> {
             deadline: asked.deadline,
             nearest: Nearest::new(asked.kept),
             hits: Nearest::new(asked.limit),
-            batch: Vec::with_capacity(BATCH_ROWS),
+            batch: Vec::with_capacity(BATCH_ROWS + LANES),
             scores: Scores::default(),
         }
     }
 
-    /// Scores rows by their codes.
-    fn score(&mut self, mut rows: impl Iterator<Item = u32>) {
-        while self.score_batch(&mut rows) {}
+    /// What a row must reach to be a hit.
+    fn reached(&self) -> f32 {
+        self.hits.worst().map_or(f32::NEG_INFINITY, |worst| worst.score)
     }
 
-    /// Scores the next of the rows; whether there were any, and time for them.
-    fn score_batch(&mut self, rows: impl Iterator<Item = u32>) -> bool {
-        self.batch.clear();
-        self.batch.extend(rows.take(BATCH_ROWS));
-        if self.batch.is_empty() || self.deadline.is_over() {
+    /// Scores rows by their codes.
+    fn score(&mut self, mut rows: impl Iterator<Item = u32>) {
+        loop {
+            self.batch.extend(rows.by_ref().take(BATCH_ROWS));
+            if self.batch.is_empty() || !self.score_batch() {
+                return;
+            }
+        }
+    }
+
+    /// Scores the rows of the batch, and empties it; whether there was time.
+    fn score_batch(&mut self) -> bool {
+        if self.deadline.is_over() {
             return false;
         }
         self.rows.scores_at(self.code, &self.batch, &mut self.scores);
@@ -143,6 +172,7 @@ impl<'a> Found<'a> {
                 worst = self.nearest.worst().map_or(worst, |worst| worst.score);
             }
         }
+        self.batch.clear();
         true
     }
 }

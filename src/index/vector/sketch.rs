@@ -6,35 +6,20 @@
 
 use super::codes::{QueryCode, Rows};
 use super::column::Column;
-use super::kernel::bits::{self, LARGEST, Planes, WORD_BITS};
+use super::kernel::bits::{self, LARGEST, Numbers, WORD_BITS};
 
 /// The sketches of a graph's rows. They follow from the codes, and are not stored.
 pub struct Sketches {
     mean: Vec<f32>,
     /// How far each component is from its mean, on average.
     spread: Vec<f32>,
-    /// Words of a row: its bits, and a [`Line`] in the last.
+    /// Words of a row: its bits, and what makes its score of the product with them.
     stride: usize,
     words: Column<u64>,
 }
 
 /// A query to sketches.
-pub struct SketchQuery {
-    planes: Planes,
-    /// What a sum of bits counts.
-    slope: f32,
-    /// What is added for all bits, and for the error.
-    shift: f32,
-    /// The score of the mean.
-    start: f32,
-}
-
-/// What makes a row's score of the product with its bits.
-#[derive(Clone, Copy)]
-struct Line {
-    factor: f32,
-    bias: f32,
-}
+pub struct SketchQuery(Numbers);
 
 /// With fewer dimensions errors are larger and codes shorter: a scan of these is as quick.
 const DIMENSIONS_MIN: usize = 128;
@@ -49,9 +34,6 @@ const ERROR: f32 = 0.603;
 /// Standard deviations between a sketch's score and its bound: one row in a hundred and sixty is nearer than that.
 const LUCK: f32 = 2.5;
 
-/// Rows whose sums are made at once.
-const BATCH_ROWS: usize = 256;
-
 impl Sketches {
     /// `None` where a scan of codes is as quick.
     pub fn new(rows: &Rows) -> Option<Sketches> {
@@ -59,30 +41,23 @@ impl Sketches {
         if dimensions < DIMENSIONS_MIN {
             return None;
         }
-        let stride = dimensions.div_ceil(WORD_BITS) + 1;
+        let stride = bits::stride(dimensions);
         let mut words = Column::with_capacity(rows.len() * stride);
         let mean = average(rows, |_, value| value);
         let spread = average(rows, |n, value| (value - mean[n]).abs());
         for row in 0..rows.len() {
             let (mut square, mut product) = (0.0, 0.0);
-            let mut bits = vec![0_u64; stride];
+            let mut sketch = vec![0_u64; stride];
             for (n, value) in rows.vector(row).enumerate() {
                 let (value, spread) = (f64::from(value - mean[n]), f64::from(spread[n]));
                 square += value * value;
                 product += value.abs() * spread;
-                bits[n / WORD_BITS] |= u64::from(value > 0.0) << (n % WORD_BITS);
+                sketch[n / WORD_BITS] |= u64::from(value > 0.0) << (n % WORD_BITS);
             }
-            // Such that the line through zero is nearest to the row itself. A row at the mean needs none.
-            let line = Line {
-                factor: if product > 0.0 {
-                    (square / product) as f32
-                } else {
-                    0.0
-                },
-                bias: rows.bias(row),
-            };
-            bits[stride - 1] = line.to_word();
-            words.to_mut().extend_from_slice(&bits);
+            // Such that what the bits stand for is nearest to the row. One that is the mean itself needs none.
+            let factor = if product > 0.0 { square / product } else { 0.0 };
+            sketch[dimensions.div_ceil(WORD_BITS)] = bits::to_word([factor as f32, rows.bias(row)]);
+            words.to_mut().extend_from_slice(&sketch);
         }
         Some(Sketches {
             mean,
@@ -105,40 +80,17 @@ impl Sketches {
             .map(|value| (value / step).round() as i8)
             .collect();
         let sum: i32 = numbers.iter().map(|&number| i32::from(number)).sum();
-        SketchQuery {
-            planes: Planes::new(&numbers),
-            // A bit counts plus or minus one: twice those that are set, less all.
-            slope: 2.0 * step,
-            shift: LUCK * ERROR * length - step * sum as f32,
-            start,
-        }
+        let mut numbers = Numbers::new(&numbers);
+        // A bit counts plus or minus one: twice those that are set, less all.
+        numbers.slope = 2.0 * step;
+        numbers.shift = LUCK * ERROR * length - step * sum as f32;
+        numbers.start = start;
+        SketchQuery(numbers)
     }
 
-    /// Appends for each row what its score hardly exceeds, in units of the codes' scores.
-    pub fn bounds(&self, query: &SketchQuery, rows: &[u32], bounds: &mut Vec<f32>) {
-        let mut sums = [0; BATCH_ROWS];
-        for rows in rows.chunks(BATCH_ROWS) {
-            let sums = &mut sums[..rows.len()];
-            bits::sums_at(&query.planes, &self.words, self.stride, rows, sums);
-            let lasts = rows.iter().map(|&row| (row as usize + 1) * self.stride - 1);
-            bounds.extend(sums.iter().zip(lasts).map(|(&sum, last)| {
-                let Line { factor, bias } = Line::of_word(self.words[last]);
-                query.start + factor * (query.slope * sum as f32 + query.shift) + bias
-            }));
-        }
-    }
-}
-
-impl Line {
-    fn to_word(self) -> u64 {
-        u64::from(self.factor.to_bits()) << 32 | u64::from(self.bias.to_bits())
-    }
-
-    fn of_word(word: u64) -> Line {
-        Line {
-            factor: f32::from_bits((word >> 32) as u32),
-            bias: f32::from_bits(word as u32),
-        }
+    /// What the score of each row hardly exceeds, in units of the codes' scores.
+    pub fn bounds(&self, query: &SketchQuery, rows: &[u32], bounds: &mut [f32]) {
+        bits::values_at(&query.0, &self.words, self.stride, rows, bounds);
     }
 }
 
@@ -196,7 +148,7 @@ mod tests {
         for _ in 0..QUERIES {
             let code = QueryCode::new(&vector(0.2), quantization);
             let all: Vec<u32> = (0..ROWS as u32).collect();
-            let mut bounds = Vec::new();
+            let mut bounds = vec![0.0; ROWS];
             sketches.bounds(&sketches.query(&code), &all, &mut bounds);
             let scores: Vec<f32> = all.iter().map(|&row| rows.score(&code, row).score).collect();
             let best = scores.iter().copied().fold(f32::MIN, f32::max);
@@ -236,7 +188,7 @@ mod tests {
         let sketches = Sketches::new(&rows).unwrap();
         for query in [[0.0; 128], [2.0; 128]] {
             let code = QueryCode::new(&query, Quantization::Int8);
-            let mut bounds = Vec::new();
+            let mut bounds = [0.0; 3];
             sketches.bounds(&sketches.query(&code), &[2, 0, 1], &mut bounds);
             let score = rows.score(&code, 0).score;
             assert!(

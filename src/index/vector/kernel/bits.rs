@@ -1,4 +1,4 @@
-//! Products of rows of bits with numbers of four bits.
+//! Rows of bits multiplied with numbers of four bits.
 //!
 //! A number is four bits of a *plane* each, and so a product is four counts of common bits: all of integers, and the same on
 //! every machine.
@@ -16,61 +16,98 @@ pub const LARGEST: i8 = 7;
 /// Bits of a word.
 pub const WORD_BITS: usize = 64;
 
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
+
 /// How many rows ahead the memory is asked for a row.
-const AHEAD: usize = 16;
+const AHEAD: usize = 24;
 
-/// Numbers that rows of bits are multiplied with: for each word of a row, the planes of its numbers.
-pub struct Planes(Vec<[u64; PLANES]>);
+/// Numbers that rows of bits are multiplied with, and what is made of the sums.
+pub struct Numbers {
+    /// For each word of a row, of its numbers.
+    planes: Vec<[u64; PLANES]>,
+    pub slope: f32,
+    pub shift: f32,
+    pub start: f32,
+}
 
-impl Planes {
-    /// Of numbers between minus eight and [`LARGEST`].
-    pub fn new(values: &[i8]) -> Planes {
+impl Numbers {
+    /// Numbers between minus eight and [`LARGEST`], of whose sums nothing is made.
+    pub fn new(values: &[i8]) -> Numbers {
         let mut planes = vec![[0; PLANES]; values.len().div_ceil(WORD_BITS)];
         for (n, &value) in values.iter().enumerate() {
             for (bit, plane) in planes[n / WORD_BITS].iter_mut().enumerate() {
                 *plane |= u64::from(value >> bit & 1 == 1) << (n % WORD_BITS);
             }
         }
-        Planes(planes)
+        Numbers {
+            planes,
+            slope: 1.0,
+            shift: 0.0,
+            start: 0.0,
+        }
+    }
+
+    /// What is made of the sum of those numbers whose bits are set in a row, which ends with a factor and a bias.
+    #[inline(always)]
+    fn finish(&self, [ones, twos, fours, eights]: [u64; PLANES], row: &[u64]) -> f32 {
+        let sum = (ones + 2 * twos + 4 * fours) as i32 - 8 * eights as i32;
+        let [factor, bias] = of_word(row[self.planes.len()]);
+        self.start + factor * (self.slope * sum as f32 + self.shift) + bias
     }
 }
 
-/// For each of the given rows, the sum of those numbers whose bits are set. `words` are contiguous rows of `stride` words
-/// each, which begin with their bits.
+/// Words of a row of so many bits, with a factor and a bias: a whole number of cache lines, where that takes one word
+/// more at most.
+pub fn stride(bits: usize) -> usize {
+    let words = bits.div_ceil(WORD_BITS) + 1;
+    match words % LINE_WORDS {
+        7 => words + 1,
+        _ => words,
+    }
+}
+
+/// Factor and bias as the word behind a row's bits.
+pub fn to_word([factor, bias]: [f32; 2]) -> u64 {
+    u64::from(factor.to_bits()) << 32 | u64::from(bias.to_bits())
+}
+
+#[inline(always)]
+fn of_word(word: u64) -> [f32; 2] {
+    [word >> 32, word].map(|bits| f32::from_bits(bits as u32))
+}
+
+/// For each of the given rows, `start + factor * (slope * sum + shift) + bias`, where the sum is of those numbers whose
+/// bits are set. `words` are contiguous rows of `stride` words each.
 ///
 /// # Panics
 /// A row is not there.
-pub fn sums_at(planes: &Planes, words: &[u64], stride: usize, rows: &[u32], sums: &mut [i32]) {
+pub fn values_at(numbers: &Numbers, words: &[u64], stride: usize, rows: &[u32], values: &mut [f32]) {
     for &row in rows.iter().take(AHEAD) {
         prefetch_ends(row_of(words, stride, row));
     }
     #[cfg(target_arch = "x86_64")]
     if let Some(counter) = avx512::Counter::get() {
-        return counter.sums_at(planes, words, stride, rows, sums);
+        return counter.values_at(numbers, words, stride, rows, values);
     }
-    sums_at_by_loop(planes, words, stride, rows, sums);
+    values_at_by_loop(numbers, words, stride, rows, values);
 }
 
 #[multiversion(targets("x86_64+avx2+popcnt", "aarch64+neon"))]
-fn sums_at_by_loop(planes: &Planes, words: &[u64], stride: usize, rows: &[u32], sums: &mut [i32]) {
-    for (n, (sum, &row)) in sums.iter_mut().zip(rows).enumerate() {
+fn values_at_by_loop(numbers: &Numbers, words: &[u64], stride: usize, rows: &[u32], values: &mut [f32]) {
+    for (n, (value, &row)) in values.iter_mut().zip(rows).enumerate() {
         if let Some(&later) = rows.get(n + AHEAD) {
             prefetch_ends(row_of(words, stride, later));
         }
+        let row = row_of(words, stride, row);
         let mut counts = [0; PLANES];
-        for (planes, &word) in planes.0.iter().zip(row_of(words, stride, row)) {
+        for (planes, &word) in numbers.planes.iter().zip(row) {
             for (count, plane) in counts.iter_mut().zip(planes) {
                 *count += u64::from((word & plane).count_ones());
             }
         }
-        *sum = weigh(counts);
+        *value = numbers.finish(counts, row);
     }
-}
-
-/// The sum, of how many bits are set in each plane.
-#[inline(always)]
-fn weigh([ones, twos, fours, eights]: [u64; PLANES]) -> i32 {
-    (ones + 2 * twos + 4 * fours) as i32 - 8 * eights as i32
 }
 
 #[inline(always)]
@@ -96,7 +133,7 @@ mod avx512 {
     };
     use std::sync::LazyLock;
 
-    use super::{AHEAD, PLANES, Planes, prefetch_ends, row_of, weigh};
+    use super::{AHEAD, Numbers, PLANES, prefetch_ends, row_of};
 
     /// The instructions, which this machine has.
     #[derive(Clone, Copy)]
@@ -112,24 +149,32 @@ mod avx512 {
             *COUNTER
         }
 
-        pub fn sums_at(self, planes: &Planes, words: &[u64], stride: usize, rows: &[u32], sums: &mut [i32]) {
+        pub fn values_at(
+            self,
+            numbers: &Numbers,
+            words: &[u64],
+            stride: usize,
+            rows: &[u32],
+            values: &mut [f32],
+        ) {
             // SAFETY: a `Counter` is made only where the instructions are there.
-            unsafe { sums_at(planes, words, stride, rows, sums) }
+            unsafe { values_at(numbers, words, stride, rows, values) }
         }
     }
 
     #[target_feature(enable = "avx2,avx512vl,avx512vpopcntdq")]
-    fn sums_at(planes: &Planes, words: &[u64], stride: usize, rows: &[u32], sums: &mut [i32]) {
-        for (n, (sum, &row)) in sums.iter_mut().zip(rows).enumerate() {
+    fn values_at(numbers: &Numbers, words: &[u64], stride: usize, rows: &[u32], values: &mut [f32]) {
+        for (n, (value, &row)) in values.iter_mut().zip(rows).enumerate() {
             if let Some(&later) = rows.get(n + AHEAD) {
                 prefetch_ends(row_of(words, stride, later));
             }
+            let row = row_of(words, stride, row);
             let mut counts = _mm256_setzero_si256();
-            for (planes, &word) in planes.0.iter().zip(row_of(words, stride, row)) {
+            for (planes, &word) in numbers.planes.iter().zip(row) {
                 let common = _mm256_and_si256(load(planes), _mm256_set1_epi64x(word.cast_signed()));
                 counts = _mm256_add_epi64(counts, _mm256_popcnt_epi64(common));
             }
-            *sum = weigh(store(counts));
+            *value = numbers.finish(store(counts), row);
         }
     }
 
@@ -158,22 +203,32 @@ mod tests {
     fn a_sum_is_of_the_numbers_whose_bits_are_set() {
         for dimensions in [1, 2, 63, 64, 65, 128, 384, 391, 4_096] {
             let value = |n: usize| (n * 167 % 251 % 16) as i8 - 8;
-            let planes = Planes::new(&(0..dimensions).map(value).collect::<Vec<_>>());
-            let stride = dimensions.div_ceil(WORD_BITS) + 1;
+            let mut numbers = Numbers::new(&(0..dimensions).map(value).collect::<Vec<_>>());
+            numbers.slope = 2.0;
+            numbers.start = 3.0;
+            let stride = stride(dimensions);
             let word = |n: usize| (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23);
             let mut words: Vec<u64> = (0..40 * stride).map(word).collect();
             words[..stride].fill(u64::MAX);
+            for row in words.chunks_mut(stride) {
+                row[dimensions.div_ceil(WORD_BITS)] = to_word([0.5, -7.0]);
+            }
             let rows: Vec<u32> = (0..40).rev().chain([3, 3, 0]).collect();
-            let (mut sums, mut by_loop) = (vec![0; rows.len()], vec![0; rows.len()]);
-            sums_at(&planes, &words, stride, &rows, &mut sums);
-            sums_at_by_loop(&planes, &words, stride, &rows, &mut by_loop);
-            assert_eq!(sums, by_loop, "{dimensions} dimensions");
-            for (&row, sum) in rows.iter().zip(sums) {
-                let row = &words[row as usize * stride..][..stride];
+            let (mut values, mut by_loop) = (vec![0.0; rows.len()], vec![0.0; rows.len()]);
+            values_at(&numbers, &words, stride, &rows, &mut values);
+            values_at_by_loop(&numbers, &words, stride, &rows, &mut by_loop);
+            assert_eq!(values, by_loop, "{dimensions} dimensions");
+            for (&row, found) in rows.iter().zip(values) {
+                let row = row_of(&words, stride, row);
                 let is_set = |n: &usize| row[n / WORD_BITS] >> (n % WORD_BITS) & 1 == 1;
-                let expected: i32 = (0..dimensions).filter(is_set).map(|n| i32::from(value(n))).sum();
-                assert_eq!(sum, expected, "{dimensions} dimensions");
+                let sum: i32 = (0..dimensions).filter(is_set).map(|n| i32::from(value(n))).sum();
+                assert_eq!(found, sum as f32 + 3.0 - 7.0, "{dimensions} dimensions");
             }
         }
+    }
+
+    #[test]
+    fn rows_of_nearly_whole_cache_lines_are_made_whole() {
+        assert_eq!([100, 384, 400, 448, 449, 896].map(stride), [3, 8, 8, 8, 9, 16]);
     }
 }
