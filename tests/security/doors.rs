@@ -109,11 +109,12 @@ fn a_search_key_cannot_write_and_a_write_key_cannot_read_through_any_door() {
 
 /// Requests whose answers depend on every document that is there.
 fn requests(random: &mut Random) -> Vec<(&'static str, String)> {
-    let mut word = || ["red", "blue", "shoe", "lamp", "tea", "cup"][random.below(6)];
-    let match_two = json!({"match": {"name": format!("{} {}", word(), word())}});
-    let start = &word()[..2];
+    let [one, two, three, four, five] =
+        [(); 5].map(|()| ["red", "blue", "shoe", "lamp", "tea", "cup"][random.below(6)]);
+    let match_two = json!({"match": {"name": format!("{one} {two}")}});
+    let start = &three[..2];
     let prefix = json!({"prefix": {"name": start}});
-    let line = json!({"query_string": {"query": format!("{} -{}", word(), word())}});
+    let line = json!({"query_string": {"query": format!("{four} -{five}")}});
     let below = json!({"range": {"price": {"lt": random.below(50)}}});
     let ids: Vec<String> = (0..20).map(|_| random.below(60).to_string()).collect();
     let near = json!({"place": {"vector": [random.below(9) as f64 - 4.0, 1.0, 0.5], "k": 8}});
@@ -156,7 +157,7 @@ fn requests(random: &mut Random) -> Vec<(&'static str, String)> {
             "/mcp",
             call(
                 "search",
-                &json!({"query": word(), "mode": "keyword", "limit": 50, "total": true}),
+                &json!({"query": one, "mode": "keyword", "limit": 50, "total": true}),
             ),
         ),
         (

@@ -33,6 +33,8 @@ fn shown(query: &KeywordQuery) -> String {
         KeywordQuery::Prefix(PrefixQuery { text, fields }) => format!("{}{text}*", of(fields)),
         KeywordQuery::Matching(condition) => format!("<{condition}>"),
         KeywordQuery::Boost(inner, boost) => format!("{}^{boost}", shown(inner)),
+        // Around the whole line: where nothing is left of it, it finds nothing.
+        KeywordQuery::OrNone(inner) => shown(inner),
         KeywordQuery::Bool(BoolQuery {
             must,
             should,
