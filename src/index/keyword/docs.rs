@@ -106,7 +106,11 @@ impl Docs {
         let first = from as usize / 64;
         let words = self.words.iter().copied().enumerate().skip(first);
         words.flat_map(move |(at, word)| {
-            let before = if at == first { !(u64::MAX << (from % 64)) } else { 0 };
+            let before = if at == first {
+                !(u64::MAX << (from % 64))
+            } else {
+                0
+            };
             let mut rest = word & !before;
             std::iter::from_fn(move || {
                 let bit = (rest != 0).then(|| rest.trailing_zeros())?;

@@ -44,7 +44,9 @@ impl<T: Copy + Default> Cells<T> {
     #[inline]
     pub fn drain(&mut self, mut each: impl FnMut(u32, T)) {
         let marked = self.cells.as_chunks_mut::<MARKED>().0;
-        let groups = marked.chunks_mut(size_of::<u64>()).zip(self.marks.as_chunks_mut().0);
+        let groups = marked
+            .chunks_mut(size_of::<u64>())
+            .zip(self.marks.as_chunks_mut().0);
         for (group, (cells, marks)) in groups.enumerate() {
             if u64::from_ne_bytes(*marks) == 0 {
                 continue;
@@ -53,7 +55,9 @@ impl<T: Copy + Default> Cells<T> {
             for ((place, cells), mark) in (first..).step_by(MARKED).zip(cells).zip(marks) {
                 if std::mem::take(mark) != 0 {
                     let taken = std::mem::replace(cells, [T::default(); MARKED]);
-                    (place..).zip(taken).for_each(|(place, number)| each(place, number));
+                    (place..)
+                        .zip(taken)
+                        .for_each(|(place, number)| each(place, number));
                 }
             }
         }

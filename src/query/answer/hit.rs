@@ -93,7 +93,11 @@ pub struct HitOrigin {
 }
 
 impl HitOrigin {
-    pub(in crate::query) fn new(document: &Document, sources: &dyn Sources, model: Option<&str>) -> Option<HitOrigin> {
+    pub(in crate::query) fn new(
+        document: &Document,
+        sources: &dyn Sources,
+        model: Option<&str>,
+    ) -> Option<HitOrigin> {
         let version = document.origin?;
         let place = sources.partition(version.partition)?;
         let (table, partition) = place.split_once('/')?;

@@ -32,7 +32,11 @@ pub(in crate::query) fn of_tables(searcher: &Searcher, request: &SearchRequest) 
 }
 
 /// A field of the index by its name: its place there, and its kind.
-pub(in crate::query) fn field_named(index: &Index, key: &str, name: &str) -> Result<(usize, FieldKind), QueryError> {
+pub(in crate::query) fn field_named(
+    index: &Index,
+    key: &str,
+    name: &str,
+) -> Result<(usize, FieldKind), QueryError> {
     let place = index.fields.iter().position(|field| field.name == name);
     place
         .map(|place| (place, index.fields[place].kind))

@@ -7,7 +7,10 @@ use crate::definition::{Index, VectorSource};
 use crate::query::request::SearchRequest;
 use crate::query::{QueryError, Searcher, Sources};
 
-pub(super) fn origin(searcher: &Searcher, request: &SearchRequest) -> Result<Option<Arc<dyn Sources>>, QueryError> {
+pub(super) fn origin(
+    searcher: &Searcher,
+    request: &SearchRequest,
+) -> Result<Option<Arc<dyn Sources>>, QueryError> {
     match (request.origin, searcher.sources.get()) {
         (false, _) => Ok(None),
         (true, Some(sources)) => Ok(Some(sources.clone())),
@@ -48,9 +51,7 @@ pub(super) fn columns(index: &Index, names: &[String]) -> Result<Vec<usize>, Que
 mod tests {
     use super::*;
     use crate::change::TableId;
-    use crate::definition::{
-        Freshness, Fusion, Metric, Plan, ReadyMade, Tuning, VectorField, plan::Node,
-    };
+    use crate::definition::{Freshness, Fusion, Metric, Plan, ReadyMade, Tuning, VectorField, plan::Node};
 
     fn index(source: Option<VectorSource>) -> Index {
         let field = |source| VectorField {

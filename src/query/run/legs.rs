@@ -47,7 +47,10 @@ impl<'s> Run<'s, '_> {
             }
             None => (None, guard(|| near.search())),
         };
-        (keyword, Some(found.and_then(|found| guard(|| Ok(self.nearest(found, nearest))))))
+        (
+            keyword,
+            Some(found.and_then(|found| guard(|| Ok(self.nearest(found, nearest))))),
+        )
     }
 
     fn keyword_leg(&self, words: &KeywordQuery, depth: usize) -> LegAnswer<'s> {
@@ -126,11 +129,13 @@ impl Near {
     fn search(&self) -> Result<Vec<(usize, LegHit)>, String> {
         let query = match &self.query {
             Query::Vector(vector) => vector,
-            Query::Text(text, known) => match known.get_or_init(|| meaning(&self.field, text, &self.deadline)) {
-                Ok(Some(vector)) => vector,
-                Ok(None) => return Ok(Vec::new()),
-                Err(reason) => return Err(reason.clone()),
-            },
+            Query::Text(text, known) => {
+                match known.get_or_init(|| meaning(&self.field, text, &self.deadline)) {
+                    Ok(Some(vector)) => vector,
+                    Ok(None) => return Ok(Vec::new()),
+                    Err(reason) => return Err(reason.clone()),
+                }
+            }
         };
         let mut hits = Vec::new();
         for (number, shard) in self.shards.iter().enumerate() {
