@@ -92,11 +92,6 @@ fn main() {
     load(&served, &documents);
     println!("{count} documents, {} queries", queries.len());
 
-    if std::env::var_os("PROFILE").is_some() {
-        profile(&served, &documents, &queries);
-        served.node.stop().expect("the node stops");
-        return;
-    }
     in_process(&served, &documents, &queries);
     facets(&served);
     under_load(&served, &documents, &queries);
@@ -126,79 +121,6 @@ fn load(served: &Served, documents: &[Document]) {
     served
         .runtime
         .block_on(served.node.app().published.wait_for(is_whole));
-}
-
-fn profile(served: &Served, documents: &[Document], queries: &[String]) {
-    use millpond::query::Mode;
-    let model = BuiltIn::load().expect("the built-in model");
-    let embed = |text: &str| model.embed(&[text]).expect("a vector").swap_remove(0);
-    let asked: Vec<Vec<f32>> = queries.iter().map(|query| embed(query)).collect();
-    let searcher = served.node.app().searcher.clone().expect("an index");
-    let bound = documents.len() / 10;
-    let mut bits = 0u64;
-    for (name, mode, filter, size, fuzzy) in [
-        ("keyword", Mode::Keyword, None, 10, true),
-        ("keyword exact", Mode::Keyword, None, 10, false),
-        ("vector", Mode::Vector, None, 10, true),
-        ("hybrid", Mode::Hybrid, None, 10, true),
-        (
-            "hybrid 10 %",
-            Mode::Hybrid,
-            Some(format!("number < {bound}")),
-            10,
-            true,
-        ),
-        (
-            "hybrid filter all",
-            Mode::Hybrid,
-            Some("number >= 0".to_owned()),
-            10,
-            true,
-        ),
-        ("keyword 0 hits", Mode::Keyword, None, 1, true),
-    ] {
-        let requests: Vec<SearchRequest> = queries
-            .iter()
-            .zip(&asked)
-            .map(|(query, vector)| {
-                let mut request: SearchRequest = serde_json::from_value(if fuzzy {
-                    json!({"limit": size})
-                } else {
-                    json!({"limit": size, "fuzzy": "off"})
-                })
-                .or_else(|_| serde_json::from_value(json!({"limit": size, "fuzzy": false})))
-                .expect("a request");
-                request.query = Some(query.clone());
-                request.vector = (mode != Mode::Keyword).then(|| vector.clone());
-                request.mode = mode;
-                request.filter = filter.clone().map(FilterRequest::Sql);
-                request
-            })
-            .collect();
-        let rounds: usize = std::env::var("PROFILE").unwrap().parse().unwrap_or(5);
-        let mut times = Vec::new();
-        let began = Instant::now();
-        for _ in 0..rounds {
-            for request in &requests {
-                let began = Instant::now();
-                let answer = searcher.search(request).expect("an answer");
-                times.push(began.elapsed().as_secs_f64() * 1e3);
-                for hit in &answer.hits {
-                    bits = bits.rotate_left(7) ^ hit.score.to_bits() as u64 ^ hit.key.len() as u64;
-                    for byte in hit.key.bytes() {
-                        bits = bits.rotate_left(3) ^ u64::from(byte);
-                    }
-                }
-            }
-        }
-        let rate = times.len() as f64 / began.elapsed().as_secs_f64();
-        println!(
-            "{name:20} {rate:8.0} /s  p50 {:.3} p90 {:.3} p99 {:.3}  {bits:x}",
-            quantile(&mut times, 0.5),
-            quantile(&mut times, 0.9),
-            quantile(&mut times, 0.99)
-        );
-    }
 }
 
 fn in_process(served: &Served, documents: &[Document], queries: &[String]) {

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use rustc_hash::FxHashMap;
 
 use super::answer::LegHit;
-use crate::change::{Key, Span};
+use crate::change::Span;
 use crate::definition::{Fusion, LegAmounts};
 use crate::index::Document;
 
@@ -205,15 +205,17 @@ pub(super) fn vector_alone<'a>(hits: &[Scored<'a>]) -> Vec<Fused<'a>> {
 }
 
 /// The documents of both lists, each once, with what each leg says of it.
+///
+/// Both lists are of one snapshot, where a document is in one place: to look at its key would cost a walk through memory.
 fn join<'a>(keyword: &[Scored<'a>], vector: &[Scored<'a>]) -> Vec<Fused<'a>> {
     let mut fused = keyword_alone(keyword);
-    let places: FxHashMap<&Key, usize> = keyword
+    let places: FxHashMap<*const Document, usize> = keyword
         .iter()
         .enumerate()
-        .map(|(place, hit)| (&hit.document.key, place))
+        .map(|(place, hit)| (std::ptr::from_ref(hit.document), place))
         .collect();
     for hit in vector_alone(vector) {
-        match places.get(&hit.document.key) {
+        match places.get(&std::ptr::from_ref(hit.document)) {
             Some(&place) => {
                 fused[place].vector = hit.vector;
                 fused[place].span = hit.span;

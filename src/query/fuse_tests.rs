@@ -16,21 +16,26 @@ const RRF: Fusion = Fusion::Rrf {
     window: None,
 };
 
-fn documents<'k>(keys: impl IntoIterator<Item = &'k str>) -> Vec<Document> {
+/// A document of each key, as one snapshot has them.
+fn documents<'k>(keys: impl IntoIterator<Item = &'k str>) -> BTreeMap<String, Document> {
     let row = Row::new(Columns::new([""; 0]), vec![]);
-    keys.into_iter()
-        .map(|key| Document::new(Key::new([Datum::text(key)]), row.clone()))
-        .collect()
+    let document = |key: &str| {
+        (
+            key.to_owned(),
+            Document::new(Key::new([Datum::text(key)]), row.clone()),
+        )
+    };
+    keys.into_iter().map(document).collect()
 }
 
-fn scored<'a, K>(documents: &'a [Document], hits: &[(K, f32)]) -> Vec<Scored<'a>> {
-    assert_eq!(documents.len(), hits.len());
-    documents
-        .iter()
-        .zip(hits)
-        .map(|(document, hit)| Scored {
-            document,
-            score: hit.1,
+fn scored<'a, K: AsRef<str>>(
+    documents: &'a BTreeMap<String, Document>,
+    hits: &[(K, f32)],
+) -> Vec<Scored<'a>> {
+    hits.iter()
+        .map(|(key, score)| Scored {
+            document: &documents[key.as_ref()],
+            score: *score,
             span: Span::WHOLE,
         })
         .collect()
@@ -38,12 +43,8 @@ fn scored<'a, K>(documents: &'a [Document], hits: &[(K, f32)]) -> Vec<Scored<'a>
 
 /// Fuses lists of (key, score) and shows each hit as `key score keyword-rank vector-rank`.
 fn check(fusion: Fusion, keyword: &[(&str, f32)], vector: &[(&str, f32)], expected: &[&str]) {
-    let [of_keyword, of_vector] = [keyword, vector].map(|hits| documents(hits.iter().map(|hit| hit.0)));
-    let (fused, _) = fuse(
-        &fusion,
-        &scored(&of_keyword, keyword),
-        &scored(&of_vector, vector),
-    );
+    let all = documents(keyword.iter().chain(vector).map(|hit| hit.0));
+    let (fused, _) = fuse(&fusion, &scored(&all, keyword), &scored(&all, vector));
     let rank = |leg: Option<LegHit>| leg.map_or("-".to_owned(), |leg| leg.rank.to_string());
     let shown: Vec<String> = fused
         .iter()
@@ -112,7 +113,7 @@ fn hits_beyond_the_best_100_do_not_move_the_scale() {
     let keys: Vec<String> = (0..150).map(|n| format!("{n:03}")).collect();
     let all = documents(keys.iter().map(String::as_str));
     let hits: Vec<Scored> = all
-        .iter()
+        .values()
         .enumerate()
         .map(|(n, document)| Scored {
             document,
@@ -275,9 +276,8 @@ proptest! {
         keyword in leg(1..60),
         vector in leg(-40..40),
     ) {
-        let [of_keyword, of_vector] =
-            [&keyword, &vector].map(|hits| documents(hits.iter().map(|hit| hit.0.as_str())));
-        let (fused, _) = fuse(&fusion, &scored(&of_keyword, &keyword), &scored(&of_vector, &vector));
+        let all = documents(keyword.iter().chain(&vector).map(|hit| hit.0.as_str()));
+        let (fused, _) = fuse(&fusion, &scored(&all, &keyword), &scored(&all, &vector));
 
         let expected = reference(&fusion, &keyword, &vector);
         prop_assert_eq!(fused.len(), expected.len());

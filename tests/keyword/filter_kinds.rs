@@ -182,7 +182,14 @@ fn simple(random: &mut Random) -> Condition {
     let center = place(random);
     let (lat, lon) = center;
     let far = random.pick(&[0.5, 1_500.0, 60_000.0, 9e6]);
-    match random.below(20) {
+    // So many that the column is walked once for all of them.
+    let every_second: Vec<i64> = (0..20).map(|n| size + 2 * n).collect();
+    let at = |seconds| Timestamp::from_second(seconds).unwrap();
+    let listed = |value: &dyn Fn(i64) -> String| {
+        let values: Vec<String> = every_second.iter().map(|number| value(*number)).collect();
+        values.join(", ")
+    };
+    match random.below(23) {
         0 => (
             format!("tags = '{tag}'"),
             Box::new(move |s| any(&s.tags, |t| *t == tag)),
@@ -267,6 +274,24 @@ fn simple(random: &mut Random) -> Condition {
         18 => (
             format!("{far} <= geo_distance(home, {lat}, {lon})"),
             Box::new(move |s| s.home.map(|p| metres(p, center) >= far)),
+        ),
+        19 => (
+            format!("sizes IN ({})", listed(&|number: i64| number.to_string())),
+            Box::new(move |s| any(&s.sizes, |v| every_second.contains(v))),
+        ),
+        20 => (
+            format!(
+                "prices IN ({})",
+                listed(&|number: i64| (number as f64 + 0.5).to_string())
+            ),
+            Box::new(move |s| any(&s.sizes, |v| every_second.contains(v))),
+        ),
+        21 => (
+            format!(
+                "opened IN ({})",
+                listed(&|number: i64| format!("'{}'", at(day + number * DAY / 2)))
+            ),
+            Box::new(move |s| any(&s.opened, |v| every_second.contains(&((v - day) / (DAY / 2))))),
         ),
         _ => {
             let sides = random.pick(&[

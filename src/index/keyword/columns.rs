@@ -8,6 +8,7 @@ use tantivy::fastfield::FastFieldReaders;
 use super::KeywordError;
 use super::docs::Docs;
 use super::leaf::{Leaf, Test};
+use super::ranges::{add_range, add_ranges};
 use super::schema::FilterColumn;
 use super::verdict::Verdict;
 use crate::change::{Columns, Datum, Row};
@@ -88,14 +89,10 @@ impl ColumnReader {
         let mut passing = Docs::none(size);
         match (self, test) {
             (ColumnReader::Int(column), Test::Int(ranges)) => {
-                ranges
-                    .iter()
-                    .for_each(|range| add_range(column, range.clone(), &mut passing));
+                add_ranges(column, ranges.clone(), &mut passing);
             }
             (ColumnReader::Float(column), Test::Float(ranges)) => {
-                ranges
-                    .iter()
-                    .for_each(|range| add_range(column, range.clone(), &mut passing));
+                add_ranges(column, ranges.clone(), &mut passing);
             }
             (ColumnReader::Bool(column), Test::IsTrue) => add_range(column, true..=true, &mut passing),
             (ColumnReader::Bool(column), Test::IsFalse) => add_range(column, false..=false, &mut passing),
@@ -103,11 +100,9 @@ impl ColumnReader {
                 places.add(latitudes, longitudes, &mut passing);
             }
             (ColumnReader::Text(column), Test::Text(ranges)) => {
-                for range in ranges {
-                    if let Some(ordinals) = ordinals(column, *range)? {
-                        add_range(column.ords(), ordinals, &mut passing);
-                    }
-                }
+                let ranges = ranges.iter().map(|range| ordinals(column, *range));
+                let ranges: Result<Vec<_>, _> = ranges.filter_map(Result::transpose).collect();
+                add_ranges(column.ords(), ranges?, &mut passing);
             }
             (ColumnReader::Text(column), Test::Matching(condition)) => {
                 let columns = Columns::new([name]);
@@ -132,30 +127,6 @@ impl ColumnReader {
         }
         Ok(passing)
     }
-}
-
-fn add_range<T>(column: &Column<T>, range: RangeInclusive<T>, passing: &mut Docs)
-where
-    T: PartialOrd + Copy + std::fmt::Debug + Send + Sync + 'static,
-{
-    // tantivy takes a range that ends below the least value to hold the least value.
-    let (least, greatest) = (column.min_value(), column.max_value());
-    let low = if *range.start() < least {
-        least
-    } else {
-        *range.start()
-    };
-    let high = if *range.end() > greatest {
-        greatest
-    } else {
-        *range.end()
-    };
-    if low > high {
-        return;
-    }
-    let mut docs = Vec::new();
-    column.get_docids_for_value_range(low..=high, 0..passing.size(), &mut docs);
-    docs.into_iter().for_each(|doc| passing.insert(doc));
 }
 
 /// The places of a range of texts in the column's dictionary.

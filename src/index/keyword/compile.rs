@@ -8,12 +8,6 @@ use super::typos::Tolerance;
 use crate::change::Datum;
 use crate::definition::Expression;
 
-/// Different words of a query that are searched; more would let one query hold a core for long.
-pub(super) const WORDS_MAX: usize = 1_024;
-/// The same for what reads rows or walks through many lists.
-const PHRASES_MAX: usize = 64;
-const PREFIXES_MAX: usize = 32;
-
 pub(super) type TermId = usize;
 pub(super) type LeafId = usize;
 
@@ -222,7 +216,7 @@ impl Compiler<'_> {
             if let Some(column) = self.schema.texts().get(text) {
                 column.analysis.query_words(&query.text, &mut |word| {
                     for (place, term) in (word.place..).zip(&word.terms) {
-                        if terms.len() < WORDS_MAX {
+                        if terms.len() < KeywordQuery::WORDS_MAX {
                             terms.push((place, self.term(text, term)));
                         }
                     }
@@ -280,7 +274,8 @@ impl Compiler<'_> {
             return Some(self.leaf(LeafKind::Word(word), field_set, boost));
         }
         self.phrases += 1;
-        (self.phrases <= PHRASES_MAX).then(|| self.leaf(LeafKind::Phrase { texts, slop }, field_set, boost))
+        (self.phrases <= KeywordQuery::PHRASES_MAX)
+            .then(|| self.leaf(LeafKind::Phrase { texts, slop }, field_set, boost))
     }
 
     fn prefix(&mut self, query: &PrefixQuery, boost: f32) -> Option<Node> {
@@ -305,7 +300,7 @@ impl Compiler<'_> {
             });
         }
         self.prefixes += 1;
-        let is_there = !texts.is_empty() && self.prefixes <= PREFIXES_MAX;
+        let is_there = !texts.is_empty() && self.prefixes <= KeywordQuery::PREFIXES_MAX;
         is_there.then(|| Node::Leaf(self.leaf(LeafKind::Prefix(texts), field_set, boost)))
     }
 

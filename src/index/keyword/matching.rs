@@ -39,6 +39,10 @@ pub(super) fn answers(
             }
             let within = within(scope, found);
             let answers = Evaluation::new(prepared, found, part, scope).answers(root, &within)?;
+            // What was not looked at may have what is excluded.
+            if scope.deadline.is_over() {
+                break;
+            }
             if let Some(slots) = slots.get_mut(found.shard) {
                 answers
                     .iter()

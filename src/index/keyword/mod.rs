@@ -40,6 +40,7 @@ mod explain;
 mod filter;
 mod leaf;
 mod range;
+mod ranges;
 mod places;
 mod columns;
 mod verdict;

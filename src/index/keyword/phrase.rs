@@ -22,6 +22,10 @@ pub(super) fn find(
     for text in texts {
         let matcher = Matcher::new(evaluation, text, slop);
         for doc in candidates(evaluation, text, within)? {
+            // Whoever asks gives up the segment.
+            if evaluation.scope.deadline.is_over() {
+                break;
+            }
             let count = matcher.count(doc);
             if count > 0 {
                 *counts.entry(doc).or_default() += text.boost * count as f32;

@@ -83,6 +83,31 @@ pub struct BoolQuery {
 }
 
 impl KeywordQuery {
+    /// Different words that are looked up; with more, one question could hold a core for long. What is beyond this and the
+    /// following is left out.
+    pub const WORDS_MAX: usize = 1_024;
+    /// The same for phrases, which are looked for in rows.
+    pub const PHRASES_MAX: usize = 64;
+    /// The same for the starts of words, each of which walks through many lists.
+    pub const PREFIXES_MAX: usize = 32;
+
+    /// Calls `each` with the question and everything in it.
+    pub fn visit(&self, each: &mut dyn FnMut(&KeywordQuery)) {
+        each(self);
+        match self {
+            KeywordQuery::Bool(parts) => {
+                let parts = [&parts.must, &parts.should, &parts.must_not];
+                parts.into_iter().flatten().for_each(|part| part.visit(each));
+            }
+            KeywordQuery::Boost(inner, _) => inner.visit(each),
+            KeywordQuery::All
+            | KeywordQuery::Words(_)
+            | KeywordQuery::Phrase(_)
+            | KeywordQuery::Prefix(_)
+            | KeywordQuery::Matching(_) => {}
+        }
+    }
+
     /// Any of the words, in all texts, with typing errors.
     pub fn words(text: impl Into<String>) -> KeywordQuery {
         KeywordQuery::Words(WordsQuery {

@@ -169,9 +169,13 @@ impl<'s, 'a> Search<'s, 'a> {
                 let Some(slot) = self.admitted(found, doc) else {
                     return;
                 };
-                looked_up
-                    .iter_mut()
-                    .for_each(|postings| sum = sum.saturating_add(postings.contribution_to(doc)));
+                for (postings, rest) in looked_up.iter_mut().zip(&rest[walked..]) {
+                    // Most are given up before the last word.
+                    if sum.saturating_add(*rest) < floor {
+                        return;
+                    }
+                    sum = sum.saturating_add(postings.contribution_to(doc));
+                }
                 if sum >= floor {
                     best.offer(KeywordHit {
                         shard: found.shard,

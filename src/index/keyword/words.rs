@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::analysis::QueryWord;
-use super::compile::{Compiler, LeafKind, Node, Occurrence, Place, Tolerant, WORDS_MAX, WordsNode};
-use super::query::{MinimumMatch, Typos, WordsQuery};
+use super::compile::{Compiler, LeafKind, Node, Occurrence, Place, Tolerant, WordsNode};
+use super::query::{KeywordQuery, MinimumMatch, Typos, WordsQuery};
 use super::typos::edits;
 
 /// In longer texts each word is taken as it is written.
@@ -86,7 +86,7 @@ impl Compiler<'_> {
     /// Takes in a word as one text's analyser sees it. Analysers split alike, and then change or drop: a word's start
     /// in the query says what belongs together.
     fn draft(&mut self, drafts: &mut Drafts, text: usize, factor: f32, word: &QueryWord) {
-        let has_room = self.words + drafts.places.len() < WORDS_MAX;
+        let has_room = self.words + drafts.places.len() < KeywordQuery::WORDS_MAX;
         if !has_room && !drafts.places.contains_key(&word.from) {
             return;
         }

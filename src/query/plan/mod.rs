@@ -21,7 +21,7 @@ use crate::definition::{Effort, Expression, Fusion};
 use crate::index::keyword::KeywordQuery;
 use crate::index::{Deadline, Snapshot};
 pub(super) use cost::{HITS_MAX, filter};
-use cost::{deadline, effort, limit};
+use cost::{deadline, effort, limit, looked_up};
 use fusion::{fusion, min_score};
 pub(super) use legs::{Nearest, field};
 use legs::{checked, cut, legs, no_vectors, of_model};
@@ -134,6 +134,7 @@ impl Search<'_> {
 /// | `bad_timeout`      | `timeout_ms` is zero, or longer than the node takes                       |
 /// | `bad_ef`           | `ef` is zero or too large                                                 |
 /// | `bad_accuracy`     | `accuracy` is not between 0 and 1                                         |
+/// | `too_many_words`   | another query language asks for more words, phrases or prefixes than are looked up |
 /// | `bad_effort`       | more than one of `ef`, `accuracy` and `exact`                             |
 ///
 /// and those of [`rerank::plan`] and [`Results::plan`].
@@ -153,6 +154,10 @@ pub(super) fn plan<'a>(
         .as_deref()
         .map(|query| language::parse(cut(query), &index.text, &options));
     let asked = request.asked.as_deref();
+    if let Some(asked) = asked {
+        let among = asked.nearest.as_ref().and_then(|near| near.among.as_ref());
+        asked.words.iter().chain(among).try_for_each(looked_up)?;
+    }
     let (asks_words, nearest) = match asked {
         Some(Asked { nearest: None, .. }) => (false, None),
         Some(Asked {
