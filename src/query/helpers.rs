@@ -115,8 +115,8 @@ mod tests {
             done
         };
         let there = move || {
-            drop(begun.send(()));
-            drop(ends.recv_timeout(LONG));
+            let _ = begun.send(());
+            let _ = ends.recv_timeout(LONG);
             thread_id()
         };
         let (done, theirs) = helpers.join(here, there);

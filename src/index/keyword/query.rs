@@ -99,7 +99,7 @@ impl KeywordQuery {
                 let parts = [&parts.must, &parts.should, &parts.must_not];
                 parts.into_iter().flatten().for_each(|part| part.visit(each));
             }
-            KeywordQuery::Boost(inner, _) => inner.visit(each),
+            KeywordQuery::Boost(inner, _) | KeywordQuery::OrNone(inner) => inner.visit(each),
             KeywordQuery::All
             | KeywordQuery::Words(_)
             | KeywordQuery::Phrase(_)

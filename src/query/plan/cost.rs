@@ -94,7 +94,11 @@ pub(super) fn looked_up(query: &KeywordQuery) -> Result<(), QueryError> {
             }
         },
         KeywordQuery::Prefix(_) => prefixes += 1,
-        KeywordQuery::All | KeywordQuery::Matching(_) | KeywordQuery::Bool(_) | KeywordQuery::Boost(..) => {}
+        KeywordQuery::All
+        | KeywordQuery::Matching(_)
+        | KeywordQuery::Bool(_)
+        | KeywordQuery::Boost(..)
+        | KeywordQuery::OrNone(_) => {}
     });
     for (what, count, most) in [
         ("words", words, KeywordQuery::WORDS_MAX),
