@@ -37,7 +37,6 @@ mod runbook;
 mod patterns;
 mod streaming;
 mod scale;
-mod probe;
 
 use std::path::Path;
 use std::time::Duration;
@@ -102,9 +101,6 @@ fn main() {
         && word == memory::CHILD
     {
         return memory::child(Path::new(folder), kind);
-    }
-    if words.first().is_some_and(|word| word == "probe") {
-        return probe::run(&FULL);
     }
     let is_runbook = |word: &str| word.ends_with(".yaml");
     if let Some(unknown) = words.iter().find(|word| {

@@ -73,7 +73,7 @@ struct Entry {
     index: usize,
     /// A number that is none is null in JSON.
     #[serde(alias = "relevance_score")]
-    score: Option<f32>,
+    score: Option<f64>,
 }
 
 /// The scores of an answer, in the order of the texts: one each, all finite.
@@ -94,7 +94,7 @@ pub fn scores(api: RerankApi, body: &[u8], texts: usize) -> Result<Vec<f32>, Wro
     }
     let mut scores: Vec<Option<f32>> = vec![None; texts];
     for Entry { index, score } in entries {
-        let score = score.filter(|score| score.is_finite());
+        let score = score.map(|score| score as f32).filter(|score| score.is_finite());
         let score = score.ok_or_else(|| Wrong::Answer("a score is not a finite number".to_owned()))?;
         if let Some(place) = scores.get_mut(index) {
             *place = Some(score);

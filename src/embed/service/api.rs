@@ -135,8 +135,9 @@ impl<'de> Deserialize<'de> for Numbers {
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Numbers, A::Error> {
                 let mut numbers = Vec::new();
-                while let Some(value) = values.next_element::<Option<f32>>()? {
-                    numbers.push(value.unwrap_or(f32::NAN));
+                // Through f64, of which a number that is too large is infinite as f32, and no fault of the JSON.
+                while let Some(value) = values.next_element::<Option<f64>>()? {
+                    numbers.push(value.map_or(f32::NAN, |value| value as f32));
                 }
                 Ok(Numbers(numbers))
             }

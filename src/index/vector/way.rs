@@ -26,7 +26,7 @@ pub struct Costs {
 /// What a way costs, in nanoseconds: measured with `benches/vector` on 50,000 rows of 384 dimensions.
 const SCAN_PER_ROW: f64 = 21.0;
 const SKETCHED: f64 = 8_000.0;
-const SKETCHED_PER_ROW: f64 = 7.0;
+const SKETCHED_PER_ROW: f64 = 12.0;
 const ALONG: f64 = 19_000.0;
 const ALONG_PER_KEPT: f64 = 440.0;
 const AMONG: f64 = 25_000.0;
@@ -102,19 +102,20 @@ mod tests {
 
     #[test]
     fn few_rows_are_scanned_and_most_rows_are_met_along_the_way() {
-        let choose = |eligible, width| {
-            let costs = Costs {
-                eligible,
-                rows: 1_000_000,
-                links: 20_000_000,
-                is_sketched: false,
-            };
-            costs.quickest(width, 10)
+        let costs = |eligible, is_sketched| Costs {
+            eligible,
+            rows: 1_000_000,
+            links: 20_000_000,
+            is_sketched,
         };
+        let choose = |eligible, width| costs(eligible, false).quickest(width, 10);
         assert_eq!(choose(50, 100), Way::Scan);
         assert_eq!(choose(5_000, 100), Way::Scan);
         assert_eq!(choose(20_000, 100), Way::Scan, "two steps lead to eight of them");
         assert_eq!(choose(50_000, 100), Way::Among);
+        assert_eq!(choose(12_000, 500), Way::Scan);
+        assert_eq!(choose(60_000, 500), Way::Among);
+        assert_eq!(costs(60_000, true).quickest(500, 10), Way::Scan);
         assert_eq!(choose(100_000, 100), Way::Along);
         assert_eq!(choose(900_000, 100), Way::Along);
         assert_eq!(choose(1_000_000, 50_000), Way::Scan);
