@@ -16,7 +16,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::judged::{Item, SETS as JUDGED, corpus, queries};
+use common::judged::{DATAFLOW, Item, TOGETHER, all_queries, corpus};
 use common::{Served, figure, median, public_data, quantile};
 use millpond::embed::{BuiltIn, Embedder};
 use millpond::query::{FilterRequest, SearchRequest};
@@ -25,25 +25,10 @@ use serde_json::{Value, json};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const SETS: [&str; 3] = ["chorus-icecat", "scifact", "vespa-toys"];
 const ROUNDS: usize = 5;
 const CLIENTS: usize = 8;
 const CHANGES_PER_SECOND: usize = 500;
 const LOAD: Duration = Duration::from_secs(15);
-
-const DATAFLOW: &str = r#"
-name = "bench"
-[tables.documents]
-source = { kind = "http" }
-format = "upsert-json"
-key = ["id"]
-[index]
-query = "SELECT id, title, text, collection, number FROM documents"
-key = "id"
-text = { title = {}, text = {} }
-fields = { collection = "keyword", number = "i64" }
-embed = "{title}. {text}"
-"#;
 
 /// A row of the bench.
 struct Document {
@@ -69,7 +54,7 @@ impl Document {
 fn main() {
     let Some(root) = public_data("search") else { return };
     let mut documents = Vec::new();
-    for set in SETS {
+    for set in TOGETHER {
         let items = corpus(&root.join(set)).into_iter();
         documents.extend(items.map(|Item { title, text, .. }| Document {
             title,
@@ -83,10 +68,7 @@ fn main() {
         // Numbers are spread over the sets, so that a range of them is no set.
         document.number = place.wrapping_mul(7919) % count;
     }
-    let queries: Vec<String> = JUDGED
-        .iter()
-        .flat_map(|set| queries(&root.join(set)).into_iter().map(|(_, text)| text))
-        .collect();
+    let queries = all_queries(&root);
     let directory = tempfile::tempdir().expect("a temporary directory");
     let served = common::serve(DATAFLOW, &directory);
     load(&served, &documents);

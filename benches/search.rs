@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-use common::judged::{Item, SETS as JUDGED, corpus, queries};
+use common::judged::{DATAFLOW, Item, TOGETHER, all_queries, corpus};
 use common::{figure, options, public_data, quantile};
 use hnsw_rs::prelude::{DistCosine, Hnsw};
 use millpond::embed::{BuiltIn, Embedder};
@@ -24,30 +24,15 @@ use millpond::query::{Mode, SearchRequest, Searcher};
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-const SETS: [&str; 3] = ["chorus-icecat", "scifact", "vespa-toys"];
 const ROUNDS: usize = 3;
-
-const DATAFLOW: &str = r#"
-name = "bench"
-[tables.documents]
-source = { kind = "http" }
-format = "upsert-json"
-key = ["id"]
-[index]
-query = "SELECT id, title, text, collection, number FROM documents"
-key = "id"
-text = { title = {}, text = {} }
-fields = { collection = "keyword", number = "i64" }
-embed = "{title}. {text}"
-"#;
 
 fn main() {
     let Some(root) = public_data("search") else { return };
-    let sets: BTreeMap<&str, Vec<Item>> = SETS.iter().map(|set| (*set, corpus(&root.join(set)))).collect();
-    let queries: Vec<String> = JUDGED
+    let sets: BTreeMap<&str, Vec<Item>> = TOGETHER
         .iter()
-        .flat_map(|set| queries(&root.join(set)).into_iter().map(|(_, text)| text))
+        .map(|set| (*set, corpus(&root.join(set))))
         .collect();
+    let queries = all_queries(&root);
     latency(&sets, &queries);
 }
 

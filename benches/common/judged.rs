@@ -36,6 +36,30 @@ pub fn corpus(folder: &Path) -> Vec<Item> {
         .collect()
 }
 
+/// The sets whose documents are searched together.
+pub const TOGETHER: [&str; 3] = ["chorus-icecat", "scifact", "vespa-toys"];
+
+/// An index of them.
+pub const DATAFLOW: &str = r#"
+name = "bench"
+[tables.documents]
+source = { kind = "http" }
+format = "upsert-json"
+key = ["id"]
+[index]
+query = "SELECT id, title, text, collection, number FROM documents"
+key = "id"
+text = { title = {}, text = {} }
+fields = { collection = "keyword", number = "i64" }
+embed = "{title}. {text}"
+"#;
+
+/// The queries of all judged sets.
+pub fn all_queries(root: &Path) -> Vec<String> {
+    let of_set = |set: &&str| queries(&root.join(set)).into_iter().map(|(_, text)| text);
+    SETS.iter().flat_map(of_set).collect()
+}
+
 pub fn queries(folder: &Path) -> Vec<(String, String)> {
     lines(&folder.join("queries.jsonl"))
         .map(|line| (text(&line, "_id"), text(&line, "text")))

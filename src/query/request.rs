@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::asked::Asked;
@@ -30,6 +30,7 @@ pub struct SearchRequest {
     pub query: Option<String>,
     /// What the vector leg looks for; without it, the vector leg embeds `query`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(deserialize_with = "numbers")]
     #[schema(min_items = 1)]
     pub vector: Option<Vec<f32>>,
     /// The key of a document, in the place of `vector`: the vector leg looks for documents like it, and leaves it out.
@@ -290,6 +291,12 @@ pub enum FusionRequest {
 /// The constant of the paper that introduced reciprocal rank fusion, and of everyone since.
 fn rrf_k() -> f32 {
     60.0
+}
+
+/// Numbers of 32 bits. One that is too large for them is infinite here: by its place it is refused, not by the JSON's line.
+fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<f32>>, D::Error> {
+    let numbers: Option<Vec<f64>> = Deserialize::deserialize(deserializer)?;
+    Ok(numbers.map(|numbers| numbers.into_iter().map(|number| number as f32).collect()))
 }
 
 /// What each leg counts in `rrf` and `linear`; 1 where left out.

@@ -4,7 +4,8 @@
 //! all that the filter lets through. Nearness has no end, so of the vector leg only what it was asked for belongs to it.
 
 use roaring::RoaringBitmap;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::QueryError;
@@ -26,7 +27,20 @@ pub enum TotalRequest {
 #[serde(deny_unknown_fields)]
 pub struct TotalBound {
     /// A greater number is not told.
+    #[serde(deserialize_with = "bound")]
+    #[schema(maximum = 9007199254740991_u64)]
     pub up_to: u64,
+}
+
+/// The largest number that every reader of JSON takes as it is.
+const BOUND_MAX: u64 = (1 << 53) - 1;
+
+fn bound<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let bound = u64::deserialize(deserializer)?;
+    match bound <= BOUND_MAX {
+        true => Ok(bound),
+        false => Err(D::Error::custom(format!("`up_to` is more than {BOUND_MAX}"))),
+    }
 }
 
 /// How many documents are the result.

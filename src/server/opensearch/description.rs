@@ -222,7 +222,7 @@ const ROUTES: [Route; 15] = [
         methods: &[HttpMethod::Get],
         summary: "The index, and how many documents it has.",
         body: Body::None,
-        parameters: &[("format", Type::String), ("v", Type::Boolean)],
+        parameters: &[("format", Type::String), ("v", Type::String)],
         answers: &[("200", Answer::Table, "A line an index"), NO_INDEX],
     },
     Route {
