@@ -119,7 +119,7 @@ fn unknown_keys_and_values_of_a_request_are_named() {
         {"limit":-1}
           invalid value: integer `-1`, expected usize at line 1 column 11
         {"vector":[1,null]}
-          invalid type: null, expected f32 at line 1 column 17
+          invalid type: null, expected f64 at line 1 column 17
         {"fusion":{"method":"sum"}}
           unknown variant `sum`, expected one of `relative`, `distribution`, `linear`, `rrf` at line 1 column 25
         {"fusion":{"method":"relative"}}

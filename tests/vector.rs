@@ -139,7 +139,8 @@ impl Leg {
                 .get(&hit.slot.0)
                 .unwrap_or_else(|| panic!("{context}: {hit:?} is deleted"));
             let current = score(self.metric, query, vector);
-            let reach = (score(Metric::Dot, query, query) * score(Metric::Dot, vector, vector)).sqrt();
+            let length = |vector: &[f32]| score(Metric::Dot, vector, vector).sqrt();
+            let reach = (length(query) + length(vector)).powi(2);
             assert!(
                 (f64::from(hit.score) - current).abs() <= ROUNDING * (1.0 + reach),
                 "{context}: {hit:?} should have the score {current}"

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
 use millpond::definition::EmbedderSettings;
@@ -231,6 +232,8 @@ fn a_request_is_bounded_by_the_settings() {
 struct Gated {
     open: Mutex<bool>,
     opened: Condvar,
+    /// Queries that have come to the gate.
+    come: AtomicUsize,
 }
 
 impl Gated {
@@ -254,6 +257,7 @@ impl Embedder for Gated {
     }
 
     fn embed_query(&self, _: &str) -> Result<Vec<f32>, EmbedError> {
+        self.come.fetch_add(1, Ordering::Relaxed);
         let open = self.open.lock().unwrap();
         drop(self.opened.wait_while(open, |open| !*open).unwrap());
         Ok(vec![1.0, 0.0, 0.0])
@@ -341,6 +345,8 @@ fn every_request_is_written_down_with_who_asked_and_none_with_its_body() {
         body.len()
     );
     client.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    // Of a request whose end is read with its beginning, nothing may come to anybody's notice.
+    eventually("it is at work", || (gate.come.load(Ordering::Relaxed) > 0).then_some(()));
     drop(client);
 
     let lines = eventually("all requests are written down", || {
