@@ -346,7 +346,9 @@ fn every_request_is_written_down_with_who_asked_and_none_with_its_body() {
     );
     client.write_all(format!("{head}{body}").as_bytes()).unwrap();
     // Of a request whose end is read with its beginning, nothing may come to anybody's notice.
-    eventually("it is at work", || (gate.come.load(Ordering::Relaxed) > 0).then_some(()));
+    eventually("it is at work", || {
+        (gate.come.load(Ordering::Relaxed) > 0).then_some(())
+    });
     drop(client);
 
     let lines = eventually("all requests are written down", || {
