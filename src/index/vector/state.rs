@@ -137,7 +137,8 @@ impl VectorState {
             (Effort::Usual | Effort::Accuracy(_), linked) => {
                 let known = linked.as_ref().map(|linked| linked.graph.calibration());
                 let wide = known.map_or(0, |known| known.width_about(ACCURACY));
-                Some(wide.max(WIDTH_MIN).max(2 * limit))
+                // The graph may have twice the rows of the one that was measured.
+                Some((wide + wide / 4).max(WIDTH_MIN).max(2 * limit))
             }
         }
     }
