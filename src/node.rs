@@ -30,7 +30,7 @@ pub use model_hosts::ModelHost;
 use pushes::{PushTables, cut_logs, push_tables};
 use recover::Recovery;
 use reranking::with_reranker;
-use signals::{end_at_the_next_signal, told_to_stop};
+use signals::Signals;
 use sources::KnownSources;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -339,11 +339,12 @@ impl Node {
     pub async fn serve(&self, listener: TcpListener) -> Result<(), NodeError> {
         let address = listener.local_addr().map_err(NodeError::Thread)?;
         let ended = self.worker_ended.clone();
+        let mut signals = Signals::new().map_err(NodeError::Thread)?;
         let stop = async move {
             tokio::select! {
-                () = told_to_stop() => {
+                () = signals.next() => {
                     tracing::info!("stopping; a second signal ends at once");
-                    end_at_the_next_signal();
+                    signals.end_at_the_next();
                 }
                 () = ended.notified() => {}
             }

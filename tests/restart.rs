@@ -1,7 +1,7 @@
 //! Stops and starts of a node on one data directory, as a user sees them.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
@@ -129,9 +129,12 @@ fn a_second_signal_ends_a_node_at_once_and_loses_nothing() {
         }
         // A client in the middle of its request is waited for, which leaves time for the second signal.
         let mut client = TcpStream::connect(node.url().strip_prefix("http://").unwrap()).unwrap();
-        let half = "POST /v1/tables/notes/changes HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n{";
+        let half = "POST /v1/tables/notes/changes HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\
+                    Expect: 100-continue\r\n\r\n";
         client.write_all(half.as_bytes()).unwrap();
-        node.get("/readyz");
+        let mut asked = [0; "HTTP/1.1 100 Continue".len()];
+        client.read_exact(&mut asked).unwrap();
+        assert_eq!(&asked, b"HTTP/1.1 100 Continue", "the node is at the request");
         node.tell(signal);
         eventually("it is stopping", || node.log().contains("stopping").then_some(()));
         let (code, log) = node.stop(signal);
