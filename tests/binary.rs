@@ -16,7 +16,7 @@ use serde_json::Value;
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How soon a node ends that was told to.
-const STOP_MAX: Duration = Duration::from_secs(10);
+const STOP_MAX: Duration = Duration::from_secs(30);
 
 /// A file of the repository.
 pub fn repository(path: &str) -> PathBuf {

@@ -29,12 +29,11 @@ impl From<usize> for Breadth {
 #[derive(Default)]
 pub struct Beam {
     seen: Seen,
-    pool: Pool,
+    best: Best,
     /// Rows to be scored.
     fresh: Vec<u32>,
     /// Rows to be stepped over.
     near: Vec<u32>,
-    scores: Scores,
 }
 
 /// Beams of searches that have ended, for those to come: a thread that asks may be a new one each time.
@@ -73,15 +72,15 @@ impl Beam {
         breadth: Breadth,
     ) -> Vec<Scored> {
         self.begin(rows, links, query, start, breadth);
-        while let Some(row) = self.pool.next() {
-            self.seen.insert_all(links.of(row), &mut self.fresh);
+        while let Some(row) = self.best.pool.next() {
+            let fresh = self.seen.insert_all(links.of(row));
             // Mostly none of those found now is better.
-            if let Some(row) = self.pool.peek() {
+            if let Some(row) = self.best.pool.peek() {
                 links.prefetch(row);
             }
-            self.take_fresh(rows, links, query);
+            self.best.take(fresh, rows, links, query);
         }
-        self.pool.found()
+        self.best.pool.found()
     }
 
     /// The same among the rows that are eligible, where so few are that links between them are rare: a neighbour
@@ -96,20 +95,24 @@ impl Beam {
         eligible: &Bits,
     ) -> Vec<Scored> {
         self.begin(rows, links, query, start, breadth);
-        while let Some(row) = self.pool.next() {
+        while let Some(row) = self.best.pool.next() {
+            self.fresh.clear();
             self.near.clear();
-            self.seen.insert_all(links.of(row), &mut self.near);
-            let passes = |row: &u32| eligible.contains(*row);
-            self.fresh.extend(self.near.iter().copied().filter(passes));
-            self.near.retain(|row| !passes(row));
+            for &row in self.seen.insert_all(links.of(row)) {
+                match eligible.contains(row) {
+                    true => self.fresh.push(row),
+                    false => self.near.push(row),
+                }
+            }
             self.near.iter().for_each(|&row| links.look_up(row));
             self.near.iter().for_each(|&row| links.prefetch(row));
             for &row in &self.near {
-                self.seen.insert_among(links.of(row), eligible, &mut self.fresh);
+                let fresh = self.seen.insert_among(links.of(row), eligible);
+                self.fresh.extend_from_slice(fresh);
             }
-            self.take_fresh(rows, links, query);
+            self.best.take(&self.fresh, rows, links, query);
         }
-        self.pool.found()
+        self.best.pool.found()
     }
 
     /// The nearest row that going to an ever nearer neighbour leads to.
@@ -117,10 +120,10 @@ impl Beam {
         let mut here = start;
         loop {
             let neighbours = links.of(here.id);
-            rows.scores_at(query, neighbours, &mut self.scores);
+            rows.scores_at(query, neighbours, &mut self.best.scores);
             let found = neighbours
                 .iter()
-                .zip(&self.scores.values)
+                .zip(&self.best.scores.values)
                 .map(|(&id, &score)| Scored { score, id });
             match found.max() {
                 Some(better) if better > here => here = better,
@@ -131,24 +134,30 @@ impl Beam {
 
     fn begin(&mut self, rows: &Rows, links: &impl Links, query: &QueryCode, start: &[u32], breadth: Breadth) {
         self.seen.reset(rows.len());
-        self.pool.reset(breadth);
-        self.fresh.clear();
-        self.fresh
-            .extend(start.iter().copied().filter(|&row| self.seen.insert(row)));
-        self.take_fresh(rows, links, query);
+        self.best.pool.reset(breadth);
+        let fresh = self.seen.insert_all(start);
+        self.best.take(fresh, rows, links, query);
     }
+}
 
-    fn take_fresh(&mut self, rows: &Rows, links: &impl Links, query: &QueryCode) {
-        rows.scores_at(query, &self.fresh, &mut self.scores);
+/// The best rows, and the scores of those that may be among them.
+#[derive(Default)]
+struct Best {
+    pool: Pool,
+    scores: Scores,
+}
+
+impl Best {
+    fn take(&mut self, fresh: &[u32], rows: &Rows, links: &impl Links, query: &QueryCode) {
+        rows.scores_at(query, fresh, &mut self.scores);
         let mut worst = self.pool.worst();
-        for (&row, &score) in self.fresh.iter().zip(&self.scores.values) {
+        for (&row, &score) in fresh.iter().zip(&self.scores.values) {
             if score > worst {
                 self.pool.insert(score, row);
                 links.look_up(row);
                 worst = self.pool.worst();
             }
         }
-        self.fresh.clear();
     }
 }
 
@@ -239,17 +248,18 @@ impl Pool {
     }
 }
 
-/// A set of rows. Emptying it costs as much as it held.
+/// A set of rows. Emptying it costs as much as it holds.
 #[derive(Default)]
 struct Seen {
     words: Vec<u64>,
-    touched: Vec<u32>,
+    /// In the order in which they came.
+    rows: Vec<u32>,
 }
 
 impl Seen {
     fn reset(&mut self, rows: usize) {
-        for word in self.touched.drain(..) {
-            self.words[word as usize] = 0;
+        for row in self.rows.drain(..) {
+            self.words[row as usize / 64] = 0;
         }
         let words = rows.div_ceil(64);
         if self.words.len() < words {
@@ -257,50 +267,29 @@ impl Seen {
         }
     }
 
-    /// Inserts rows, and appends those that are new.
-    fn insert_all(&mut self, rows: &[u32], new: &mut Vec<u32>) {
-        // Written without branches, which could not be foreseen.
-        let (mut len, mut touched) = (new.len(), self.touched.len());
-        new.resize(len + rows.len(), 0);
-        self.touched.resize(touched + rows.len(), 0);
-        for &row in rows {
-            let (word, bit) = (&mut self.words[row as usize / 64], 1_u64 << (row % 64));
-            self.touched[touched] = row / 64;
-            touched += usize::from(*word == 0);
-            new[len] = row;
-            len += usize::from(*word & bit == 0);
-            *word |= bit;
-        }
-        new.truncate(len);
-        self.touched.truncate(touched);
+    /// Inserts rows, and returns those that are new.
+    fn insert_all(&mut self, rows: &[u32]) -> &[u32] {
+        self.insert_if(rows, |_| true)
     }
 
-    /// Inserts the eligible ones of some rows, and appends those that are new.
-    fn insert_among(&mut self, rows: &[u32], eligible: &Bits, new: &mut Vec<u32>) {
-        let (mut len, mut touched) = (new.len(), self.touched.len());
-        new.resize(len + rows.len(), 0);
-        self.touched.resize(touched + rows.len(), 0);
+    /// Inserts the eligible ones of some rows, and returns those that are new.
+    fn insert_among(&mut self, rows: &[u32], eligible: &Bits) -> &[u32] {
+        self.insert_if(rows, |row| eligible.contains(row))
+    }
+
+    #[inline(always)]
+    fn insert_if(&mut self, rows: &[u32], may: impl Fn(u32) -> bool) -> &[u32] {
+        // Written without branches, which could not be foreseen.
+        let start = self.rows.len();
+        self.rows.resize(start + rows.len(), 0);
+        let mut len = start;
         for &row in rows {
-            let word = &mut self.words[row as usize / 64];
-            let bit = u64::from(eligible.contains(row)) << (row % 64);
-            self.touched[touched] = row / 64;
-            touched += usize::from((*word == 0) & (bit != 0));
-            new[len] = row;
+            let (word, bit) = (&mut self.words[row as usize / 64], u64::from(may(row)) << (row % 64));
+            self.rows[len] = row;
             len += usize::from(bit & !*word != 0);
             *word |= bit;
         }
-        new.truncate(len);
-        self.touched.truncate(touched);
-    }
-
-    /// Whether the row is new.
-    fn insert(&mut self, row: u32) -> bool {
-        let (word, bit) = (&mut self.words[row as usize / 64], 1 << (row % 64));
-        let is_new = *word & bit == 0;
-        if *word == 0 {
-            self.touched.push(row / 64);
-        }
-        *word |= bit;
-        is_new
+        self.rows.truncate(len);
+        &self.rows[start..]
     }
 }

@@ -156,6 +156,19 @@ impl Graph {
         (row != NO_ROW).then_some(row)
     }
 
+    /// Appends the newest rows of slots, as far as they are alive.
+    pub fn add_rows_of(&self, slots: &[u32], is_alive: impl Fn(u32) -> bool, rows: &mut Vec<u32>) {
+        // Written without branches, which could not be foreseen.
+        let mut len = rows.len();
+        rows.resize(len + slots.len(), NO_ROW);
+        for &slot in slots {
+            let row = self.row_of.get(slot as usize).copied().unwrap_or(NO_ROW);
+            rows[len] = row;
+            len += usize::from(is_alive(row));
+        }
+        rows.truncate(len);
+    }
+
     /// The rows nearest to the query, best first, by the scores of their codes.
     pub fn search(&self, query: &QueryCode, breadth: Breadth, beam: &mut Beam) -> Vec<Scored> {
         let start = self.descend(query, beam);

@@ -3,7 +3,7 @@
 //! Marks are shared by all states. A row is marked before the state in which it is dead is published, with that
 //! state's moment; states before go on seeing it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The marks of a block's or a graph's rows.
 pub struct Marks {
@@ -11,26 +11,40 @@ pub struct Marks {
     origin: u64,
     /// When each row died.
     died: Vec<AtomicU32>,
+    /// A bit for each row that has ever been marked. Hardly any has, and so searches seldom look for when.
+    marked: Vec<AtomicU64>,
 }
 
 /// Of a row that is alive.
 const NEVER: u32 = u32::MAX;
 
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
+
 impl Marks {
     /// Of rows that are all alive.
     pub fn alive(rows: usize, origin: u64) -> Marks {
-        let died = (0..rows).map(|_| AtomicU32::new(NEVER)).collect();
-        Marks { origin, died }
+        Marks::all(rows, origin, NEVER, 0)
     }
 
     /// Of rows that are all dead.
     pub fn dead(rows: usize, origin: u64) -> Marks {
-        let died = (0..rows).map(|_| AtomicU32::new(0)).collect();
-        Marks { origin, died }
+        Marks::all(rows, origin, 0, u64::MAX)
+    }
+
+    fn all(rows: usize, origin: u64, died: u32, marked: u64) -> Marks {
+        Marks {
+            origin,
+            died: (0..rows).map(|_| died.into()).collect(),
+            marked: (0..rows.div_ceil(BITS)).map(|_| marked.into()).collect(),
+        }
     }
 
     /// Marks of one more row, which is alive.
     pub fn push(&mut self) {
+        if self.died.len().is_multiple_of(BITS) {
+            self.marked.push(AtomicU64::default());
+        }
         self.died.push(AtomicU32::new(NEVER));
     }
 
@@ -38,6 +52,7 @@ impl Marks {
     pub fn kill(&self, row: usize, moment: u64) {
         if let Some(died) = self.died.get(row) {
             died.store(self.number(moment), Ordering::Relaxed);
+            self.marked[row / BITS].fetch_or(1 << (row % BITS), Ordering::Relaxed);
         }
     }
 
@@ -52,8 +67,11 @@ impl Marks {
     pub fn at(&self, moment: u64) -> impl Fn(u32) -> bool + Copy {
         let moment = self.number(moment);
         move |row| {
-            let died = self.died.get(row as usize);
-            died.is_some_and(|died| died.load(Ordering::Relaxed) > moment)
+            let row = row as usize;
+            self.died.get(row).is_some_and(|died| {
+                let marked = self.marked[row / BITS].load(Ordering::Relaxed);
+                marked >> (row % BITS) & 1 == 0 || died.load(Ordering::Relaxed) > moment
+            })
         }
     }
 
@@ -68,9 +86,11 @@ impl Marks {
 impl Clone for Marks {
     fn clone(&self) -> Self {
         let died = self.died.iter().map(|died| died.load(Ordering::Relaxed).into());
+        let marked = self.marked.iter().map(|word| word.load(Ordering::Relaxed).into());
         Marks {
             origin: self.origin,
             died: died.collect(),
+            marked: marked.collect(),
         }
     }
 }
@@ -91,6 +111,20 @@ mod tests {
         let later = marks.clone();
         later.kill(1, 104);
         assert_eq!(alive(104), [false, true, true], "a copy has a life of its own");
+    }
+
+    #[test]
+    fn rows_are_added_one_by_one() {
+        let mut marks = Marks::alive(0, 0);
+        for row in 0..200 {
+            assert!(!marks.at(0)(row));
+            marks.push();
+            if row % 3 == 0 {
+                marks.kill(row as usize, 1);
+            }
+        }
+        assert!((0..200).all(marks.at(0)));
+        assert!((0..200).all(|row| marks.at(1)(row) == (row % 3 != 0)));
     }
 
     #[test]

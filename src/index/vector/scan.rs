@@ -29,9 +29,9 @@ impl Linked {
         let mut found = Found::new(self.graph.rows(), asked);
         match self.graph.sketches() {
             Some(sketches) if is_sketched(eligible.len(), asked.limit) => {
-                let bounded = Bounded::new(sketches, asked, &eligible);
-                found.score(bounded.best());
-                bounded.others(&mut found);
+                let mut bounded = Bounded::new(sketches, asked, &eligible);
+                bounded.score_best(&mut found);
+                bounded.score_others(&mut found);
             }
             _ => found.score(eligible.into_iter()),
         }
@@ -77,41 +77,42 @@ impl Bounded<'_> {
         Bounded { rows, bounds, best }
     }
 
-    fn best(&self) -> impl Iterator<Item = u32> {
-        self.best.iter().map(|best| self.rows[best.id as usize])
+    /// Scores the best by their bounds, which are not among the others from now on.
+    fn score_best(&mut self, found: &mut Found<'_>) {
+        found.score(self.best.iter().map(|best| self.rows[best.id as usize]));
+        for best in self.best.iter() {
+            self.bounds[best.id as usize] = f32::NEG_INFINITY;
+        }
     }
 
-    /// Scores the others that may be better than the worst hit so far. A bound that is no number says nothing.
-    fn others(&self, found: &mut Found<'_>) {
-        let worst = self.best.worst();
-        let mut reached = found.reached();
-        for (start, bounds) in (0..).step_by(LANES).zip(self.bounds.chunks(LANES)) {
-            if !may_have(bounds, reached) {
+    /// Scores the others that may be better than the worst hit so far.
+    fn score_others(&self, found: &mut Found<'_>) {
+        let mut least = found.reached();
+        for (rows, bounds) in self.rows.chunks(LANES).zip(self.bounds.chunks(LANES)) {
+            if !may_have(bounds, least) {
                 continue;
             }
-            for (id, &score) in (start..).zip(bounds) {
-                let is_other = worst.is_some_and(|worst| Scored { score, id } < worst);
-                if score.is_nan() || is_other && score >= reached {
-                    found.batch.push(self.rows[id as usize]);
-                }
-            }
+            let may_be_near = rows.iter().zip(bounds).filter(|(_, bound)| may_be(**bound, least));
+            found.batch.extend(may_be_near.map(|(row, _)| *row));
             if found.batch.len() >= BATCH_ROWS {
                 if !found.score_batch() {
                     return;
                 }
-                reached = found.reached();
+                least = found.reached();
             }
         }
         found.score_batch();
     }
 }
 
-/// Whether some bound is no less than this, or no number. Without branches, so that many are compared at once: mostly all
-/// are less.
+/// Whether a row with this bound may have a score of at least so much: also if the bound is no number.
+fn may_be(bound: f32, least: f32) -> bool {
+    (bound >= least) | bound.is_nan()
+}
+
+/// Whether some row may. Without branches, so that many are compared at once: mostly all are less.
 fn may_have(bounds: &[f32], least: f32) -> bool {
-    bounds.iter().fold(false, |may_have, &bound| {
-        may_have | (bound >= least) | bound.is_nan()
-    })
+    bounds.iter().fold(false, |may_have, &bound| may_have | may_be(bound, least))
 }
 
 /// What a scan has found so far.
@@ -139,9 +140,10 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// What a row must reach to be a hit.
+    /// What a row must reach to be a hit: any finite score while there are too few.
     fn reached(&self) -> f32 {
-        self.hits.worst().map_or(f32::NEG_INFINITY, |worst| worst.score)
+        let worst = self.hits.worst();
+        worst.map_or(f32::MIN, |worst| worst.score.max(f32::MIN))
     }
 
     /// Scores rows by their codes.

@@ -16,6 +16,9 @@ pub const LARGEST: i8 = 7;
 /// Bits of a word.
 pub const WORD_BITS: usize = 64;
 
+/// The planes of two words, the first one of both first.
+type Planes = [[u64; 2]; PLANES];
+
 /// Words of a cache line.
 const LINE_WORDS: usize = 8;
 
@@ -24,8 +27,10 @@ const AHEAD: usize = 24;
 
 /// Numbers that rows of bits are multiplied with, and what is made of the sums.
 pub struct Numbers {
-    /// For each word of a row, of its numbers.
-    planes: Vec<[u64; PLANES]>,
+    /// Words of bits in a row.
+    words: usize,
+    /// For each two words of a row, of their numbers. What is beside a single last word counts nothing.
+    planes: Vec<Planes>,
     pub slope: f32,
     pub shift: f32,
     pub start: f32,
@@ -34,13 +39,16 @@ pub struct Numbers {
 impl Numbers {
     /// Numbers between minus eight and [`LARGEST`], of whose sums nothing is made.
     pub fn new(values: &[i8]) -> Numbers {
-        let mut planes = vec![[0; PLANES]; values.len().div_ceil(WORD_BITS)];
+        let words = values.len().div_ceil(WORD_BITS);
+        let mut planes: Vec<Planes> = vec![Planes::default(); words.div_ceil(2)];
         for (n, &value) in values.iter().enumerate() {
-            for (bit, plane) in planes[n / WORD_BITS].iter_mut().enumerate() {
-                *plane |= u64::from(value >> bit & 1 == 1) << (n % WORD_BITS);
+            let word = n / WORD_BITS;
+            for (bit, plane) in planes[word / 2].iter_mut().enumerate() {
+                plane[word % 2] |= u64::from(value >> bit & 1 == 1) << (n % WORD_BITS);
             }
         }
         Numbers {
+            words,
             planes,
             slope: 1.0,
             shift: 0.0,
@@ -48,11 +56,10 @@ impl Numbers {
         }
     }
 
-    /// What is made of the sum of those numbers whose bits are set in a row, which ends with a factor and a bias.
+    /// What is made of the sum of those numbers whose bits are set in a row. A factor and a bias are behind its bits.
     #[inline(always)]
-    fn finish(&self, [ones, twos, fours, eights]: [u64; PLANES], row: &[u64]) -> f32 {
-        let sum = (ones + 2 * twos + 4 * fours) as i32 - 8 * eights as i32;
-        let [factor, bias] = of_word(row[self.planes.len()]);
+    fn finish(&self, sum: i32, row: &[u64]) -> f32 {
+        let [factor, bias] = of_word(row[self.words]);
         self.start + factor * (self.slope * sum as f32 + self.shift) + bias
     }
 }
@@ -101,12 +108,14 @@ fn values_at_by_loop(numbers: &Numbers, words: &[u64], stride: usize, rows: &[u3
         }
         let row = row_of(words, stride, row);
         let mut counts = [0; PLANES];
-        for (planes, &word) in numbers.planes.iter().zip(row) {
+        for (planes, words) in numbers.planes.iter().zip(row.as_chunks().0) {
             for (count, plane) in counts.iter_mut().zip(planes) {
-                *count += u64::from((word & plane).count_ones());
+                let [a, b]: [u64; 2] = *words;
+                *count += (a & plane[0]).count_ones() + (b & plane[1]).count_ones();
             }
         }
-        *value = numbers.finish(counts, row);
+        let [ones, twos, fours, eights] = counts.map(u32::cast_signed);
+        *value = numbers.finish(ones + 2 * twos + 4 * fours - 8 * eights, row);
     }
 }
 
@@ -124,16 +133,18 @@ fn prefetch_ends(row: &[u64]) {
     }
 }
 
-/// Counts of bits with AVX-512: those of all planes in an instruction. Compilers do not come to it by themselves.
+/// Counts of bits with AVX-512: those of all planes of two words in an instruction. Compilers do not come to it by
+/// themselves.
 #[cfg(target_arch = "x86_64")]
 mod avx512 {
     use std::arch::x86_64::{
-        __m256i, _mm256_add_epi64, _mm256_and_si256, _mm256_loadu_si256, _mm256_popcnt_epi64,
-        _mm256_set1_epi64x, _mm256_setzero_si256, _mm256_storeu_si256,
+        __m512i, _mm_loadu_si128, _mm512_add_epi64, _mm512_and_si512, _mm512_broadcast_i64x2,
+        _mm512_loadu_si512, _mm512_madd_epi16, _mm512_popcnt_epi64, _mm512_reduce_add_epi64,
+        _mm512_set_epi64, _mm512_setzero_si512,
     };
     use std::sync::LazyLock;
 
-    use super::{AHEAD, Numbers, PLANES, prefetch_ends, row_of};
+    use super::{AHEAD, Numbers, Planes, prefetch_ends, row_of};
 
     /// The instructions, which this machine has.
     #[derive(Clone, Copy)]
@@ -142,8 +153,10 @@ mod avx512 {
     impl Counter {
         pub fn get() -> Option<Counter> {
             static COUNTER: LazyLock<Option<Counter>> = LazyLock::new(|| {
-                let is_there =
-                    is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vpopcntdq");
+                let is_there = is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vpopcntdq");
                 is_there.then_some(Counter(()))
             });
             *COUNTER
@@ -162,36 +175,42 @@ mod avx512 {
         }
     }
 
-    #[target_feature(enable = "avx2,avx512vl,avx512vpopcntdq")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vpopcntdq")]
     fn values_at(numbers: &Numbers, words: &[u64], stride: usize, rows: &[u32], values: &mut [f32]) {
         for (n, (value, &row)) in values.iter_mut().zip(rows).enumerate() {
             if let Some(&later) = rows.get(n + AHEAD) {
                 prefetch_ends(row_of(words, stride, later));
             }
             let row = row_of(words, stride, row);
-            let mut counts = _mm256_setzero_si256();
-            for (planes, &word) in numbers.planes.iter().zip(row) {
-                let common = _mm256_and_si256(load(planes), _mm256_set1_epi64x(word.cast_signed()));
-                counts = _mm256_add_epi64(counts, _mm256_popcnt_epi64(common));
+            let mut counts = _mm512_setzero_si512();
+            for (planes, words) in numbers.planes.iter().zip(row.as_chunks().0) {
+                let common = _mm512_and_si512(load(planes), load_four_times(words));
+                counts = _mm512_add_epi64(counts, _mm512_popcnt_epi64(common));
             }
-            *value = numbers.finish(store(counts), row);
+            *value = numbers.finish(sum(counts), row);
         }
     }
 
-    #[target_feature(enable = "avx2")]
+    /// What the counts of all planes come to. They are small: a multiplication of their last sixteen bits will do.
+    #[target_feature(enable = "avx512f,avx512bw")]
     #[inline]
-    fn load(planes: &[u64; PLANES]) -> __m256i {
-        // SAFETY: there are 32 bytes, and they need not be aligned.
-        unsafe { _mm256_loadu_si256(planes.as_ptr().cast()) }
+    fn sum(counts: __m512i) -> i32 {
+        let weights = _mm512_set_epi64(0xfff8, 0xfff8, 4, 4, 2, 2, 1, 1);
+        _mm512_reduce_add_epi64(_mm512_madd_epi16(counts, weights)) as i32
     }
 
-    #[target_feature(enable = "avx2")]
+    #[target_feature(enable = "avx512f")]
     #[inline]
-    fn store(counts: __m256i) -> [u64; PLANES] {
-        let mut stored = [0; PLANES];
-        // SAFETY: there is room for 32 bytes, which need not be aligned.
-        unsafe { _mm256_storeu_si256(stored.as_mut_ptr().cast(), counts) };
-        stored
+    fn load(planes: &Planes) -> __m512i {
+        // SAFETY: there are 64 bytes, and they need not be aligned.
+        unsafe { _mm512_loadu_si512(planes.as_ptr().cast()) }
+    }
+
+    #[target_feature(enable = "avx512f,avx512dq")]
+    #[inline]
+    fn load_four_times(words: &[u64; 2]) -> __m512i {
+        // SAFETY: there are 16 bytes, and they need not be aligned.
+        _mm512_broadcast_i64x2(unsafe { _mm_loadu_si128(words.as_ptr().cast()) })
     }
 }
 
