@@ -209,3 +209,60 @@ fn a_model_that_is_not_there_and_a_key_that_is_not_set_are_told_at_the_start() {
         "{plan}"
     );
 }
+
+#[test]
+fn a_running_node_changes_to_a_model_in_a_folder_and_on_to_a_service() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("models/tiny");
+    std::fs::create_dir_all(&model).unwrap();
+    tiny::bert(&model, "bert", "");
+    let service = EmbeddingService::start(32);
+    let in_folder = "model = { path = 'models/tiny' }";
+    let of_service = &service.model("tei");
+    let notes: Vec<(usize, String)> = ["red shoe", "warm boot", "river stone", "blue bread"]
+        .iter()
+        .enumerate()
+        .map(|(id, text)| (id, (*text).to_owned()))
+        .collect();
+
+    let file = folder.path().join("notes.toml");
+    let start = |embedder: &str, data: &std::sync::Arc<TempDir>| {
+        std::fs::write(&file, dataflow(embedder)).unwrap();
+        let node = Served::launch(&file, data, &["--model-hosts", &service.url("tei")]);
+        node.ready();
+        node
+    };
+    let answers = |node: &Served| {
+        notes
+            .iter()
+            .map(|(_, text)| nearest(node, text))
+            .collect::<Vec<_>>()
+    };
+    let (data, embedder) = (new_data_dir(), "model = \"hash\"\ndimensions = 8");
+    let node = start(embedder, &data);
+    push(&node, &notes);
+    stats(&node, "all are embedded", |stats| stats["vectors"] == 4);
+    for embedder in [in_folder, of_service] {
+        let arguments = ["model", "upgrade", "notes", "--embedder", embedder, "--switch"];
+        millpond(&[&arguments[..], &["--url", node.url()]].concat()).success();
+        // What a node finds that has had the model from the beginning.
+        let fresh = start(embedder, &new_data_dir());
+        push(&fresh, &notes);
+        stats(&fresh, "all are embedded", |stats| stats["vectors"] == 4);
+        assert_eq!(answers(&node), answers(&fresh), "{embedder}");
+        millpond(&["model", "drop", "notes", "--url", node.url()]).success();
+    }
+    // What is written now goes to the service alone.
+    push(&node, &[(9, "stone bread".to_owned())]);
+    stats(&node, "it is embedded", |stats| stats["vectors"] == 5);
+    assert_eq!(nearest(&node, "stone bread").0, "9");
+    assert!(service.times("stone bread") >= 1);
+    assert_eq!(node.stop(Signal::TERM).0, 0);
+
+    let again = start(of_service, &data);
+    assert_eq!(nearest(&again, "stone bread").0, "9");
+    assert_eq!(
+        stats(&again, "all are there", |stats| stats["vectors"] == 5)["texts_embedded"],
+        0
+    );
+}

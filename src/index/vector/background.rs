@@ -37,7 +37,7 @@ pub struct Built(pub Option<Linked>);
 const MANY_ROWS: usize = 8_192;
 
 /// Those who ask and those who write come first; at 19 a busy machine would leave all to be scanned.
-const NICENESS: i32 = 10;
+const NICENESS: i32 = 5;
 
 /// The thread, seen from the writer. It ends when this is dropped.
 pub struct Background {

@@ -11,8 +11,9 @@ use super::kernel::bits::{self, LARGEST, Numbers, WORD_BITS};
 
 /// The sketches of a graph's rows. They follow from the codes, and are not stored.
 pub struct Sketches {
+    /// Of each component, and zeroes up to a whole number of words.
     mean: Vec<f32>,
-    /// How far each component is from its mean, on average.
+    /// How far each component is from its mean, on average; likewise.
     spread: Vec<f32>,
     /// Words of a row: its bits, and what makes its score of the product with them.
     stride: usize,
@@ -42,22 +43,22 @@ impl Sketches {
         if dimensions < DIMENSIONS_MIN || rows.quantization() != Quantization::Int16 {
             return None;
         }
-        let stride = bits::stride(dimensions);
-        let mut words = Column::with_capacity(rows.len() * stride);
+        let (stride, last) = (bits::stride(dimensions), dimensions.div_ceil(WORD_BITS));
         let mean = average(rows, |_, value| value);
         let spread = average(rows, |n, value| (value - mean[n]).abs());
+        // In this unit the squares of what is very small or large are numbers, too.
+        let largest = spread.iter().fold(0.0_f32, |most, &spread| most.max(spread));
+        let unit = Some(largest.recip()).filter(|unit| unit.is_finite()).unwrap_or(1.0);
+        let in_units: Vec<f32> = spread.iter().map(|spread| spread * unit).collect();
+        let mut words = Column::with_capacity(rows.len() * stride);
+        let mut room = Vec::new();
         for row in 0..rows.len() {
-            let (mut square, mut product) = (0.0, 0.0);
             let mut sketch = vec![0_u64; stride];
-            for (n, value) in rows.vector(row).enumerate() {
-                let (value, spread) = (f64::from(value - mean[n]), f64::from(spread[n]));
-                square += value * value;
-                product += value.abs() * spread;
-                sketch[n / WORD_BITS] |= u64::from(value > 0.0) << (n % WORD_BITS);
-            }
+            let vector = padded(rows, row, &mut room);
+            let [square, product] = bits::sketch(vector, &mean, &in_units, unit, &mut sketch);
             // Such that what the bits stand for is nearest to the row. One that is the mean itself needs none.
             let factor = if product > 0.0 { square / product } else { 0.0 };
-            sketch[dimensions.div_ceil(WORD_BITS)] = bits::to_word([factor as f32, rows.bias(row)]);
+            sketch[last] = bits::to_word([factor, rows.bias(row)]);
             words.to_mut().extend_from_slice(&sketch);
         }
         Some(Sketches {
@@ -74,7 +75,10 @@ impl Sketches {
         let start = values.iter().zip(&self.mean).map(|(a, b)| a * b).sum();
         let weighted: Vec<f32> = values.iter().zip(&self.spread).map(|(a, b)| a * b).collect();
         let largest = weighted.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
-        let length = weighted.iter().map(|value| value * value).sum::<f32>().sqrt();
+        // The squares of small and large numbers are none.
+        let unit = if largest > 0.0 { largest } else { 1.0 };
+        let squares = weighted.iter().map(|value| (value / unit) * (value / unit));
+        let length = unit * squares.sum::<f32>().sqrt();
         let step = largest / f32::from(LARGEST);
         let numbers: Vec<i8> = weighted
             .iter()
@@ -95,13 +99,22 @@ impl Sketches {
     }
 }
 
+/// A row's vector, and zeroes up to a whole number of words.
+fn padded<'a>(rows: &Rows, row: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
+    rows.restore(row, room);
+    room.resize(rows.dimensions().next_multiple_of(WORD_BITS), 0.0);
+    room
+}
+
 /// For each component the average of what it gives, over rows from all over the graph.
 fn average(rows: &Rows, of: impl Fn(usize, f32) -> f32) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; rows.dimensions()];
+    let mut sums = vec![0.0_f64; rows.dimensions().next_multiple_of(WORD_BITS)];
     let sample = (0..rows.len()).step_by(rows.len().div_ceil(SAMPLE_ROWS).max(1));
     let count = sample.len().max(1) as f64;
+    let mut room = Vec::new();
     for row in sample {
-        for (n, (sum, value)) in sums.iter_mut().zip(rows.vector(row)).enumerate() {
+        let vector = padded(rows, row, &mut room);
+        for (n, (sum, &value)) in sums.iter_mut().zip(vector).enumerate() {
             *sum += f64::from(of(n, value));
         }
     }
@@ -173,8 +186,10 @@ mod tests {
     #[test]
     fn few_rows_are_nearer_than_their_bounds() {
         for metric in [Metric::Cosine, Metric::Dot, Metric::L2] {
-            check(metric, |_| 1.0);
-            check(metric, |n| if n % 40 == 0 { 12.0 } else { 0.5 });
+            for unit in [1.0, 1e-15, 1e15] {
+                check(metric, |_| unit);
+                check(metric, |n| unit * if n % 40 == 0 { 12.0 } else { 0.5 });
+            }
         }
     }
 

@@ -215,13 +215,18 @@ impl VectorState {
             None => Vec::new(),
         };
         if !self.young.is_empty() {
-            candidates.extend(self.scan_young(&asked));
+            // What is worse than all of these, where they are enough, need not be gathered.
+            let enough = 2 * (limit + self.patience(limit));
+            let last = candidates.last().filter(|_| candidates.len() >= enough);
+            let least = last.map_or(f32::NEG_INFINITY, |last| last.score);
+            candidates.extend(self.scan_young(&asked, least));
             candidates.sort_unstable_by(|a, b| b.cmp(a));
         }
         candidates
     }
 
-    fn scan_young(&self, asked: &Asked<'_>) -> Vec<Scored> {
+    /// Young rows with at least this score.
+    fn scan_young(&self, asked: &Asked<'_>, mut least: f32) -> Vec<Scored> {
         let mut nearest = Nearest::new(asked.kept);
         let mut scores = Scores::default();
         for block in self.young.blocks() {
@@ -231,10 +236,14 @@ impl VectorState {
             let is_alive = block.marks.at(self.moment);
             block.rows.scores(asked.code, &mut scores);
             for (row, &score) in (0..).zip(&scores.values) {
+                // Hardly any is among the best.
+                if score < least {
+                    continue;
+                }
                 let id = block.rows.slot(row as usize).0;
-                let candidate = Scored { score, id };
-                if nearest.takes(candidate) && is_alive(row) && asked.allows(id) {
-                    nearest.push(candidate);
+                if is_alive(row) && asked.allows(id) {
+                    nearest.push(Scored { score, id });
+                    least = nearest.worst().map_or(least, |worst| worst.score);
                 }
             }
         }

@@ -74,6 +74,23 @@ pub fn stride(bits: usize) -> usize {
     }
 }
 
+/// Sets the bits of the components that are above their mean, and returns the sum of the squared distances from it and
+/// that of the distances times the component's spread, all in a unit. Inputs are of one length, a whole number of words.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn sketch(vector: &[f32], mean: &[f32], spread: &[f32], unit: f32, words: &mut [u64]) -> [f32; 2] {
+    let (mut squares, mut products) = ([0.0; WORD_BITS], [0.0; WORD_BITS]);
+    let [vector, mean, spread] = [vector, mean, spread].map(|values| values.as_chunks::<WORD_BITS>().0);
+    for (((word, vector), mean), spread) in words.iter_mut().zip(vector).zip(mean).zip(spread) {
+        for lane in 0..WORD_BITS {
+            let value = (vector[lane] - mean[lane]) * unit;
+            squares[lane] += value * value;
+            products[lane] += value.abs() * spread[lane];
+            *word |= u64::from(value > 0.0) << lane;
+        }
+    }
+    [squares, products].map(|sums| sums.iter().sum())
+}
+
 /// Factor and bias as the word behind a row's bits.
 pub fn to_word([factor, bias]: [f32; 2]) -> u64 {
     u64::from(factor.to_bits()) << 32 | u64::from(bias.to_bits())
