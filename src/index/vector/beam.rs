@@ -284,7 +284,10 @@ impl Seen {
         self.rows.resize(start + rows.len(), 0);
         let mut len = start;
         for &row in rows {
-            let (word, bit) = (&mut self.words[row as usize / 64], u64::from(may(row)) << (row % 64));
+            let (word, bit) = (
+                &mut self.words[row as usize / 64],
+                u64::from(may(row)) << (row % 64),
+            );
             self.rows[len] = row;
             len += usize::from(bit & !*word != 0);
             *word |= bit;

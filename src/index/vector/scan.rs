@@ -92,7 +92,10 @@ impl Bounded<'_> {
             if !may_have(bounds, least) {
                 continue;
             }
-            let may_be_near = rows.iter().zip(bounds).filter(|(_, bound)| may_be(**bound, least));
+            let may_be_near = rows
+                .iter()
+                .zip(bounds)
+                .filter(|(_, bound)| may_be(**bound, least));
             found.batch.extend(may_be_near.map(|(row, _)| *row));
             if found.batch.len() >= BATCH_ROWS {
                 if !found.score_batch() {
@@ -112,7 +115,9 @@ fn may_be(bound: f32, least: f32) -> bool {
 
 /// Whether some row may. Without branches, so that many are compared at once: mostly all are less.
 fn may_have(bounds: &[f32], least: f32) -> bool {
-    bounds.iter().fold(false, |may_have, &bound| may_have | may_be(bound, least))
+    bounds
+        .iter()
+        .fold(false, |may_have, &bound| may_have | may_be(bound, least))
 }
 
 /// What a scan has found so far.

@@ -48,7 +48,9 @@ impl Sketches {
         let spread = average(rows, |n, value| (value - mean[n]).abs());
         // In this unit the squares of what is very small or large are numbers, too.
         let largest = spread.iter().fold(0.0_f32, |most, &spread| most.max(spread));
-        let unit = Some(largest.recip()).filter(|unit| unit.is_finite()).unwrap_or(1.0);
+        let unit = Some(largest.recip())
+            .filter(|unit| unit.is_finite())
+            .unwrap_or(1.0);
         let in_units: Vec<f32> = spread.iter().map(|spread| spread * unit).collect();
         let mut words = Column::with_capacity(rows.len() * stride);
         let mut room = Vec::new();
