@@ -109,6 +109,11 @@ impl Rows {
         room
     }
 
+    /// The same as the code alone says, of any rows of bytes, in the first components of `into`.
+    pub fn decode(&self, row: usize, into: &mut [f32]) {
+        kernel::decode(self.code(row), self.term(row).factor, into);
+    }
+
     fn rest(&self, row: usize) -> &[u8] {
         &self.rest[row * self.dimensions..][..self.dimensions]
     }

@@ -126,6 +126,14 @@ pub fn restore(row: &[u8], rest: &[u8], factor: f32, out: &mut [f32]) {
     }
 }
 
+/// The components that a row's code stands for, times a factor.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn decode(row: &[u8], factor: f32, out: &mut [f32]) {
+    for (out, byte) in out.iter_mut().zip(row) {
+        *out = factor * f32::from((byte ^ ZERO).cast_signed());
+    }
+}
+
 /// The product of two vectors, and the squared length of the second.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
 pub fn dot_and_square(a: &[f32], b: &[f32]) -> (f32, f32) {

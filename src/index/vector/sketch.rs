@@ -53,11 +53,11 @@ impl Sketches {
             .unwrap_or(1.0);
         let in_units: Vec<f32> = spread.iter().map(|spread| spread * unit).collect();
         let mut words = Column::with_capacity(rows.len() * stride);
-        let mut room = Vec::new();
+        let mut vector = room(rows);
         for row in 0..rows.len() {
             let mut sketch = vec![0_u64; stride];
-            let vector = padded(rows, row, &mut room);
-            let [square, product] = bits::sketch(vector, &mean, &in_units, unit, &mut sketch);
+            rows.decode(row, &mut vector);
+            let [square, product] = bits::sketch(&vector, &mean, &in_units, unit, &mut sketch);
             // Such that what the bits stand for is nearest to the row. One that is the mean itself needs none.
             let factor = if product > 0.0 { square / product } else { 0.0 };
             sketch[last] = bits::to_word([factor, rows.bias(row)]);
@@ -101,22 +101,20 @@ impl Sketches {
     }
 }
 
-/// A row's vector, and zeroes up to a whole number of words.
-fn padded<'a>(rows: &Rows, row: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
-    rows.restore(row, room);
-    room.resize(rows.dimensions().next_multiple_of(WORD_BITS), 0.0);
-    room
+/// Room for a row's vector, and zeroes up to a whole number of words.
+fn room(rows: &Rows) -> Vec<f32> {
+    vec![0.0; rows.dimensions().next_multiple_of(WORD_BITS)]
 }
 
 /// For each component the average of what it gives, over rows from all over the graph.
 fn average(rows: &Rows, of: impl Fn(usize, f32) -> f32) -> Vec<f32> {
-    let mut sums = vec![0.0_f64; rows.dimensions().next_multiple_of(WORD_BITS)];
+    let mut vector = room(rows);
+    let mut sums = vec![0.0_f64; vector.len()];
     let sample = (0..rows.len()).step_by(rows.len().div_ceil(SAMPLE_ROWS).max(1));
     let count = sample.len().max(1) as f64;
-    let mut room = Vec::new();
     for row in sample {
-        let vector = padded(rows, row, &mut room);
-        for (n, (sum, &value)) in sums.iter_mut().zip(vector).enumerate() {
+        rows.decode(row, &mut vector);
+        for (n, (sum, &value)) in sums.iter_mut().zip(&vector).enumerate() {
             *sum += f64::from(of(n, value));
         }
     }

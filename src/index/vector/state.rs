@@ -215,10 +215,10 @@ impl VectorState {
             None => Vec::new(),
         };
         if !self.young.is_empty() {
-            // What is worse than all of these, where they are enough, need not be gathered.
+            // What codes tell to be worse than all of these, where they are enough, need not be gathered.
             let enough = 2 * (limit + self.patience(limit));
-            let last = candidates.last().filter(|_| candidates.len() >= enough);
-            let least = last.map_or(f32::NEG_INFINITY, |last| last.score);
+            let worst = candidates.iter().min().filter(|_| candidates.len() >= enough);
+            let least = worst.map_or(f32::NEG_INFINITY, |worst| self.hardly_below(worst.score));
             candidates.extend(self.scan_young(&asked, least));
             candidates.sort_unstable_by(|a, b| b.cmp(a));
         }
@@ -250,6 +250,11 @@ impl VectorState {
         nearest.into_sorted()
     }
 
+    /// What codes cannot tell from a score below it.
+    fn hardly_below(&self, score: f32) -> f32 {
+        score - score.abs() * self.settings.quantization.error(self.settings.dimensions)
+    }
+
     /// How many candidates in a row may be no better before the others are believed to be none.
     fn patience(&self, limit: usize) -> usize {
         let reduced = self.graph.as_ref().and_then(|linked| linked.graph.reduction());
@@ -279,8 +284,7 @@ impl VectorState {
         let (mut nearest, mut room) = (Nearest::new(limit), Vec::new());
         let patience = self.patience(limit);
         let last = candidates.get(limit - 1).or(candidates.last());
-        let error = self.settings.quantization.error(self.settings.dimensions);
-        let tied = last.map_or(0.0, |last| last.score - last.score.abs() * error);
+        let tied = last.map_or(0.0, |last| self.hardly_below(last.score));
         let mut waited = 0;
         // Each step of the way to a vector waits for memory: a few candidates take it together.
         'all: for chunk in candidates.chunks(limit + patience) {
