@@ -211,9 +211,9 @@ fn graphs_and_segments_are_written_once_and_never_built_again() {
     let mut rig = Rig::new();
     rig.apply(documents(random, 0..5_000));
     rig.settle();
-    rig.apply(documents(random, 4_900..5_300));
-    let graph_rows = |rig: &Rig| rig.state().legs[0].vectors.len() - 400;
-    assert_eq!(graph_rows(&rig), 4_900);
+    rig.apply(documents(random, 4_950..5_150));
+    let graph_rows = |rig: &Rig| rig.state().legs[0].vectors.len() - 200;
+    assert_eq!(graph_rows(&rig), 4_950);
 
     let first = folder.store(&rig.state(), &StoredShard::default());
     assert_eq!(folder.kinds(), ["graph", "segment", "segment", "slots"]);

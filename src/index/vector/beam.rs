@@ -1,12 +1,14 @@
 //! Best-first search along links: the loop in which a query, and the building of a graph, spend their time.
 //!
-//! HNSW's `SEARCH-LAYER` (Malkov and Yashunin, 2016), with one sorted pool in the place of its two heaps.
+//! HNSW's `SEARCH-LAYER` (Malkov and Yashunin, 2016), with one sorted pool in the place of its two heaps, and with the
+//! beams of DiskANN (Subramanya et al., 2019): a few of the best rows are looked at together.
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::codes::{QueryCode, Rows, Scores};
 use super::links::Links;
 use super::nearest::Scored;
+use super::pool::Pool;
 use super::way::Bits;
 
 /// How much a search looks at, and how much of that it returns.
@@ -17,6 +19,18 @@ pub struct Breadth {
     /// Rows that are returned, at least as many. Those beyond the width cost nothing, and where codes are inexact
     /// some of the nearest are among them.
     pub kept: usize,
+}
+
+/// Rows whose neighbours are looked at together, at most: to wait for the memory of several takes as long as for one.
+const AT_ONCE_MAX: usize = 4;
+
+/// Of the width, the share that is looked at together: the others may turn out to be none of the best.
+const AT_ONCE_SHARE: usize = 8;
+
+impl Breadth {
+    fn at_once(self) -> usize {
+        (self.width / AT_ONCE_SHARE).clamp(1, AT_ONCE_MAX)
+    }
 }
 
 impl From<usize> for Breadth {
@@ -72,15 +86,21 @@ impl Beam {
         breadth: Breadth,
     ) -> Vec<Scored> {
         self.begin(rows, links, query, start, breadth);
-        while let Some(row) = self.best.pool.next() {
-            let fresh = self.seen.insert_all(links.of(row));
-            // Mostly none of those found now is better.
-            if let Some(row) = self.best.pool.peek() {
-                links.prefetch(row);
+        let at_once = breadth.at_once();
+        loop {
+            let looked_at = self.best.pool.next_few(at_once);
+            if looked_at.is_empty() {
+                return self.best.pool.found();
             }
-            self.best.take(fresh, rows, links, query);
+            let met = self.seen.rows.len();
+            for &row in looked_at {
+                self.seen.insert_all(links.of(row));
+            }
+            // Mostly none of those met now is better.
+            let next = self.best.pool.left().take(at_once);
+            next.for_each(|row| links.prefetch(row));
+            self.best.take(&self.seen.rows[met..], rows, links, query);
         }
-        self.best.pool.found()
     }
 
     /// The same among the rows that are eligible, where so few are that links between them are rare: a neighbour
@@ -95,7 +115,7 @@ impl Beam {
         eligible: &Bits,
     ) -> Vec<Scored> {
         self.begin(rows, links, query, start, breadth);
-        while let Some(row) = self.best.pool.next() {
+        while let &[row] = self.best.pool.next_few(1) {
             self.fresh.clear();
             self.near.clear();
             for &row in self.seen.insert_all(links.of(row)) {
@@ -158,93 +178,6 @@ impl Best {
                 worst = self.pool.worst();
             }
         }
-    }
-}
-
-/// The best rows so far, best first, and which of them have been looked at.
-#[derive(Default)]
-struct Pool {
-    /// Only the neighbours of the best so many are looked at.
-    width: usize,
-    /// So many are kept.
-    kept: usize,
-    /// As many as are kept and up to a stride more; behind those of the rows, scores that any other is better than.
-    scores: Vec<f32>,
-    /// Of each score; [`DONE`] is added to those that have been looked at.
-    rows: Vec<u32>,
-    /// All before have been looked at.
-    next: usize,
-}
-
-/// No graph has so many rows: a terabyte would not hold their codes and links.
-const DONE: u32 = 1 << 31;
-
-/// Scores that are compared side by side. The steps of a binary search wait for each other.
-const STRIDE: usize = 32;
-
-impl Pool {
-    fn reset(&mut self, breadth: Breadth) {
-        self.width = breadth.width.max(1);
-        self.kept = breadth.kept.max(self.width);
-        self.scores.clear();
-        self.scores
-            .resize(self.kept.next_multiple_of(STRIDE), f32::NEG_INFINITY);
-        self.rows.clear();
-        self.next = 0;
-    }
-
-    /// What a score must exceed to be taken.
-    fn worst(&self) -> f32 {
-        self.scores[self.kept - 1]
-    }
-
-    fn insert(&mut self, score: f32, row: u32) {
-        let place = self.place(score);
-        self.rows.truncate(self.kept - 1);
-        self.scores.copy_within(place..self.rows.len(), place + 1);
-        self.scores[place] = score;
-        self.rows.insert(place, row);
-        self.next = self.next.min(place);
-    }
-
-    /// How many scores are as good.
-    fn place(&self, score: f32) -> usize {
-        let (strides, _) = self.scores.as_chunks::<STRIDE>();
-        let passed = strides.partition_point(|stride| stride[STRIDE - 1] >= score);
-        let better = strides.get(passed).map_or(0, |stride| {
-            stride.iter().map(|&better| u32::from(better >= score)).sum()
-        });
-        passed * STRIDE + better as usize
-    }
-
-    /// The best row that has not been looked at; it has been now.
-    fn next(&mut self) -> Option<u32> {
-        let end = self.width.min(self.rows.len());
-        let left = self.rows.get_mut(self.next..end)?;
-        let Some(passed) = left.iter().position(|row| row & DONE == 0) else {
-            self.next = end;
-            return None;
-        };
-        let row = left[passed];
-        left[passed] |= DONE;
-        self.next += passed + 1;
-        Some(row)
-    }
-
-    /// The best row that has not been looked at.
-    fn peek(&self) -> Option<u32> {
-        let end = self.width.min(self.rows.len());
-        let left = self.rows.get(self.next..end)?;
-        left.iter().copied().find(|row| row & DONE == 0)
-    }
-
-    fn found(&self) -> Vec<Scored> {
-        let rows = self.scores.iter().zip(&self.rows);
-        rows.map(|(&score, row)| Scored {
-            score,
-            id: row & !DONE,
-        })
-        .collect()
     }
 }
 

@@ -300,7 +300,11 @@ impl Term {
 
 impl QueryCode {
     pub fn new(query: &[f32], quantization: Quantization) -> QueryCode {
-        let code = Code::new(query, quantization);
+        // Rows' rests are no part of a product.
+        let code = match quantization {
+            Quantization::Int16 => Code::new(query, Quantization::Int8),
+            other => Code::new(query, other),
+        };
         QueryCode {
             operand: Operand::of_row(&code.bytes, quantization),
             factor: code.scale,

@@ -17,9 +17,7 @@ pub struct Code {
 
 impl Code {
     pub fn new(vector: &[f32], quantization: Quantization) -> Code {
-        let largest = vector
-            .iter()
-            .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let largest = kernel::largest(vector);
         let scale = match quantization {
             Quantization::Int16 | Quantization::Int8 => largest / 127.0,
             // The power of two in it: so the largest component is from one to two, and scaling rounds nothing.
@@ -32,21 +30,15 @@ impl Code {
         };
         match quantization {
             Quantization::Int16 | Quantization::Int8 => {
-                // Rounded by hand: `round` is a call for each component.
-                let round = |value: f32| (value + 0.5_f32.copysign(value)) as i8;
-                let values: Vec<i8> = vector.iter().map(|value| round(value * inverse)).collect();
-                let rest_of = |(value, kept): (&f32, &i8)| {
-                    let rest = value * inverse - f32::from(*kept);
-                    round(rest * kernel::REST_STEPS).cast_unsigned()
-                };
-                let rest = match quantization {
-                    Quantization::Int16 => vector.iter().zip(&values).map(rest_of).collect(),
-                    _ => Vec::new(),
-                };
-                let square: i32 = values.iter().map(|&value| i32::from(value).pow(2)).sum();
-                let values = values.iter().map(|value| value.cast_unsigned() ^ kernel::ZERO);
+                let mut bytes = vec![0; vector.len()];
+                let square = kernel::encode(vector, inverse, &mut bytes);
+                let mut rest = Vec::new();
+                if quantization == Quantization::Int16 {
+                    rest.resize(vector.len(), 0);
+                    kernel::encode_rest(vector, inverse, &bytes, &mut rest);
+                }
                 Code {
-                    bytes: values.collect(),
+                    bytes,
                     rest,
                     scale,
                     square: square as f32,

@@ -15,7 +15,7 @@ use super::codes::{QueryCode, Rows};
 use super::links::{Frozen, Links, Open};
 use super::nearest::Scored;
 use super::reduce::Reduction;
-use super::sketch::Sketches;
+use super::sketch::{Frame, Sketches};
 use super::twins::Twins;
 use super::way::Bits;
 
@@ -48,7 +48,8 @@ impl Graph {
         let known = last
             .map(|last| &last.calibration)
             .filter(|known| known.holds(rows.len()));
-        let mut graph = Graph::new(rows, layers, known.cloned().unwrap_or_default());
+        let frame = last.filter(|_| known.is_some()).and_then(Graph::frame);
+        let mut graph = Graph::new(rows, layers, known.cloned().unwrap_or_default(), frame.cloned());
         if known.is_none() {
             graph.calibration = Calibration::of(&graph);
         }
@@ -71,10 +72,10 @@ impl Graph {
                 is_smaller && layer.are_sound()
             });
         let has_slots = rows.slots.iter().all(|&slot| (slot as usize) < slots);
-        (sound && has_slots).then(|| Graph::new(rows, layers, calibration))
+        (sound && has_slots).then(|| Graph::new(rows, layers, calibration, None))
     }
 
-    fn new(rows: Rows, layers: Vec<Frozen>, calibration: Calibration) -> Graph {
+    fn new(rows: Rows, layers: Vec<Frozen>, calibration: Calibration, frame: Option<Arc<Frame>>) -> Graph {
         let slots = rows.slots.iter().max().map_or(0, |&last| last as usize + 1);
         let mut row_of = vec![NO_ROW; slots];
         for (row, &slot) in rows.slots.iter().enumerate() {
@@ -85,7 +86,7 @@ impl Graph {
         }
         Graph {
             twins: Twins::new(&rows),
-            sketches: Sketches::new(&rows),
+            sketches: Sketches::of(&rows, frame),
             beams: Beams::new(),
             rows,
             layers,
@@ -125,6 +126,11 @@ impl Graph {
     /// What bounds the scores of rows, where that is quicker than to score them.
     pub fn sketches(&self) -> Option<&Sketches> {
         self.sketches.as_ref()
+    }
+
+    /// What its sketches are drawn by.
+    pub fn frame(&self) -> Option<&Arc<Frame>> {
+        self.sketches.as_ref().map(Sketches::frame)
     }
 
     /// Links of the lowest layer.

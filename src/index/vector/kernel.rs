@@ -112,6 +112,42 @@ fn product_by_loop(factors: &Factors, row: &[u8]) -> i32 {
         .sum()
 }
 
+/// The largest of finite values without their signs.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn largest(values: &[f32]) -> f32 {
+    // As integers, of which many are compared side by side.
+    let bits = values.iter().map(|value| value.abs().to_bits());
+    f32::from_bits(bits.fold(0, u32::max))
+}
+
+/// The code of a row of values, in units of `1 / inverse`, and its squared length. None is beyond 127 units.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn encode(values: &[f32], inverse: f32, out: &mut [u8]) -> i32 {
+    let codes = out.iter_mut().zip(values);
+    codes
+        .map(|(out, value)| {
+            let rounded = round(value * inverse);
+            *out = rounded.cast_unsigned() ^ ZERO;
+            i32::from(rounded) * i32::from(rounded)
+        })
+        .sum()
+}
+
+/// What a code leaves of the values, in steps of a rest.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn encode_rest(values: &[f32], inverse: f32, row: &[u8], out: &mut [u8]) {
+    for ((out, value), byte) in out.iter_mut().zip(values).zip(row) {
+        let rest = value * inverse - f32::from((byte ^ ZERO).cast_signed());
+        *out = round(rest * REST_STEPS).cast_unsigned();
+    }
+}
+
+/// Rounded by hand: `f32::round` is a call for each value.
+#[inline(always)]
+fn round(value: f32) -> i8 {
+    (value + 0.5_f32.copysign(value)) as i8
+}
+
 /// Steps of a rest from one value of a code to the next.
 pub const REST_STEPS: f32 = 254.0;
 

@@ -30,6 +30,7 @@ mod original;
 mod marks;
 mod young;
 mod links;
+mod pool;
 mod beam;
 mod twins;
 mod sketch;

@@ -148,10 +148,12 @@ impl Reduced {
         let old = old.map(|rows| Block {
             marks: Marks::alive(rows.len(), job.moment),
             rows: reduction.rows(&rows, metric),
+            sketches: None,
         });
         let young = job.young.blocks().map(|block| Block {
             rows: reduction.rows(&block.rows, metric),
             marks: block.marks.clone(),
+            sketches: None,
         });
         let job = Job {
             young: Young::of(old.into_iter().chain(young)),

@@ -1,16 +1,14 @@
 //! A graph's rows looked at one by one: by their sketches, where there are, and those that may be near by their codes.
 
 use super::codes::{QueryCode, Rows, Scores};
+use super::kernel::bits;
 use super::linked::{Asked, Linked};
 use super::nearest::{Nearest, Scored};
-use super::sketch::Sketches;
+use super::sketch::{LUCK, Sketches};
 use crate::index::Deadline;
 
 /// Rows that are scored at once, between two looks at the deadline.
 const BATCH_ROWS: usize = 256;
-
-/// Bounds that are compared side by side.
-const LANES: usize = 32;
 
 /// Rows that are scored whatever the others' bounds are, for each hit that is asked for: the better they are, the
 /// fewer others may be better.
@@ -50,25 +48,23 @@ struct Bounded<'a> {
 
 impl Bounded<'_> {
     fn new<'a>(sketches: &Sketches, asked: &Asked<'_>, rows: &'a [u32]) -> Bounded<'a> {
-        let query = sketches.query(asked.code);
+        let query = sketches.frame().query(asked.code, LUCK);
         let mut bounds = vec![0.0; rows.len()];
         let mut best = Nearest::new(first(asked.limit));
         let mut worst = f32::NEG_INFINITY;
-        let mut known = 0;
+        let (mut known, mut places) = (0, Vec::with_capacity(BATCH_ROWS));
         for (rows, bounds) in rows.chunks(BATCH_ROWS).zip(bounds.chunks_mut(BATCH_ROWS)) {
             if asked.deadline.is_over() {
                 break;
             }
             sketches.bounds(&query, rows, bounds);
-            for (n, bounds) in bounds.chunks(LANES).enumerate() {
-                if !may_have(bounds, worst) {
-                    continue;
-                }
-                for (id, &score) in ((known + n * LANES) as u32..).zip(bounds) {
-                    if score >= worst {
-                        best.push(Scored { score, id });
-                        worst = best.worst().map_or(worst, |worst| worst.score);
-                    }
+            bits::reaching(bounds, worst, &mut places);
+            for &place in &places {
+                let score = bounds[place as usize];
+                if score >= worst {
+                    let id = known as u32 + place;
+                    best.push(Scored { score, id });
+                    worst = best.worst().map_or(worst, |worst| worst.score);
                 }
             }
             known += rows.len();
@@ -87,37 +83,18 @@ impl Bounded<'_> {
 
     /// Scores the others that may be better than the worst hit so far.
     fn score_others(&self, found: &mut Found<'_>) {
-        let mut least = found.reached();
-        for (rows, bounds) in self.rows.chunks(LANES).zip(self.bounds.chunks(LANES)) {
-            if !may_have(bounds, least) {
-                continue;
-            }
-            let may_be_near = rows
-                .iter()
-                .zip(bounds)
-                .filter(|(_, bound)| may_be(**bound, least));
-            found.batch.extend(may_be_near.map(|(row, _)| *row));
-            if found.batch.len() >= BATCH_ROWS {
-                if !found.score_batch() {
-                    return;
-                }
-                least = found.reached();
+        let mut places = Vec::with_capacity(BATCH_ROWS);
+        for (rows, bounds) in self.rows.chunks(BATCH_ROWS).zip(self.bounds.chunks(BATCH_ROWS)) {
+            bits::reaching(bounds, found.reached(), &mut places);
+            found
+                .batch
+                .extend(places.iter().map(|place| rows[*place as usize]));
+            if found.batch.len() >= BATCH_ROWS && !found.score_batch() {
+                return;
             }
         }
         found.score_batch();
     }
-}
-
-/// Whether a row with this bound may have a score of at least so much: also if the bound is no number.
-fn may_be(bound: f32, least: f32) -> bool {
-    (bound >= least) | bound.is_nan()
-}
-
-/// Whether some row may. Without branches, so that many are compared at once: mostly all are less.
-fn may_have(bounds: &[f32], least: f32) -> bool {
-    bounds
-        .iter()
-        .fold(false, |may_have, &bound| may_have | may_be(bound, least))
 }
 
 /// What a scan has found so far.
@@ -140,7 +117,7 @@ impl<'a> Found<'a> {
             deadline: asked.deadline,
             nearest: Nearest::new(asked.kept),
             hits: Nearest::new(asked.limit),
-            batch: Vec::with_capacity(BATCH_ROWS + LANES),
+            batch: Vec::with_capacity(2 * BATCH_ROWS),
             scores: Scores::default(),
         }
     }

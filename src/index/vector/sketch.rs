@@ -4,20 +4,32 @@
 //! bits weigh as much as their components are spread). Together with how far the row lies from the mean it gives the
 //! row's score, but for an error whose size is known. So it bounds the score: few rows are nearer than their bounds.
 
+use std::sync::Arc;
+
 use super::Quantization;
 use super::codes::{QueryCode, Rows};
 use super::column::Column;
 use super::kernel::bits::{self, LARGEST, Numbers, WORD_BITS};
 
-/// The sketches of a graph's rows. They follow from the codes, and are not stored.
+/// The sketches of rows, in their order. They follow from the codes, and are not stored.
+#[derive(Clone)]
 pub struct Sketches {
+    frame: Arc<Frame>,
+    /// Of each row its bits, and what makes its score of the product with them.
+    words: Column<u64>,
+}
+
+/// What sketches are drawn by: how the components of some rows are spread. Others may be spread about alike.
+pub struct Frame {
     /// Of each component, and zeroes up to a whole number of words.
     mean: Vec<f32>,
     /// How far each component is from its mean, on average; likewise.
     spread: Vec<f32>,
-    /// Words of a row: its bits, and what makes its score of the product with them.
+    /// The same in a unit in which squares of what is very small or large are numbers, too.
+    in_units: Vec<f32>,
+    unit: f32,
+    /// Words of a row.
     stride: usize,
-    words: Column<u64>,
 }
 
 /// A query to sketches.
@@ -34,45 +46,82 @@ const SAMPLE_ROWS: usize = 4_096;
 const ERROR: f32 = 0.603;
 
 /// Standard deviations between a sketch's score and its bound: one row in a hundred and sixty is nearer than that.
-const LUCK: f32 = 2.5;
+pub const LUCK: f32 = 2.5;
+
+/// The same for the young, of which hardly any is near: one in seven hundred and fifty.
+pub const LUCK_YOUNG: f32 = 3.0;
 
 impl Sketches {
+    /// Of no rows as yet.
+    pub fn new(frame: Arc<Frame>, capacity: usize) -> Sketches {
+        let words = Column::with_capacity(capacity * frame.stride);
+        Sketches { frame, words }
+    }
+
+    /// Of all rows. By the frame `known`, or else by one of their own; `None` where a scan of codes is as quick.
+    pub fn of(rows: &Rows, known: Option<Arc<Frame>>) -> Option<Sketches> {
+        let frame = known.or_else(|| Frame::of(rows).map(Arc::new))?;
+        let mut sketches = Sketches::new(frame, rows.len());
+        let mut room = Vec::new();
+        (0..rows.len()).for_each(|row| sketches.push(rows, row, &mut room));
+        Some(sketches)
+    }
+
+    pub fn frame(&self) -> &Arc<Frame> {
+        &self.frame
+    }
+
+    /// Adds the sketch of a row.
+    pub fn push(&mut self, rows: &Rows, row: usize, room: &mut Vec<f32>) {
+        let Frame {
+            mean,
+            in_units,
+            unit,
+            stride,
+            ..
+        } = &*self.frame;
+        room.resize(mean.len(), 0.0);
+        rows.decode(row, room);
+        let words = self.words.to_mut();
+        let start = words.len();
+        words.resize(start + stride, 0);
+        let sketch = &mut words[start..];
+        let [square, product] = bits::sketch(room, mean, in_units, *unit, sketch);
+        // Such that what the bits stand for is nearest to the row. One that is the mean itself needs none.
+        let factor = if product > 0.0 { square / product } else { 0.0 };
+        sketch[mean.len() / WORD_BITS] = bits::to_word([factor, rows.bias(row)]);
+    }
+
+    /// What the score of each of these rows hardly exceeds, in units of the codes' scores.
+    pub fn bounds(&self, query: &SketchQuery, rows: &[u32], bounds: &mut [f32]) {
+        bits::values_at(&query.0, &self.words, self.frame.stride, rows, bounds);
+    }
+}
+
+impl Frame {
     /// `None` where a scan of codes is as quick, and for rows of other kinds than int16: int8 is for who counts bytes.
-    pub fn new(rows: &Rows) -> Option<Sketches> {
+    fn of(rows: &Rows) -> Option<Frame> {
         let dimensions = rows.dimensions();
         if dimensions < DIMENSIONS_MIN || rows.quantization() != Quantization::Int16 {
             return None;
         }
-        let (stride, last) = (bits::stride(dimensions), dimensions.div_ceil(WORD_BITS));
         let mean = average(rows, |_, value| value);
         let spread = average(rows, |n, value| (value - mean[n]).abs());
-        // In this unit the squares of what is very small or large are numbers, too.
         let largest = spread.iter().fold(0.0_f32, |most, &spread| most.max(spread));
         let unit = Some(largest.recip())
             .filter(|unit| unit.is_finite())
             .unwrap_or(1.0);
-        let in_units: Vec<f32> = spread.iter().map(|spread| spread * unit).collect();
-        let mut words = Column::with_capacity(rows.len() * stride);
-        let mut vector = room(rows);
-        for row in 0..rows.len() {
-            let mut sketch = vec![0_u64; stride];
-            rows.decode(row, &mut vector);
-            let [square, product] = bits::sketch(&vector, &mean, &in_units, unit, &mut sketch);
-            // Such that what the bits stand for is nearest to the row. One that is the mean itself needs none.
-            let factor = if product > 0.0 { square / product } else { 0.0 };
-            sketch[last] = bits::to_word([factor, rows.bias(row)]);
-            words.to_mut().extend_from_slice(&sketch);
-        }
-        Some(Sketches {
+        Some(Frame {
+            in_units: spread.iter().map(|spread| spread * unit).collect(),
+            unit,
+            stride: bits::stride(dimensions),
             mean,
             spread,
-            stride,
-            words,
         })
     }
 
-    /// A query to these rows.
-    pub fn query(&self, code: &QueryCode) -> SketchQuery {
+    /// A query to rows of this frame, whose bounds are so many standard deviations above the scores of sketches.
+    pub fn query(&self, code: &QueryCode, luck: f32) -> SketchQuery {
         let values = code.values();
         let start = values.iter().zip(&self.mean).map(|(a, b)| a * b).sum();
         let weighted: Vec<f32> = values.iter().zip(&self.spread).map(|(a, b)| a * b).collect();
@@ -82,22 +131,14 @@ impl Sketches {
         let squares = weighted.iter().map(|value| (value / unit) * (value / unit));
         let length = unit * squares.sum::<f32>().sqrt();
         let step = largest / f32::from(LARGEST);
-        let numbers: Vec<i8> = weighted
-            .iter()
-            .map(|value| (value / step).round() as i8)
-            .collect();
+        let numbers = bits::to_numbers(&weighted, step);
         let sum: i32 = numbers.iter().map(|&number| i32::from(number)).sum();
         let mut numbers = Numbers::new(&numbers);
         // A bit counts plus or minus one: twice those that are set, less all.
         numbers.slope = 2.0 * step;
-        numbers.shift = LUCK * ERROR * length - step * sum as f32;
+        numbers.shift = luck * ERROR * length - step * sum as f32;
         numbers.start = start;
         SketchQuery(numbers)
-    }
-
-    /// What the score of each row hardly exceeds, in units of the codes' scores.
-    pub fn bounds(&self, query: &SketchQuery, rows: &[u32], bounds: &mut [f32]) {
-        bits::values_at(&query.0, &self.words, self.stride, rows, bounds);
     }
 }
 
@@ -122,14 +163,14 @@ fn average(rows: &Rows, of: impl Fn(usize, f32) -> f32) -> Vec<f32> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::{Metric, Slot};
     use super::*;
 
     const ROWS: usize = 2_000;
 
     /// Numbers that are spread about like a normal distribution, from a seed.
-    fn numbers(seed: u64) -> impl Iterator<Item = f32> {
+    pub fn numbers(seed: u64) -> impl Iterator<Item = f32> {
         let mut state = seed;
         let mut uniform = move || {
             state = state
@@ -156,14 +197,14 @@ mod tests {
         for slot in 0..ROWS as u32 {
             rows.push(&vector(0.7), metric, Slot(slot), 0);
         }
-        let sketches = Sketches::new(&rows).unwrap();
+        let sketches = Sketches::of(&rows, None).unwrap();
         let (mut exceeded, mut kept) = (0, 0);
         const QUERIES: usize = 20;
         for _ in 0..QUERIES {
             let code = QueryCode::new(&vector(0.2), Quantization::Int16);
             let all: Vec<u32> = (0..ROWS as u32).collect();
             let mut bounds = vec![0.0; ROWS];
-            sketches.bounds(&sketches.query(&code), &all, &mut bounds);
+            sketches.bounds(&sketches.frame().query(&code, LUCK), &all, &mut bounds);
             let scores: Vec<f32> = all.iter().map(|&row| rows.score(&code, row).score).collect();
             let best = scores.iter().copied().fold(f32::MIN, f32::max);
             exceeded += scores
@@ -199,11 +240,11 @@ mod tests {
         for slot in 0..3 {
             rows.push(&[0.5; 128], Metric::Dot, Slot(slot), 0);
         }
-        let sketches = Sketches::new(&rows).unwrap();
+        let sketches = Sketches::of(&rows, None).unwrap();
         for query in [[0.0; 128], [2.0; 128]] {
             let code = QueryCode::new(&query, Quantization::Int16);
             let mut bounds = [0.0; 3];
-            sketches.bounds(&sketches.query(&code), &[2, 0, 1], &mut bounds);
+            sketches.bounds(&sketches.frame().query(&code, LUCK), &[2, 0, 1], &mut bounds);
             let score = rows.score(&code, 0).score;
             assert!(
                 bounds.iter().all(|bound| (bound - score).abs() <= 1e-4),
@@ -222,7 +263,7 @@ mod tests {
             let mut rows = Rows::with_capacity(dimensions, quantization, 1);
             rows.push(&vec![1.0; dimensions], Metric::Dot, Slot(0), 0);
             assert_eq!(
-                Sketches::new(&rows).is_some(),
+                Sketches::of(&rows, None).is_some(),
                 has,
                 "{dimensions} {quantization:?}"
             );

@@ -2,7 +2,7 @@
 
 use roaring::RoaringBitmap;
 
-use super::codes::{QueryCode, Scores};
+use super::codes::QueryCode;
 use super::linked::{Asked, Linked};
 use super::nearest::{Nearest, Scored};
 use super::original::Original;
@@ -215,39 +215,14 @@ impl VectorState {
             None => Vec::new(),
         };
         if !self.young.is_empty() {
-            // What codes tell to be worse than all of these, where they are enough, need not be gathered.
-            let enough = 2 * (limit + self.patience(limit));
-            let worst = candidates.iter().min().filter(|_| candidates.len() >= enough);
+            // What codes tell to be worse than half as many more as may be looked at need not be gathered.
+            let enough = (limit + self.patience(limit)) * 3 / 2;
+            let worst = candidates.get(enough - 1);
             let least = worst.map_or(f32::NEG_INFINITY, |worst| self.hardly_below(worst.score));
-            candidates.extend(self.scan_young(&asked, least));
+            candidates.extend(self.young.scan(&asked, self.moment, least));
             candidates.sort_unstable_by(|a, b| b.cmp(a));
         }
         candidates
-    }
-
-    /// Young rows with at least this score.
-    fn scan_young(&self, asked: &Asked<'_>, mut least: f32) -> Vec<Scored> {
-        let mut nearest = Nearest::new(asked.kept);
-        let mut scores = Scores::default();
-        for block in self.young.blocks() {
-            if asked.deadline.is_over() {
-                break;
-            }
-            let is_alive = block.marks.at(self.moment);
-            block.rows.scores(asked.code, &mut scores);
-            for (row, &score) in (0..).zip(&scores.values) {
-                // Hardly any is among the best.
-                if score < least {
-                    continue;
-                }
-                let id = block.rows.slot(row as usize).0;
-                if is_alive(row) && asked.allows(id) {
-                    nearest.push(Scored { score, id });
-                    least = nearest.worst().map_or(least, |worst| worst.score);
-                }
-            }
-        }
-        nearest.into_sorted()
     }
 
     /// What codes cannot tell from a score below it.

@@ -97,6 +97,7 @@ impl VectorWriter {
             && let Some(graph) = stored::open(&writer.next.settings, stored, slots, parts)?
         {
             let marks = Arc::new(Marks::dead(graph.rows().len(), 0));
+            writer.next.young.draw_by(graph.frame());
             writer.next.graph = Some(Linked { graph, marks });
         }
         let stamps = writer.graph_row_stamps().map(|(_, stamp)| stamp);
@@ -274,8 +275,10 @@ impl VectorWriter {
                         linked.kill(slot, stamp, self.next.moment);
                     }
                 }
-                self.next.graph = linked;
                 self.next.young.drop_first(blocks);
+                let frame = linked.as_ref().and_then(|linked| linked.graph.frame());
+                self.next.young.draw_by(frame);
+                self.next.graph = linked;
                 self.census.build_succeeds();
             }
             None => self.census.build_fails(),

@@ -19,6 +19,9 @@ pub const WORD_BITS: usize = 64;
 /// The planes of two words, the first one of both first.
 type Planes = [[u64; 2]; PLANES];
 
+/// Values that are compared side by side.
+const LANES: usize = u32::BITS as usize;
+
 /// Words of a cache line.
 const LINE_WORDS: usize = 8;
 
@@ -41,10 +44,10 @@ impl Numbers {
     pub fn new(values: &[i8]) -> Numbers {
         let words = values.len().div_ceil(WORD_BITS);
         let mut planes: Vec<Planes> = vec![Planes::default(); words.div_ceil(2)];
-        for (n, &value) in values.iter().enumerate() {
-            let word = n / WORD_BITS;
-            for (bit, plane) in planes[word / 2].iter_mut().enumerate() {
-                plane[word % 2] |= u64::from(value >> bit & 1 == 1) << (n % WORD_BITS);
+        for (word, values) in values.chunks(WORD_BITS).enumerate() {
+            let of_word = planes_of(values);
+            for (plane, bits) in planes[word / 2].iter_mut().zip(of_word) {
+                plane[word % 2] = bits;
             }
         }
         Numbers {
@@ -61,6 +64,42 @@ impl Numbers {
     fn finish(&self, sum: i32, row: &[u64]) -> f32 {
         let [factor, bias] = of_word(row[self.words]);
         self.start + factor * (self.slope * sum as f32 + self.shift) + bias
+    }
+}
+
+/// The bits of up to 64 numbers, plane by plane.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+fn planes_of(values: &[i8]) -> [u64; PLANES] {
+    let mut lanes = [0; WORD_BITS];
+    lanes[..values.len()].copy_from_slice(values);
+    std::array::from_fn(|bit| {
+        let bits = lanes.iter().zip(0..);
+        bits.fold(0, |plane, (value, lane)| {
+            plane | u64::from(value & (1 << bit) != 0) << lane
+        })
+    })
+}
+
+/// The numbers nearest to values, of which none is beyond [`LARGEST`] steps.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn to_numbers(values: &[f32], step: f32) -> Vec<i8> {
+    values.iter().map(|value| super::round(value / step)).collect()
+}
+
+/// Puts the places of the values that are at least so much, or no numbers, in `places`. Hardly any is.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl", "x86_64+avx2", "aarch64+neon"))]
+pub fn reaching(values: &[f32], least: f32, places: &mut Vec<u32>) {
+    places.clear();
+    for (start, values) in (0..).step_by(LANES).zip(values.chunks(LANES)) {
+        // Compared side by side.
+        let reaching = values.iter().zip(0..).fold(0_u32, |reaching, (&value, lane)| {
+            reaching | u32::from((value >= least) | value.is_nan()) << lane
+        });
+        let mut left = reaching;
+        while left != 0 {
+            places.push(start + left.trailing_zeros());
+            left &= left - 1;
+        }
     }
 }
 
@@ -233,6 +272,8 @@ mod avx512 {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Ordering;
+
     use super::*;
 
     #[test]
@@ -259,6 +300,28 @@ mod tests {
                 let is_set = |n: &usize| row[n / WORD_BITS] >> (n % WORD_BITS) & 1 == 1;
                 let sum: i32 = (0..dimensions).filter(is_set).map(|n| i32::from(value(n))).sum();
                 assert_eq!(found, sum as f32 + 3.0 - 7.0, "{dimensions} dimensions");
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_values_that_reach_and_of_no_numbers() {
+        for length in [0, 1, 31, 32, 33, 100] {
+            let value = |n: usize| {
+                if n % 13 == 5 {
+                    f32::NAN
+                } else {
+                    (n * 37 % 50) as f32
+                }
+            };
+            let values: Vec<f32> = (0..length).map(value).collect();
+            let mut places = vec![7];
+            for least in [f32::NEG_INFINITY, 0.0, 30.0, 49.0, 50.0] {
+                reaching(&values, least, &mut places);
+                let reaches =
+                    |n: &u32| !matches!(values[*n as usize].partial_cmp(&least), Some(Ordering::Less));
+                let expected: Vec<u32> = (0..length as u32).filter(reaches).collect();
+                assert_eq!(places, expected, "{length} {least}");
             }
         }
     }
